@@ -1,0 +1,86 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// Every Swift target is built under the same rules; see CONTRIBUTING.md.
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+]
+
+let cSettings: [CSetting] = [
+    .enableWarning("all"),
+    .enableWarning("extra"),
+    .treatAllWarnings(as: .error),
+]
+
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let lifecycle = Target.Dependency.product(
+    name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+/// A library target of the layer table in ARCHITECTURE.md. SwiftPM does not stop a module from
+/// importing what only a dependency of a dependency declares; the tidy test does.
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies + ["TestSupport"],
+        exclude: [], swiftSettings: swiftSettings)
+}
+
+let package = Package(
+    name: "martlet",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "martlet", targets: ["martlet"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(
+            url: "https://github.com/apple/swift-configuration", from: "1.4.0",
+            traits: [.defaults, "YAML"]),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(
+            url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        .target(name: "CMartletKernels", cSettings: cSettings),
+        module("JSONTree"),
+        module("Tensors", ["CMartletKernels"]),
+        module("ModelFiles", ["Tensors", "JSONTree"]),
+        module("Tokenization", ["JSONTree"]),
+        module("ChatTemplates", ["JSONTree"]),
+        module("Adapters", ["Tensors", "ModelFiles", "JSONTree", crypto, logging, metrics]),
+        module("Transformer", ["Tensors", "ModelFiles", "Adapters"]),
+        module("Engine", ["Tensors", "Transformer", "Adapters", collections, logging, metrics, lifecycle]),
+        module("OpenAIWire", ["JSONTree"]),
+        module("Telemetry", [logging, metrics]),
+        module("Generation", ["Engine", "Tokenization", "ChatTemplates", "Adapters", "JSONTree", logging]),
+        module("Server", ["Generation", "OpenAIWire", "Telemetry", "JSONTree", hummingbird, logging, metrics]),
+        .executableTarget(
+            name: "martlet",
+            dependencies: [
+                "Server", "Telemetry", "Generation", "Engine", "Transformer", "Adapters", "ModelFiles",
+                "Tensors", "Tokenization", "ChatTemplates", "JSONTree", lifecycle, logging, metrics, hummingbird,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Configuration", package: "swift-configuration"),
+            ],
+            swiftSettings: swiftSettings),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c17
+)

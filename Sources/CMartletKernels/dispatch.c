@@ -1,0 +1,61 @@
+// Which tables this processor can run, and how many processors there are.
+#define _GNU_SOURCE
+#include <sched.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+size_t cmk_usable_processors(void) {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return (size_t)CPU_COUNT(&set);
+#endif
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (size_t)online : 1;
+}
+
+size_t cmk_attention_scratch_count(
+    size_t row_count, size_t group, size_t head_dim, size_t position_count) {
+    size_t queries = row_count * group;
+    size_t padded = cmk_round_up(head_dim, CMK_LANES);
+    size_t scores = cmk_round_up(position_count, CMK_BLOCK_POSITIONS);
+    return queries * (scores + padded + 1) + 2 * padded;
+}
+
+#if defined(__x86_64__)
+static bool has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static bool has_avx512(void) {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+// Best first; a processor that can run a table can run all that follow it.
+static const cmk_kernels *const tables[] = {
+    &cmk_avx512bf16_kernels, &cmk_avx512_kernels, &cmk_avx2_kernels, &cmk_scalar_kernels, NULL,
+};
+
+const cmk_kernels *const *cmk_available_kernels(void) {
+    if (has_avx512()) return tables + (__builtin_cpu_supports("avx512bf16") ? 0 : 1);
+    return tables + (has_avx2() ? 2 : 3);
+}
+
+void cmk_relax(void) { __builtin_ia32_pause(); }
+#else
+static const cmk_kernels *const tables[] = {
+#if defined(__aarch64__)
+    &cmk_neon_kernels,
+#endif
+    &cmk_scalar_kernels, NULL,
+};
+
+const cmk_kernels *const *cmk_available_kernels(void) { return tables; }
+
+void cmk_relax(void) {
+#if defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+#endif

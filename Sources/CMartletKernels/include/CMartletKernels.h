@@ -1,0 +1,166 @@
+// Martlet's arithmetic kernels: plain functions behind one table per instruction set.
+//
+// Contract, for every function here:
+//   * no allocation, no I/O, no mutable globals, no threads; each call works on what it is handed;
+//   * sizes and strides count elements, not bytes; the caller has checked them (KernelSet in the
+//     Swift module Tensors does), these functions only assert;
+//   * pointers to panels are 64-byte aligned, all others have their element's alignment;
+//   * a row's result depends on that row alone: never on how many other rows share the call, on
+//     how the caller splits outputs between threads, or on the instruction set. Every set
+//     returns the same bits as the scalar one, which is the specification (bf16 products that
+//     underflow to a denormal are the exception: hardware bf16 flushes them to zero).
+//
+// Panels. A weight matrix w is (out, in), row-major in files. Kernels want it packed: 16 outputs
+// to a panel, inputs in order, so that one 64-byte line meets one broadcast activation:
+//   f32   panel[k][lane]            = w[16 * p + lane][k]                    k in 0 ..< in
+//   bf16  panel[k / 2][lane][k % 2] = w[16 * p + lane][k]                    in rounded up to even
+// Rows past `out` and the odd last input are zero. A panel holds 16 * in elements.
+//
+// Numbers. f32 products are accumulated in f32 with fused multiply-add, in the order of k. bf16
+// products take pairs (k even, k odd) and add the odd product first, then the even one, each as a
+// fused multiply-add into f32: what the instruction vdpbf16ps does.
+#ifndef CMARTLETKERNELS_H
+#define CMARTLETKERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    /// Outputs in one panel, and lanes in every reduction.
+    CMK_LANES = 16,
+    /// Positions in one key/value block.
+    CMK_BLOCK_POSITIONS = 16,
+};
+
+/// One (sequence, key/value head) piece of paged attention: `row_count` consecutive query rows of
+/// one sequence, each with the `group` query heads that share the head's keys and values.
+///
+/// A block holds 16 positions of one key/value head. With d = head_dim and D = d rounded up to 16:
+///   keys    one panel of 16 "outputs" (positions) by d inputs, in the element's panel layout
+///   values  D / 16 panels of 16 outputs (dimensions) by 16 inputs (positions)
+typedef struct cmk_attention {
+    const float *q;            ///< (row_count, group, d); row r, head g at r * q_stride + g * d
+    size_t q_stride;
+    void *out;                 ///< same shape as q, element f32 or bf16
+    size_t out_stride;
+    const void *keys;          ///< block b at b * key_stride
+    size_t key_stride;
+    const void *values;        ///< block b at b * value_stride
+    size_t value_stride;
+    const int32_t *blocks;     ///< block table: block of positions 16 * i ..< 16 * (i + 1)
+    size_t row_count;
+    size_t group;
+    size_t head_dim;
+    size_t first_position;     ///< position of row 0; row r sees positions 0 ... first_position + r
+    size_t window;             ///< only the last `window` of them when not 0
+    float scale;               ///< multiplies q · k
+    float *scratch;            ///< cmk_attention_scratch_count floats of the calling thread's own
+} cmk_attention;
+
+/// Floats of scratch that a call with these sizes needs.
+size_t cmk_attention_scratch_count(
+    size_t row_count, size_t group, size_t head_dim, size_t position_count);
+
+/// What sampling and scoring need of one row of logits.
+typedef struct cmk_row_summary {
+    float maximum;             ///< NaN if any logit is NaN
+    float log_sum_exp;         ///< log Σ exp(logit)
+    size_t argmax;             ///< the lowest index that holds the maximum
+} cmk_row_summary;
+
+typedef struct cmk_kernels {
+    const char *name;
+
+    /// y (rows, 16 * panels) = x (rows, in) · wᵀ, or += when `accumulate`.
+    void (*matmul_f32)(
+        const float *x, size_t x_stride, size_t rows, const float *w, size_t in, size_t panels,
+        float *y, size_t y_stride, bool accumulate);
+    void (*matmul_bf16)(
+        const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *w, size_t in,
+        size_t panels, float *y, size_t y_stride, bool accumulate);
+
+    /// y[i] = x[i] / sqrt(mean(x²) + epsilon) * weight[i]. y may be x for f32.
+    void (*rms_norm_f32)(const float *x, const float *weight, float epsilon, size_t n, float *y);
+    void (*rms_norm_bf16)(
+        const float *x, const float *weight, float epsilon, size_t n, uint16_t *y);
+
+    /// y[i] = silu(gate[i]) * up[i].
+    void (*silu_mul_f32)(const float *gate, const float *up, size_t n, float *y);
+    void (*silu_mul_bf16)(const float *gate, const float *up, size_t n, uint16_t *y);
+
+    /// y[i] = x[i] * scale, rounded to nearest even for bf16.
+    void (*scale_f32)(const float *x, float scale, size_t n, float *y);
+    void (*scale_bf16)(const float *x, float scale, size_t n, uint16_t *y);
+
+    /// y[i] += x[i].
+    void (*add)(const float *x, size_t n, float *y);
+    /// y[i] *= x[i].
+    void (*multiply)(const float *x, size_t n, float *y);
+
+    /// Rotates pairs (i, i + head_dim / 2) of each of `heads` consecutive heads in place by the
+    /// angles whose cosines and sines are given, head_dim / 2 of each.
+    void (*rope)(
+        float *x, size_t heads, size_t head_dim, const float *cosines, const float *sines);
+
+    void (*attention_f32)(const cmk_attention *job);
+    void (*attention_bf16)(const cmk_attention *job);
+
+    cmk_row_summary (*summarize)(const float *logits, size_t n);
+    /// y[i] = exp((x[i] - maximum) / temperature's reciprocal); returns the sum of y.
+    float (*exp_scaled)(const float *x, float maximum, float inverse_temperature, size_t n, float *y);
+} cmk_kernels;
+
+/// The tables this build has, best first, ending with the scalar one, then NULL. A table is listed
+/// only if the processor that runs this can run it.
+const cmk_kernels *const *cmk_available_kernels(void);
+
+// MARK: Element conversion and packing (load time, one portable version)
+
+/// Source layouts that `cmk_decode_row` reads. Numbers are Martlet's own.
+typedef enum cmk_source {
+    CMK_SOURCE_F32 = 0,
+    CMK_SOURCE_F16 = 1,
+    CMK_SOURCE_BF16 = 2,
+    CMK_SOURCE_Q8_0 = 3,
+    CMK_SOURCE_Q4_0 = 4,
+    CMK_SOURCE_Q4_1 = 5,
+    CMK_SOURCE_Q5_0 = 6,
+    CMK_SOURCE_Q5_1 = 7,
+    CMK_SOURCE_Q4_K = 8,
+    CMK_SOURCE_Q5_K = 9,
+    CMK_SOURCE_Q6_K = 10,
+} cmk_source;
+
+/// Decodes n consecutive values to f32. For block types n is a multiple of the block's length.
+/// Returns false, having written all n, when a value is NaN or infinite.
+bool cmk_decode_row(cmk_source source, const uint8_t *bytes, size_t n, float *y);
+
+/// Writes 16 rows of one panel. `rows` holds up to 16 rows of `in` floats, row stride `stride`;
+/// missing rows become zero. bf16 rounds to nearest even.
+void cmk_pack_panel_f32(
+    const float *rows, size_t row_count, size_t stride, size_t in, float *panel);
+void cmk_pack_panel_bf16(
+    const float *rows, size_t row_count, size_t stride, size_t in, uint16_t *panel);
+
+/// Reads back row `lane` of a panel.
+void cmk_unpack_row_f32(const float *panel, size_t lane, size_t in, float *y);
+void cmk_unpack_row_bf16(const uint16_t *panel, size_t lane, size_t in, float *y);
+
+/// Writes one position's key (head_dim) and value (head_dim) of one head into its block, `slot` in
+/// 0 ..< 16. The bf16 form also zeroes the odd neighbour of an even slot, so that a pair is never
+/// half stale.
+void cmk_store_kv_f32(
+    const float *key, const float *value, size_t head_dim, size_t slot, float *key_block,
+    float *value_block);
+void cmk_store_kv_bf16(
+    const float *key, const float *value, size_t head_dim, size_t slot, uint16_t *key_block,
+    uint16_t *value_block);
+
+/// Tells the processor that a thread is waiting in a spin loop.
+void cmk_relax(void);
+
+/// Processors that this process may run on.
+size_t cmk_usable_processors(void);
+
+#endif

@@ -1,0 +1,118 @@
+// What every kernel set shares: number formats, and the scalar forms of the formulas that the
+// vector sets must match bit for bit.
+#ifndef CMK_INTERNAL_H
+#define CMK_INTERNAL_H
+
+#include <assert.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "CMartletKernels.h"
+
+// A product and a sum are one operation only where the code says so.
+#pragma STDC FP_CONTRACT OFF
+
+#define CMK_INLINE static inline __attribute__((always_inline, unused))
+
+extern const cmk_kernels cmk_scalar_kernels;
+#if defined(__x86_64__)
+extern const cmk_kernels cmk_avx2_kernels;
+extern const cmk_kernels cmk_avx512_kernels;
+extern const cmk_kernels cmk_avx512bf16_kernels;
+#elif defined(__aarch64__)
+extern const cmk_kernels cmk_neon_kernels;
+#endif
+
+// 16 lanes, whatever the registers: one zmm, two ymm or four 128-bit ones.
+typedef float v16f __attribute__((vector_size(64)));
+typedef int32_t v16i __attribute__((vector_size(64)));
+typedef uint32_t v16u __attribute__((vector_size(64)));
+typedef uint16_t v16h __attribute__((vector_size(32)));
+typedef float v16f_unaligned __attribute__((vector_size(64), aligned(4)));
+typedef uint32_t v16u_unaligned __attribute__((vector_size(64), aligned(4)));
+
+CMK_INLINE size_t cmk_round_up(size_t n, size_t multiple) {
+    return (n + multiple - 1) / multiple * multiple;
+}
+
+CMK_INLINE uint32_t cmk_bits(float x) {
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+CMK_INLINE float cmk_float(uint32_t u) {
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+CMK_INLINE float cmk_from_bf16(uint16_t b) { return cmk_float((uint32_t)b << 16); }
+
+/// Rounds to nearest, ties to even; a NaN stays a NaN.
+CMK_INLINE uint16_t cmk_to_bf16(float x) {
+    uint32_t u = cmk_bits(x);
+    if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((u >> 16) | 0x40);
+    return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1)) >> 16);
+}
+
+// exp(x) after Cephes' expf: x = n ln 2 + r, a polynomial in r, then the exponent by addition.
+// Below CMK_EXP_MIN the result is 0; above CMK_EXP_MAX the argument is clamped.
+#define CMK_EXP_MIN (-87.33654f)
+#define CMK_EXP_MAX (88.3762f)
+#define CMK_LOG2E 1.44269504088896341f
+#define CMK_LN2_HIGH 0.693359375f
+#define CMK_LN2_LOW (-2.12194440e-4f)
+#define CMK_ROUND_MAGIC 12582912.0f  // 1.5 * 2^23: adding it rounds to an integer
+#define CMK_EXP_C0 1.9875691500E-4f
+#define CMK_EXP_C1 1.3981999507E-3f
+#define CMK_EXP_C2 8.3334519073E-3f
+#define CMK_EXP_C3 4.1665795894E-2f
+#define CMK_EXP_C4 1.6666665459E-1f
+#define CMK_EXP_C5 5.0000001201E-1f
+
+CMK_INLINE float cmk_exp(float x) {
+    if (x < CMK_EXP_MIN) return 0;
+    float clamped = x > CMK_EXP_MAX ? CMK_EXP_MAX : x;
+    float shifted = fmaf(clamped, CMK_LOG2E, CMK_ROUND_MAGIC);
+    float n = shifted - CMK_ROUND_MAGIC;
+    float r = fmaf(n, -CMK_LN2_HIGH, clamped);
+    r = fmaf(n, -CMK_LN2_LOW, r);
+    float p = CMK_EXP_C0;
+    p = fmaf(p, r, CMK_EXP_C1);
+    p = fmaf(p, r, CMK_EXP_C2);
+    p = fmaf(p, r, CMK_EXP_C3);
+    p = fmaf(p, r, CMK_EXP_C4);
+    p = fmaf(p, r, CMK_EXP_C5);
+    p = fmaf(p, r * r, r) + 1.0f;
+    int32_t exponent = (int32_t)(cmk_bits(shifted) - cmk_bits(CMK_ROUND_MAGIC));
+    return cmk_float(cmk_bits(p) + ((uint32_t)exponent << 23));
+}
+
+/// Sums 16 lanes as a tree: halves onto halves.
+CMK_INLINE float cmk_fold(const float *lanes) {
+    float s[CMK_LANES];
+    memcpy(s, lanes, sizeof s);
+    for (size_t width = CMK_LANES / 2; width > 0; width /= 2)
+        for (size_t i = 0; i < width; i++) s[i] += s[i + width];
+    return s[0];
+}
+
+/// Queries of one tile, and so of one attention call's scores: rows times group.
+CMK_INLINE size_t cmk_attention_queries(const cmk_attention *job) {
+    return job->row_count * job->group;
+}
+
+/// First block that any row of the job can see.
+CMK_INLINE size_t cmk_attention_first_block(const cmk_attention *job) {
+    if (job->window == 0 || job->first_position + 1 <= job->window) return 0;
+    return (job->first_position + 1 - job->window) / CMK_BLOCK_POSITIONS;
+}
+
+/// One past the last position that any row of the job can see.
+CMK_INLINE size_t cmk_attention_end(const cmk_attention *job) {
+    return job->first_position + job->row_count;
+}
+
+#endif

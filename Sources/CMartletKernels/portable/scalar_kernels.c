@@ -1,0 +1,219 @@
+// The scalar kernel set: the specification that every other set must match bit for bit. Plain
+// loops, one value at a time; read this to know what a kernel computes.
+#include "../internal.h"
+
+static void matmul_f32(
+    const float *x, size_t x_stride, size_t rows, const float *w, size_t in, size_t panels,
+    float *y, size_t y_stride, bool accumulate) {
+    for (size_t row = 0; row < rows; row++)
+        for (size_t o = 0; o < panels * CMK_LANES; o++) {
+            const float *panel = w + o / CMK_LANES * in * CMK_LANES + o % CMK_LANES;
+            float sum = accumulate ? y[row * y_stride + o] : 0;
+            for (size_t k = 0; k < in; k++)
+                sum = fmaf(x[row * x_stride + k], panel[k * CMK_LANES], sum);
+            y[row * y_stride + o] = sum;
+        }
+}
+
+/// acc + x1 * w1 + x0 * w0, fused, the odd product first.
+static float dot_pair(float acc, const uint16_t *x, const uint16_t *w) {
+    acc = fmaf(cmk_from_bf16(x[1]), cmk_from_bf16(w[1]), acc);
+    return fmaf(cmk_from_bf16(x[0]), cmk_from_bf16(w[0]), acc);
+}
+
+static void matmul_bf16(
+    const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *w, size_t in, size_t panels,
+    float *y, size_t y_stride, bool accumulate) {
+    for (size_t row = 0; row < rows; row++)
+        for (size_t o = 0; o < panels * CMK_LANES; o++) {
+            const uint16_t *panel = w + o / CMK_LANES * in * CMK_LANES + o % CMK_LANES * 2;
+            float sum = accumulate ? y[row * y_stride + o] : 0;
+            for (size_t k = 0; k < in; k += 2)
+                sum = dot_pair(sum, x + row * x_stride + k, panel + k * CMK_LANES);
+            y[row * y_stride + o] = sum;
+        }
+}
+
+static float rms_scale(const float *x, float epsilon, size_t n) {
+    float lanes[CMK_LANES] = {0};
+    for (size_t i = 0; i < n; i++) lanes[i % CMK_LANES] = fmaf(x[i], x[i], lanes[i % CMK_LANES]);
+    return 1.0f / sqrtf(cmk_fold(lanes) / (float)n + epsilon);
+}
+
+static void rms_norm_f32(const float *x, const float *weight, float epsilon, size_t n, float *y) {
+    float scale = rms_scale(x, epsilon, n);
+    for (size_t i = 0; i < n; i++) y[i] = x[i] * scale * weight[i];
+}
+
+static void rms_norm_bf16(
+    const float *x, const float *weight, float epsilon, size_t n, uint16_t *y) {
+    float scale = rms_scale(x, epsilon, n);
+    for (size_t i = 0; i < n; i++) y[i] = cmk_to_bf16(x[i] * scale * weight[i]);
+}
+
+static float silu_mul(float gate, float up) { return gate / (1.0f + cmk_exp(-gate)) * up; }
+
+static void silu_mul_f32(const float *gate, const float *up, size_t n, float *y) {
+    for (size_t i = 0; i < n; i++) y[i] = silu_mul(gate[i], up[i]);
+}
+
+static void silu_mul_bf16(const float *gate, const float *up, size_t n, uint16_t *y) {
+    for (size_t i = 0; i < n; i++) y[i] = cmk_to_bf16(silu_mul(gate[i], up[i]));
+}
+
+static void scale_f32(const float *x, float scale, size_t n, float *y) {
+    for (size_t i = 0; i < n; i++) y[i] = x[i] * scale;
+}
+
+static void scale_bf16(const float *x, float scale, size_t n, uint16_t *y) {
+    for (size_t i = 0; i < n; i++) y[i] = cmk_to_bf16(x[i] * scale);
+}
+
+static void add(const float *x, size_t n, float *y) {
+    for (size_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+static void multiply(const float *x, size_t n, float *y) {
+    for (size_t i = 0; i < n; i++) y[i] *= x[i];
+}
+
+static void rope(
+    float *x, size_t heads, size_t head_dim, const float *cosines, const float *sines) {
+    size_t half = head_dim / 2;
+    for (size_t head = 0; head < heads; head++, x += head_dim)
+        for (size_t i = 0; i < half; i++) {
+            float a = x[i], b = x[i + half];
+            x[i] = a * cosines[i] - b * sines[i];
+            x[i + half] = b * cosines[i] + a * sines[i];
+        }
+}
+
+/// Turns one query's scores over `end` positions, the first of them `begin`, into weights and
+/// returns their sum. Positions outside begin ..< end get weight 0. With `bf16` the weights are
+/// rounded first, so that they still sum to one after division.
+static float softmax(float *scores, size_t count, size_t begin, size_t end, float scale, bool bf16) {
+    float maximum = -INFINITY;
+    for (size_t i = begin; i < end; i++) {
+        scores[i] *= scale;
+        maximum = scores[i] > maximum ? scores[i] : maximum;
+    }
+    float lanes[CMK_LANES] = {0};
+    for (size_t i = 0; i < count; i++) {
+        float weight = i >= begin && i < end ? cmk_exp(scores[i] - maximum) : 0;
+        scores[i] = bf16 ? cmk_from_bf16(cmk_to_bf16(weight)) : weight;
+        lanes[i % CMK_LANES] += scores[i];
+    }
+    return cmk_fold(lanes);
+}
+
+/// Paged attention, one query at a time. Block widths and orders follow the panel layouts, so that
+/// keys are a product with head_dim inputs and values one with 16 inputs a block.
+static void attention(const cmk_attention *job, bool bf16) {
+    size_t first = cmk_attention_first_block(job), d = job->head_dim;
+    size_t padded = cmk_round_up(d, CMK_LANES), key_in = bf16 ? cmk_round_up(d, 2) : d;
+    size_t end = cmk_attention_end(job), width = end - first * CMK_BLOCK_POSITIONS;
+    size_t count = cmk_round_up(width, CMK_BLOCK_POSITIONS);
+    float *scores = job->scratch, *query = scores + count, *result = query + padded;
+    for (size_t row = 0; row < job->row_count; row++)
+        for (size_t head = 0; head < job->group; head++) {
+            const float *q = job->q + row * job->q_stride + head * d;
+            uint16_t *query16 = (uint16_t *)query;
+            memset(query, 0, padded * sizeof(float));
+            for (size_t i = 0; i < d; i++)
+                if (bf16) query16[i] = cmk_to_bf16(q[i]);
+                else query[i] = q[i];
+            for (size_t b = 0; b * CMK_BLOCK_POSITIONS < width; b++) {
+                int32_t block = job->blocks[first + b];
+                size_t at = (size_t)block * job->key_stride;
+                float *y = scores + b * CMK_BLOCK_POSITIONS;
+                if (bf16)
+                    matmul_bf16(
+                        query16, 0, 1, (const uint16_t *)job->keys + at, key_in, 1, y, 0, false);
+                else
+                    matmul_f32(query, 0, 1, (const float *)job->keys + at, key_in, 1, y, 0, false);
+            }
+            size_t position = job->first_position + row;
+            size_t visible = position + 1 - first * CMK_BLOCK_POSITIONS;
+            size_t begin = job->window != 0 && position + 1 > job->window
+                ? position + 1 - job->window - first * CMK_BLOCK_POSITIONS : 0;
+            float sum = softmax(scores, count, begin, visible, job->scale, bf16);
+            memset(result, 0, padded * sizeof(float));
+            for (size_t b = 0; b * CMK_BLOCK_POSITIONS < width; b++) {
+                size_t at = (size_t)job->blocks[first + b] * job->value_stride;
+                size_t left = width - b * CMK_BLOCK_POSITIONS;
+                size_t in = left < CMK_BLOCK_POSITIONS ? left : CMK_BLOCK_POSITIONS;
+                const float *weights = scores + b * CMK_BLOCK_POSITIONS;
+                for (size_t o = 0; o < padded; o++) {
+                    size_t panel = at + o / CMK_LANES * CMK_LANES * CMK_BLOCK_POSITIONS;
+                    for (size_t k = 0; k < in; k += bf16 ? 2 : 1)
+                        if (bf16) {
+                            uint16_t pair[2] = {
+                                cmk_to_bf16(weights[k]), cmk_to_bf16(weights[k + 1])};
+                            result[o] = dot_pair(
+                                result[o], pair,
+                                (const uint16_t *)job->values + panel + k * CMK_LANES
+                                    + o % CMK_LANES * 2);
+                        } else {
+                            result[o] = fmaf(
+                                weights[k],
+                                ((const float *)job->values)[panel + k * CMK_LANES + o % CMK_LANES],
+                                result[o]);
+                        }
+                }
+            }
+            size_t target = row * job->out_stride + head * d;
+            float inverse = 1.0f / sum;
+            for (size_t i = 0; i < d; i++)
+                if (bf16) ((uint16_t *)job->out)[target + i] = cmk_to_bf16(result[i] * inverse);
+                else ((float *)job->out)[target + i] = result[i] * inverse;
+        }
+}
+
+static void attention_f32(const cmk_attention *job) { attention(job, false); }
+static void attention_bf16(const cmk_attention *job) { attention(job, true); }
+
+static float exp_scaled(
+    const float *x, float maximum, float inverse_temperature, size_t n, float *y) {
+    float lanes[CMK_LANES] = {0};
+    for (size_t i = 0; i < n; i++) {
+        y[i] = cmk_exp((x[i] - maximum) * inverse_temperature);
+        lanes[i % CMK_LANES] += y[i];
+    }
+    return cmk_fold(lanes);
+}
+
+static cmk_row_summary summarize(const float *logits, size_t n) {
+    cmk_row_summary summary = {.maximum = -INFINITY, .argmax = 0};
+    bool invalid = false;
+    for (size_t i = 0; i < n; i++) {
+        invalid |= isnan(logits[i]);
+        if (logits[i] > summary.maximum) {
+            summary.maximum = logits[i];
+            summary.argmax = i;
+        }
+    }
+    if (invalid) summary.maximum = NAN;
+    float lanes[CMK_LANES] = {0};
+    for (size_t i = 0; i < n; i++) lanes[i % CMK_LANES] += cmk_exp(logits[i] - summary.maximum);
+    summary.log_sum_exp = summary.maximum + logf(cmk_fold(lanes));
+    return summary;
+}
+
+const cmk_kernels cmk_scalar_kernels = {
+    .name = "scalar",
+    .matmul_f32 = matmul_f32,
+    .matmul_bf16 = matmul_bf16,
+    .rms_norm_f32 = rms_norm_f32,
+    .rms_norm_bf16 = rms_norm_bf16,
+    .silu_mul_f32 = silu_mul_f32,
+    .silu_mul_bf16 = silu_mul_bf16,
+    .scale_f32 = scale_f32,
+    .scale_bf16 = scale_bf16,
+    .add = add,
+    .multiply = multiply,
+    .rope = rope,
+    .attention_f32 = attention_f32,
+    .attention_bf16 = attention_bf16,
+    .summarize = summarize,
+    .exp_scaled = exp_scaled,
+};

@@ -1,0 +1,131 @@
+/// A JSON document as a value: what requests, configurations and file headers are read from.
+///
+/// Foundation's decoders lose the order of an object's members, which matters here: PEFT's
+/// `rank_pattern` takes the first key that matches, and templates print tools as they were sent.
+public enum JSON: Sendable, Hashable {
+    case null
+    case bool(Bool)
+    /// A number without fraction or exponent that fits 64 bits.
+    case integer(Int)
+    case number(Double)
+    case string(String)
+    case array([JSON])
+    case object(Object)
+
+    /// Members in the order of the text, names unique.
+    public struct Object: Sendable, Hashable {
+        public private(set) var members: [(name: String, value: JSON)] = []
+        private var positions: [String: Int] = [:]
+
+        public init() {}
+
+        public init(_ members: [(String, JSON)]) {
+            for (name, value) in members { self[name] = value }
+        }
+
+        public var names: [String] { members.map(\.name) }
+        public var count: Int { members.count }
+        public var isEmpty: Bool { members.isEmpty }
+
+        public subscript(name: String) -> JSON? {
+            get { positions[name].map { members[$0].value } }
+            set {
+                if let position = positions[name] {
+                    if let newValue {
+                        members[position].value = newValue
+                    } else {
+                        members.remove(at: position)
+                        positions = [:]
+                        for (index, member) in members.enumerated() {
+                            positions[member.name] = index
+                        }
+                    }
+                } else if let newValue {
+                    positions[name] = members.count
+                    members.append((name, newValue))
+                }
+            }
+        }
+
+        public static func == (a: Object, b: Object) -> Bool {
+            a.members.elementsEqual(b.members) { $0.name == $1.name && $0.value == $1.value }
+        }
+
+        public func hash(into hasher: inout Hasher) {
+            for member in members {
+                hasher.combine(member.name)
+                hasher.combine(member.value)
+            }
+        }
+    }
+}
+
+// MARK: Reading
+
+extension JSON {
+    public var isNull: Bool { self == .null }
+
+    public var boolValue: Bool? {
+        if case .bool(let value) = self { value } else { nil }
+    }
+
+    /// The integer; also of a number that has no fraction, such as `1.0`.
+    public var integerValue: Int? {
+        switch self {
+        case .integer(let value): value
+        case .number(let value): Int(exactly: value)
+        default: nil
+        }
+    }
+
+    public var doubleValue: Double? {
+        switch self {
+        case .integer(let value): Double(value)
+        case .number(let value): value
+        default: nil
+        }
+    }
+
+    public var stringValue: String? {
+        if case .string(let value) = self { value } else { nil }
+    }
+
+    public var arrayValue: [JSON]? {
+        if case .array(let value) = self { value } else { nil }
+    }
+
+    public var objectValue: Object? {
+        if case .object(let value) = self { value } else { nil }
+    }
+
+    /// A member of an object; nil for anything else.
+    public subscript(name: String) -> JSON? { objectValue?[name] }
+
+    /// The word for the kind of value, for messages.
+    public var kind: String {
+        switch self {
+        case .null: "null"
+        case .bool: "a boolean"
+        case .integer: "an integer"
+        case .number: "a number"
+        case .string: "a string"
+        case .array: "an array"
+        case .object: "an object"
+        }
+    }
+}
+
+// MARK: Literals
+
+extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+    ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral, ExpressibleByNilLiteral,
+    ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
+{
+    public init(stringLiteral value: String) { self = .string(value) }
+    public init(integerLiteral value: Int) { self = .integer(value) }
+    public init(floatLiteral value: Double) { self = .number(value) }
+    public init(booleanLiteral value: Bool) { self = .bool(value) }
+    public init(nilLiteral: ()) { self = .null }
+    public init(arrayLiteral elements: JSON...) { self = .array(elements) }
+    public init(dictionaryLiteral elements: (String, JSON)...) { self = .object(Object(elements)) }
+}

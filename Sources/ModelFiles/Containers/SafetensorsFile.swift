@@ -1,0 +1,104 @@
+package import JSONTree
+package import Tensors
+
+/// A safetensors file: a JSON header that names tensors, and their bytes.
+///
+/// Format: https://huggingface.co/docs/safetensors. As there, tensors may not overlap and together
+/// fill the data exactly, so that nothing can hide in a file.
+package struct SafetensorsFile {
+    package let tensors: [String: StoredTensor]
+    /// The header's `__metadata__`, strings by the format.
+    package let metadata: [String: String]
+
+    private static let headerLimit = 100_000_000
+
+    /// - Throws: `ModelFileError` with the code `malformed_file`, `unsupported_tensor_type` or
+    ///   `unreadable_file`.
+    package init(path: String) throws(ModelFileError) {
+        let file = try openFile(path)
+        func malformed(_ reason: String) -> ModelFileError {
+            ModelFileError(.malformedFile, "\(path) is not a valid safetensors file: \(reason)")
+        }
+        guard let headerCount: UInt64 = file.integer(at: 0) else {
+            throw malformed("it is too short")
+        }
+        guard headerCount <= SafetensorsFile.headerLimit,
+            let headerBytes = file.bytes(in: 8..<8 + Int(headerCount))
+        else { throw malformed("its header is longer than the file or than 100 MB") }
+        let header: JSON
+        do {
+            header = try JSON(parsing: headerBytes)
+        } catch {
+            throw malformed("its header is \(error)")
+        }
+        guard let members = header.objectValue?.members else {
+            throw malformed("its header is not an object")
+        }
+
+        var tensors: [String: StoredTensor] = [:]
+        var metadata: [String: String] = [:]
+        let dataStart = 8 + Int(headerCount)
+        var ranges: [Range<Int>] = []
+        for (name, entry) in members {
+            if name == "__metadata__" {
+                for (key, value) in entry.objectValue?.members ?? [] {
+                    metadata[key] = value.stringValue
+                }
+                continue
+            }
+            guard let type = entry["dtype"]?.stringValue,
+                let shapeValues = entry["shape"]?.arrayValue,
+                let offsets = entry["data_offsets"]?.arrayValue, offsets.count == 2,
+                let start = offsets[0].integerValue, let end = offsets[1].integerValue
+            else { throw malformed("the entry of tensor \(name) lacks dtype, shape or data_offsets") }
+            let shape = shapeValues.compactMap(\.integerValue)
+            guard shape.count == shapeValues.count, shape.count <= 8,
+                shape.allSatisfy({ $0 >= 0 && $0 < 1 << 40 })
+            else { throw malformed("tensor \(name) has an impossible shape") }
+            guard let storedType = StoredType(rawValue: type), storedType.blockLength == 1 else {
+                throw ModelFileError(
+                    .unsupportedTensorType,
+                    "tensor \(name) in \(path) has type \(type); supported are F32, F16 and BF16")
+            }
+            guard start >= 0, start <= end, end <= file.byteCount - dataStart,
+                StoredTensor.byteCount(type: storedType, shape: shape) == end - start,
+                let tensor = StoredTensor(
+                    file: file, name: name, type: storedType, shape: shape,
+                    byteOffset: dataStart + start)
+            else {
+                throw malformed("tensor \(name) does not lie where its shape says, inside the file")
+            }
+            tensors[name] = tensor
+            ranges.append(start..<end)
+        }
+        var position = 0
+        for range in ranges.sorted(by: { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) }) {
+            guard range.lowerBound == position else { throw malformed("tensors overlap or leave a gap") }
+            position = range.upperBound
+        }
+        guard position == file.byteCount - dataStart else {
+            throw malformed("bytes follow the last tensor")
+        }
+        self.tensors = tensors
+        self.metadata = metadata
+    }
+}
+
+/// Maps a file, with a `ModelFileError` when that fails.
+func openFile(_ path: String) throws(ModelFileError) -> MappedFile {
+    do {
+        return try MappedFile(path: path)
+    } catch {
+        throw ModelFileError(.unreadableFile, "\(error)")
+    }
+}
+
+/// Reads and parses a JSON file.
+package func readJSON(_ path: String) throws(ModelFileError) -> JSON {
+    let file = try openFile(path)
+    do {
+        return try JSON(parsing: file.bytes(in: 0..<file.byteCount) ?? [])
+    } catch {
+        throw ModelFileError(.malformedFile, "\(path) is \(error)")
+    }
+}

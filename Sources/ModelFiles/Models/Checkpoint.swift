@@ -1,0 +1,126 @@
+package import JSONTree
+package import Tensors
+
+/// A base model on disk: its configuration, its tensors under names that do not depend on the file
+/// format, and what tokenization needs.
+package struct Checkpoint: Sendable {
+    /// A tensor by its part in the model.
+    package enum Role: Hashable, Sendable {
+        case embedding, finalNorm, head
+        case attentionNorm(layer: Int), feedForwardNorm(layer: Int)
+        case queryNorm(layer: Int), keyNorm(layer: Int)
+        case weight(layer: Int, Projection), bias(layer: Int, Projection)
+    }
+
+    /// Where the tokenizer comes from.
+    package enum TokenizerSource: Sendable {
+        /// `tokenizer.json`, and `tokenizer_config.json` with its chat template put in place.
+        case huggingFace(tokenizer: JSON, config: JSON)
+        /// The metadata of a GGUF file.
+        case gguf([String: GGUFValue])
+    }
+
+    package let path: String
+    package let configuration: ModelConfiguration
+    package let tokenizer: TokenizerSource
+    package let generation: GenerationDefaults
+    private let tensors: [Role: StoredTensor]
+
+    package subscript(role: Role) -> StoredTensor? { tensors[role] }
+
+    /// Bytes of all tensors as stored.
+    package var storedByteCount: Int { tensors.values.reduce(0) { $0 + $1.byteRange.count } }
+
+    /// Tells the kernel that the files' pages are not needed for now.
+    package func releasePages() {
+        var released: Set<ObjectIdentifier> = []
+        for tensor in tensors.values
+        where released.insert(ObjectIdentifier(tensor.file)).inserted {
+            tensor.file.releasePages()
+        }
+    }
+
+    /// Checks that the tensors are exactly those that the configuration calls for, in the right
+    /// shapes.
+    ///
+    /// - Parameter named: the file's tensors by role, with the names they have there.
+    init(
+        path: String, configuration: ModelConfiguration, tokenizer: TokenizerSource,
+        generation: GenerationDefaults, named: [Role: StoredTensor]
+    ) throws(ModelFileError) {
+        self.path = path
+        self.configuration = configuration
+        self.tokenizer = tokenizer
+        self.generation = generation
+        tensors = named
+        try check()
+    }
+
+    private func check() throws(ModelFileError) {
+        let c = configuration
+        try require(.embedding, "the token embedding", [c.vocabularySize, c.hiddenSize])
+        try require(.finalNorm, "the final norm", [c.hiddenSize])
+        if c.tiesEmbeddings {
+            if let head = tensors[.head] {
+                throw ModelFileError(
+                    .unexpectedTensor,
+                    "\(path): \(head.name) is present although the embeddings are tied")
+            }
+        } else {
+            try require(.head, "the output head", [c.vocabularySize, c.hiddenSize])
+        }
+        for layer in 0..<c.layerCount {
+            let where_ = "of layer \(layer)"
+            try require(.attentionNorm(layer: layer), "the attention norm \(where_)", [c.hiddenSize])
+            try require(.feedForwardNorm(layer: layer), "the feed-forward norm \(where_)", [c.hiddenSize])
+            for projection in Projection.allCases {
+                let (rows, columns) = (c.outputCount(of: projection), c.inputCount(of: projection.site))
+                try require(
+                    .weight(layer: layer, projection), "\(projection.rawValue) \(where_)", [rows, columns])
+                try checkShape(.bias(layer: layer, projection), [rows])
+            }
+            for role in [Role.queryNorm(layer: layer), .keyNorm(layer: layer)] {
+                if c.family == .qwen3 {
+                    try require(role, "the query or key norm \(where_)", [c.headDimension])
+                } else if let tensor = tensors[role] {
+                    throw ModelFileError(
+                        .unexpectedTensor, "\(path): \(tensor.name) does not belong to a \(c.family) model")
+                }
+            }
+            if c.family == .qwen2 {
+                for projection in Projection.Site.attentionInput.projections {
+                    let rows = c.outputCount(of: projection)
+                    try require(
+                        .bias(layer: layer, projection), "the bias of \(projection.rawValue) \(where_)", [rows])
+                }
+            }
+        }
+    }
+
+    private func require(_ role: Role, _ what: String, _ shape: [Int]) throws(ModelFileError) {
+        guard tensors[role] != nil else {
+            throw ModelFileError(.missingTensor, "\(path): \(what) is missing")
+        }
+        try checkShape(role, shape)
+    }
+
+    private func checkShape(_ role: Role, _ shape: [Int]) throws(ModelFileError) {
+        guard let tensor = tensors[role], tensor.shape != shape else { return }
+        throw ModelFileError(
+            .wrongShape,
+            "\(path): tensor \(tensor.name) has shape \(tensor.shape), the configuration says \(shape)")
+    }
+}
+
+/// Sampling defaults and stop tokens that a model's files ask for.
+package struct GenerationDefaults: Sendable, Equatable {
+    /// Tokens that end a completion.
+    package var endTokens: [Int] = []
+    package var temperature: Double?
+    package var topK: Int?
+    package var topP: Double?
+    package var minP: Double?
+    package var repetitionPenalty: Double?
+
+    package init() {}
+}

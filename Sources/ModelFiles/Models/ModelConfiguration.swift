@@ -1,0 +1,157 @@
+/// What a decoder-only model is, whatever file it came from: everything the forward pass must know
+/// besides the weights.
+package struct ModelConfiguration: Sendable, Equatable {
+    /// The families that run. One forward pass serves them all: they differ in biases, in norms of
+    /// queries and keys, and in the attention window.
+    package enum Family: String, Sendable, CaseIterable {
+        case llama, mistral, qwen2, qwen3
+    }
+
+    package var family: Family
+    package var vocabularySize: Int
+    package var hiddenSize: Int
+    package var intermediateSize: Int
+    package var layerCount: Int
+    package var headCount: Int
+    package var keyValueHeadCount: Int
+    package var headDimension: Int
+    package var normEpsilon: Float
+    package var rope: RopeParameters
+    /// The longest sequence the model was made for.
+    package var contextLength: Int
+    /// Positions that a token sees in layers with a window, itself included.
+    package var slidingWindow: Int?
+    /// Whether layer i has the window.
+    package var windowedLayers: [Bool]
+    /// Whether the output head is the embedding matrix.
+    package var tiesEmbeddings: Bool
+
+    package var queryWidth: Int { headCount * headDimension }
+    package var keyValueWidth: Int { keyValueHeadCount * headDimension }
+
+    package func window(layer: Int) -> Int { windowedLayers[layer] ? slidingWindow ?? 0 : 0 }
+}
+
+/// Rotary position embedding: base frequency and how it is stretched.
+package struct RopeParameters: Sendable, Equatable {
+    package enum Scaling: Sendable, Equatable {
+        case none
+        /// Every frequency divided by the factor.
+        case linear(factor: Float)
+        /// Llama 3's: long wavelengths divided by the factor, short ones kept, a ramp between.
+        case llama3(factor: Float, lowFrequency: Float, highFrequency: Float, originalContext: Int)
+        /// One divisor for each frequency, as GGUF files carry them.
+        case divisors([Float])
+    }
+
+    package var theta: Float
+    package var scaling: Scaling
+
+    /// Radians that each pair of dimensions turns per position, computed as transformers does, in
+    /// 32-bit floats.
+    package func frequencies(headDimension: Int) -> [Float] {
+        let base = (0..<headDimension / 2).map { index in
+            1 / power(theta, Float(2 * index) / Float(headDimension))
+        }
+        switch scaling {
+        case .none: return base
+        case .linear(let factor): return base.map { $0 / factor }
+        case .divisors(let divisors): return zip(base, divisors).map { $0 / $1 }
+        case .llama3(let factor, let low, let high, let original):
+            return base.map { frequency in
+                let wavelength = 2 * Float.pi / frequency
+                if wavelength > Float(original) / low { return frequency / factor }
+                if wavelength < Float(original) / high { return frequency }
+                let ramp = (Float(original) / wavelength - low) / (high - low)
+                return (1 - ramp) * frequency / factor + ramp * frequency
+            }
+        }
+    }
+}
+
+/// The linear maps of a layer that adapters may change, by the names of Hugging Face modules.
+package enum Projection: String, Sendable, CaseIterable {
+    case query = "self_attn.q_proj"
+    case key = "self_attn.k_proj"
+    case value = "self_attn.v_proj"
+    case output = "self_attn.o_proj"
+    case gate = "mlp.gate_proj"
+    case up = "mlp.up_proj"
+    case down = "mlp.down_proj"
+
+    /// The input that a projection reads. Projections that read the same input share one shrink.
+    package enum Site: Int, Sendable, CaseIterable {
+        case attentionInput, attentionOutput, feedForwardInput, feedForwardOutput
+
+        package var projections: [Projection] {
+            switch self {
+            case .attentionInput: [.query, .key, .value]
+            case .attentionOutput: [.output]
+            case .feedForwardInput: [.gate, .up]
+            case .feedForwardOutput: [.down]
+            }
+        }
+    }
+
+    package var site: Site {
+        switch self {
+        case .query, .key, .value: .attentionInput
+        case .output: .attentionOutput
+        case .gate, .up: .feedForwardInput
+        case .down: .feedForwardOutput
+        }
+    }
+}
+
+extension ModelConfiguration {
+    /// Rows of a projection's weights.
+    package func outputCount(of projection: Projection) -> Int {
+        switch projection {
+        case .query: queryWidth
+        case .key, .value: keyValueWidth
+        case .output, .down: hiddenSize
+        case .gate, .up: intermediateSize
+        }
+    }
+
+    /// Columns of the weights of a site's projections.
+    package func inputCount(of site: Projection.Site) -> Int {
+        switch site {
+        case .attentionInput, .feedForwardInput: hiddenSize
+        case .attentionOutput: queryWidth
+        case .feedForwardOutput: intermediateSize
+        }
+    }
+
+    /// Refuses sizes that cannot be, before anything is allocated by them.
+    func validated(source: String) throws(ModelFileError) -> ModelConfiguration {
+        func require(_ condition: Bool, _ what: String) throws(ModelFileError) {
+            guard condition else { throw ModelFileError(.invalidField, "\(source): \(what)") }
+        }
+        let sizes = [
+            ("vocabulary size", vocabularySize), ("hidden size", hiddenSize),
+            ("feed-forward size", intermediateSize), ("layer count", layerCount),
+            ("head count", headCount), ("key/value head count", keyValueHeadCount),
+            ("head dimension", headDimension), ("context length", contextLength),
+        ]
+        for (name, size) in sizes {
+            try require(size > 0 && size < 1 << 24, "the \(name) \(size) is not plausible")
+        }
+        try require(layerCount <= 1024, "the layer count \(layerCount) is not plausible")
+        try require(headCount <= 1024 && headDimension <= 1024, "too many or too large heads")
+        try require(
+            headCount % keyValueHeadCount == 0,
+            "\(headCount) query heads do not divide into \(keyValueHeadCount) key/value heads")
+        try require(headDimension % 2 == 0, "an odd head dimension cannot be rotated")
+        try require(
+            normEpsilon > 0 && normEpsilon < 1, "the norm's epsilon \(normEpsilon) is not plausible")
+        try require(rope.theta > 1 && rope.theta.isFinite, "rope theta \(rope.theta) is not plausible")
+        if let slidingWindow { try require(slidingWindow > 0, "a window of \(slidingWindow) positions") }
+        if case .divisors(let divisors) = rope.scaling {
+            try require(
+                divisors.count == headDimension / 2 && divisors.allSatisfy { $0 > 0 },
+                "the rope divisors do not fit the head dimension")
+        }
+        return self
+    }
+}

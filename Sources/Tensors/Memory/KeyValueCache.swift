@@ -1,0 +1,102 @@
+internal import CMartletKernels
+
+/// The paged key/value cache: for each layer a pool of blocks of 16 positions.
+///
+/// Which block belongs to whom is the engine's business; here are only the numbers. A block that
+/// is handed on need not be cleared: attention never lets a position that was not written since
+/// reach a result.
+package final class KeyValueCache: Sendable {
+    package let format: ComputeFormat
+    package let layerCount: Int
+    package let headCount: Int
+    package let headDimension: Int
+    package let blockCount: Int
+    private let keys: Buffer
+    private let values: Buffer
+
+    /// Positions in a block.
+    package static let blockPositions = CMK_BLOCK_POSITIONS
+
+    package init(
+        format: ComputeFormat, layerCount: Int, headCount: Int, headDimension: Int, blockCount: Int
+    ) {
+        self.format = format
+        self.layerCount = layerCount
+        self.headCount = headCount
+        self.headDimension = headDimension
+        self.blockCount = blockCount
+        let blocks = layerCount * blockCount * headCount
+        let keyCount = KeyValueCache.keyElementCount(format, headDimension)
+        let valueCount = KeyValueCache.valueElementCount(headDimension)
+        keys = Buffer(byteCount: blocks * keyCount * format.elementByteCount)
+        values = Buffer(byteCount: blocks * valueCount * format.elementByteCount)
+    }
+
+    /// Bytes that one block takes over all layers.
+    package static func blockByteCount(
+        format: ComputeFormat, layerCount: Int, headCount: Int, headDimension: Int
+    ) -> Int {
+        let elements =
+            keyElementCount(format, headDimension) + valueElementCount(headDimension)
+        return layerCount * headCount * elements * format.elementByteCount
+    }
+
+    private static func keyElementCount(_ format: ComputeFormat, _ headDimension: Int) -> Int {
+        headDimension.roundedUp(toMultipleOf: format.inputMultiple) * blockPositions
+    }
+
+    private static func valueElementCount(_ headDimension: Int) -> Int {
+        headDimension.roundedUp(toMultipleOf: Lanes.count) * blockPositions
+    }
+
+    var keyElementCount: Int { KeyValueCache.keyElementCount(format, headDimension) }
+    var valueElementCount: Int { KeyValueCache.valueElementCount(headDimension) }
+
+    /// Blocks of a layer lie side by side, the heads of a block together.
+    private func element(_ layer: Int, _ block: Int, _ head: Int, _ count: Int) -> Int {
+        ((layer * blockCount + block) * headCount + head) * count * format.elementByteCount
+    }
+
+    func keyBlock(layer: Int, block: Int, head: Int) -> UnsafeMutableRawPointer {
+        unsafe keys.base + element(layer, block, head, keyElementCount)
+    }
+
+    func valueBlock(layer: Int, block: Int, head: Int) -> UnsafeMutableRawPointer {
+        unsafe values.base + element(layer, block, head, valueElementCount)
+    }
+
+    /// Writes one position's keys and values of every head.
+    ///
+    /// - Parameters:
+    ///   - slot: the position within the block, 0 ..< 16. An even slot must be written before the
+    ///     odd one after it, by the same thread or in an earlier call.
+    ///   - row: the row of `projections` whose columns from `keyColumn` and `valueColumn` on hold
+    ///     the heads one after another.
+    package func store(
+        layer: Int, block: Int, slot: Int, from projections: Matrix, row: Int, keyColumn: Int,
+        valueColumn: Int
+    ) {
+        let width = headCount * headDimension
+        precondition(
+            layer >= 0 && layer < layerCount && block >= 0 && block < blockCount && slot >= 0
+                && slot < KeyValueCache.blockPositions, "Outside the cache.")
+        projections.check(rows: row..<row + 1, columns: keyColumn..<keyColumn + width)
+        projections.check(rows: row..<row + 1, columns: valueColumn..<valueColumn + width)
+        for head in 0..<headCount {
+            let key = unsafe projections.pointer(row, keyColumn + head * headDimension)
+            let value = unsafe projections.pointer(row, valueColumn + head * headDimension)
+            let keyBlock = unsafe keyBlock(layer: layer, block: block, head: head)
+            let valueBlock = unsafe valueBlock(layer: layer, block: block, head: head)
+            switch format {
+            case .f32:
+                unsafe cmk_store_kv_f32(
+                    key, value, headDimension, slot, keyBlock.assumingMemoryBound(to: Float.self),
+                    valueBlock.assumingMemoryBound(to: Float.self))
+            case .bf16:
+                unsafe cmk_store_kv_bf16(
+                    key, value, headDimension, slot, keyBlock.assumingMemoryBound(to: UInt16.self),
+                    valueBlock.assumingMemoryBound(to: UInt16.self))
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+internal import CMartletKernels
+internal import Glibc
+
+/// A regular file, mapped read-only.
+///
+/// Reads are checked against the size at opening. A file that another process cuts short while it
+/// is mapped ends this process with a bus error, as with every mapping: SECURITY.md says who may
+/// write to model folders.
+@safe package final class MappedFile: @unchecked Sendable {
+    // Safety: the mapping is read-only, constant, and lives as long as the object.
+    private let base: UnsafeRawPointer?
+    package let byteCount: Int
+    package let path: String
+
+    /// - Throws: `MappedFileError` when the path cannot be opened, is not a regular file or cannot
+    ///   be mapped.
+    package init(path: String) throws(MappedFileError) {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw MappedFileError(path: path, systemError: errno) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else {
+            throw MappedFileError(path: path, systemError: errno)
+        }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw MappedFileError(path: path, systemError: EINVAL)
+        }
+        byteCount = Int(status.st_size)
+        self.path = path
+        guard byteCount > 0 else {
+            unsafe base = nil
+            return
+        }
+        let address = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0)
+        guard unsafe address != MAP_FAILED, let address = unsafe address else {
+            throw MappedFileError(path: path, systemError: errno)
+        }
+        unsafe base = UnsafeRawPointer(address)
+    }
+
+    deinit {
+        if let base = unsafe base { unsafe munmap(UnsafeMutableRawPointer(mutating: base), byteCount) }
+    }
+
+    /// Copies bytes out.
+    ///
+    /// - Returns: nil when the range is not inside the file.
+    package func bytes(in range: Range<Int>) -> [UInt8]? {
+        guard contains(range), let base = unsafe base else { return range.isEmpty ? [] : nil }
+        return unsafe Array(UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
+    }
+
+    /// A little-endian integer.
+    ///
+    /// - Returns: nil when it does not lie inside the file.
+    package func integer<Value: FixedWidthInteger & BitwiseCopyable>(
+        at offset: Int, as type: Value.Type = Value.self
+    ) -> Value? {
+        guard offset >= 0, offset <= byteCount - MemoryLayout<Value>.size, let base = unsafe base
+        else { return nil }
+        return Value(littleEndian: unsafe base.loadUnaligned(fromByteOffset: offset, as: Value.self))
+    }
+
+    /// Tells the kernel that the pages are not needed for now; they are read again on next use.
+    package func releasePages() {
+        if let base = unsafe base {
+            unsafe _ = madvise(UnsafeMutableRawPointer(mutating: base), byteCount, MADV_DONTNEED)
+        }
+    }
+
+    func contains(_ range: Range<Int>) -> Bool {
+        range.lowerBound >= 0 && range.upperBound <= byteCount
+    }
+
+    func pointer(at offset: Int) -> UnsafePointer<UInt8>? {
+        guard let base = unsafe base else { return nil }
+        return unsafe (base + offset).assumingMemoryBound(to: UInt8.self)
+    }
+}
+
+/// A file that could not be opened or mapped.
+package struct MappedFileError: Error, CustomStringConvertible {
+    package let path: String
+    package let systemError: Int32
+
+    package var description: String {
+        let reason = unsafe strerror(systemError).map { unsafe String(cString: $0) }
+        return "cannot read \(path): \(reason ?? "error \(systemError)")"
+    }
+}

@@ -1,0 +1,58 @@
+package import Adapters
+
+/// The token rows of one forward pass, ordered so that rows of one sequence stand together and
+/// sequences of one adapter stand together.
+package struct Batch: Sendable {
+    /// Consecutive positions of one sequence.
+    package struct Run: Sendable {
+        package var rows: Range<Int>
+        package var firstPosition: Int
+        /// The sequence's block table, long enough for the run's last position.
+        package var blocks: [Int32]
+
+        package init(rows: Range<Int>, firstPosition: Int, blocks: [Int32]) {
+            self.rows = rows
+            self.firstPosition = firstPosition
+            self.blocks = blocks
+        }
+    }
+
+    /// Consecutive rows with one adapter. Base rows belong to no segment.
+    package struct Segment: Sendable {
+        package var rows: Range<Int>
+        package var adapter: DeviceAdapter
+
+        package init(rows: Range<Int>, adapter: DeviceAdapter) {
+            self.rows = rows
+            self.adapter = adapter
+        }
+    }
+
+    package private(set) var tokens: [Int32] = []
+    package private(set) var positions: [Int32] = []
+    package private(set) var runs: [Run] = []
+    package private(set) var segments: [Segment] = []
+
+    package var rowCount: Int { tokens.count }
+
+    package init() {}
+
+    /// Appends tokens of one sequence.
+    ///
+    /// - Precondition: sequences with the same adapter are appended one after another.
+    package mutating func append(
+        tokens newTokens: some Collection<Int32>, firstPosition: Int, blocks: [Int32],
+        adapter: DeviceAdapter?
+    ) {
+        let rows = rowCount..<rowCount + newTokens.count
+        tokens.append(contentsOf: newTokens)
+        positions.append(contentsOf: rows.map { Int32(firstPosition + $0 - rows.lowerBound) })
+        runs.append(Run(rows: rows, firstPosition: firstPosition, blocks: blocks))
+        guard let adapter else { return }
+        if let last = segments.last, last.adapter === adapter, last.rows.upperBound == rows.lowerBound {
+            segments[segments.count - 1].rows = last.rows.lowerBound..<rows.upperBound
+        } else {
+            segments.append(Segment(rows: rows, adapter: adapter))
+        }
+    }
+}

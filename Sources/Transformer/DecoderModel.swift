@@ -1,0 +1,347 @@
+internal import Adapters
+internal import Foundation
+package import ModelFiles
+package import Tensors
+
+/// The forward pass: token rows in, hidden states and logits out.
+///
+/// Not thread-safe: one owner calls it, and it spreads the work over its team. A row's result
+/// depends on its own sequence and adapter alone, bit for bit (see CMartletKernels.h).
+package final class DecoderModel {
+    package let weights: ModelWeights
+    package let cache: KeyValueCache
+    package let kernels: KernelSet
+    private let team: WorkerTeam
+    private let workspace: Workspace
+    private let angles: Matrix
+    private let maximumRows: Int
+    private let maximumContext: Int
+    private var shrunk: Matrix
+    private var shrunkInput: Activations
+    private var scratch: [Matrix]
+
+    package var configuration: ModelConfiguration { weights.configuration }
+
+    /// Logit rows computed at a time.
+    package static let maximumLogitRows = 64
+
+    /// - Parameters:
+    ///   - maximumRows: rows of the largest batch.
+    ///   - maximumContext: positions of the longest sequence.
+    package init(
+        weights: ModelWeights, cache: KeyValueCache, kernels: KernelSet, team: WorkerTeam,
+        maximumRows: Int, maximumContext: Int
+    ) {
+        let c = weights.configuration
+        self.weights = weights
+        self.cache = cache
+        self.kernels = kernels
+        self.team = team
+        self.maximumRows = maximumRows
+        self.maximumContext = maximumContext
+        workspace = Workspace(weights: weights, rowCount: maximumRows)
+        angles = DecoderModel.angles(c, positionCount: maximumContext)
+        shrunk = Matrix(rowCount: maximumRows, columnCount: 0)
+        shrunkInput = Activations(format: weights.format, rowCount: maximumRows, columnCount: 0)
+        let group = c.headCount / c.keyValueHeadCount
+        let scratchCount = KernelSet.attentionScratchCount(
+            rowCount: DecoderModel.attentionRows(group: group), group: group,
+            headDimension: c.headDimension, positionCount: maximumContext)
+        scratch = (0..<team.memberCount).map { _ in Matrix(rowCount: 1, columnCount: scratchCount) }
+    }
+
+    /// Computes hidden states for every row and writes their keys and values into the cache.
+    ///
+    /// - Precondition: tokens are in the vocabulary, positions below the maximum context.
+    package func forward(_ batch: Batch) {
+        precondition(batch.rowCount <= maximumRows, "The batch has too many rows.")
+        reserveShrink(for: batch)
+        embed(batch)
+        let linear = AdapterLinear(
+            kernels: kernels, segments: batch.segments, shrunk: shrunk, shrunkInput: shrunkInput)
+        let pieces = AdapterLinear.pieces(of: batch.segments)
+        let attentionPieces = attentionPieces(batch)
+        for layer in weights.layers.indices {
+            attention(layer, batch, linear, pieces, attentionPieces)
+            feedForward(layer, batch, linear, pieces)
+        }
+    }
+
+    /// Logits of some of the last batch's rows, in that order, at most `maximumLogitRows`.
+    ///
+    /// - Returns: a matrix that the next call overwrites.
+    package func logits(of rows: some Collection<Int>) -> Matrix {
+        precondition(rows.count <= DecoderModel.maximumLogitRows, "Too many logit rows.")
+        let rows = Array(rows)
+        let epsilon = configuration.normEpsilon
+        for (index, row) in rows.enumerated() {
+            kernels.rmsNorm(
+                workspace.hidden, row: row, weight: weights.finalNorm, epsilon: epsilon,
+                into: workspace.logitInput, outputRow: index)
+        }
+        team.run { member in
+            let panels = team.share(of: weights.head.panelCount, for: member)
+            kernels.multiply(
+                workspace.logitInput, rows: 0..<rows.count, by: weights.head, panels: panels,
+                into: workspace.logits, outputColumn: panels.lowerBound * Lanes.count)
+        }
+        return workspace.logits
+    }
+
+    // MARK: Parts of a layer
+
+    private func embed(_ batch: Batch) {
+        team.run { member in
+            for row in team.share(of: batch.rowCount, for: member) {
+                weights.embedding.unpackRow(
+                    Int(batch.tokens[row]), into: workspace.hidden, row: row)
+            }
+        }
+    }
+
+    private func attention(
+        _ index: Int, _ batch: Batch, _ linear: AdapterLinear, _ pieces: [Batch.Segment],
+        _ attentionPieces: [(run: Int, piece: AttentionPiece)]
+    ) {
+        let layer = weights.layers[index]
+        normalize(batch, layer.attentionNorm)
+        shrink(linear, pieces, index, .attentionInput, workspace.normalized)
+        let group = layer.attentionInput
+        team.run { member in
+            linear.project(
+                group, layer: index, panels: team.share(of: group.panelCount, for: member),
+                input: workspace.normalized, rowCount: batch.rowCount, into: workspace.projections)
+        }
+        team.run { member in
+            for row in pairedShare(of: batch, for: member) {
+                positionKeysAndQueries(index, batch, row: row)
+            }
+        }
+        attend(index, batch, attentionPieces)
+        shrink(linear, pieces, index, .attentionOutput, workspace.attended)
+        projectOntoHidden(
+            layer.attentionOutput, index, batch, linear, input: workspace.attended)
+    }
+
+    private func feedForward(
+        _ index: Int, _ batch: Batch, _ linear: AdapterLinear, _ pieces: [Batch.Segment]
+    ) {
+        let layer = weights.layers[index]
+        normalize(batch, layer.feedForwardNorm)
+        shrink(linear, pieces, index, .feedForwardInput, workspace.normalized)
+        let group = layer.feedForwardInput
+        let (gateColumn, upColumn) = (group.columns[0], group.columns[1])
+        team.run { member in
+            let panels = team.share(of: group.weights[0].panelCount, for: member)
+            for start in stride(from: panels.lowerBound, to: panels.upperBound, by: 2) {
+                let some = start..<min(start + 2, panels.upperBound)
+                for projection in 0...1 {
+                    linear.project(
+                        group, projection, layer: index, panels: some, input: workspace.normalized,
+                        rowCount: batch.rowCount, into: workspace.gates)
+                }
+                let column = some.lowerBound * Lanes.count
+                let count = min(some.count * Lanes.count, configuration.intermediateSize - column)
+                for row in 0..<batch.rowCount {
+                    kernels.siluMultiply(
+                        workspace.gates, row: row, gateColumn: gateColumn + column,
+                        upColumn: upColumn + column, count: count, into: workspace.gated,
+                        column: column)
+                }
+            }
+        }
+        shrink(linear, pieces, index, .feedForwardOutput, workspace.gated)
+        projectOntoHidden(layer.feedForwardOutput, index, batch, linear, input: workspace.gated)
+    }
+
+    private func normalize(_ batch: Batch, _ weight: Matrix) {
+        let epsilon = configuration.normEpsilon
+        team.run { member in
+            for row in team.share(of: batch.rowCount, for: member) {
+                kernels.rmsNorm(
+                    workspace.hidden, row: row, weight: weight, epsilon: epsilon,
+                    into: workspace.normalized, outputRow: row)
+            }
+        }
+    }
+
+    private func shrink(
+        _ linear: AdapterLinear, _ pieces: [Batch.Segment], _ layer: Int, _ site: Projection.Site,
+        _ input: Activations
+    ) {
+        guard pieces.contains(where: { $0.adapter[layer: layer, site] != nil }) else { return }
+        team.run { member in
+            for index in team.share(of: pieces.count, for: member) {
+                linear.shrink(pieces[index], layer: layer, site: site, input: input)
+            }
+        }
+    }
+
+    /// A projection whose result is added to the hidden states.
+    private func projectOntoHidden(
+        _ group: LinearGroup, _ layer: Int, _ batch: Batch, _ linear: AdapterLinear,
+        input: Activations
+    ) {
+        team.run { member in
+            let panels = team.share(of: group.panelCount, for: member)
+            linear.project(
+                group, layer: layer, panels: panels, input: input, rowCount: batch.rowCount,
+                into: workspace.outputs)
+            let column = panels.lowerBound * Lanes.count
+            let count = min(panels.count * Lanes.count, configuration.hiddenSize - column)
+            guard count > 0 else { return }
+            for row in 0..<batch.rowCount {
+                kernels.add(
+                    workspace.outputs, row: row, column: column, count: count,
+                    to: workspace.hidden, targetRow: row, targetColumn: column)
+            }
+        }
+    }
+
+    /// Normalizes (Qwen3) and rotates a row's queries and keys, and stores its keys and values.
+    private func positionKeysAndQueries(_ index: Int, _ batch: Batch, row: Int) {
+        let (c, layer, projections) = (configuration, weights.layers[index], workspace.projections)
+        let columns = layer.attentionInput.columns
+        let (keyColumn, valueColumn) = (columns[1], columns[2])
+        let position = Int(batch.positions[row])
+        let d = c.headDimension
+        if let queryNorm = layer.queryNorm, let keyNorm = layer.keyNorm {
+            for head in 0..<c.headCount {
+                kernels.rmsNormInPlace(
+                    projections, row: row, column: head * d, weight: queryNorm,
+                    epsilon: c.normEpsilon)
+            }
+            for head in 0..<c.keyValueHeadCount {
+                kernels.rmsNormInPlace(
+                    projections, row: row, column: keyColumn + head * d, weight: keyNorm,
+                    epsilon: c.normEpsilon)
+            }
+        }
+        kernels.rotate(
+            projections, row: row, column: 0, headCount: c.headCount, headDimension: d,
+            angles: angles, position: position)
+        kernels.rotate(
+            projections, row: row, column: keyColumn, headCount: c.keyValueHeadCount,
+            headDimension: d, angles: angles, position: position)
+        let blocks = workspace.blocks(of: batch, row: row)
+        cache.store(
+            layer: index, block: Int(blocks[position / KeyValueCache.blockPositions]),
+            slot: position % KeyValueCache.blockPositions, from: projections, row: row,
+            keyColumn: keyColumn, valueColumn: valueColumn)
+    }
+
+    private func attend(
+        _ index: Int, _ batch: Batch, _ pieces: [(run: Int, piece: AttentionPiece)]
+    ) {
+        let c = configuration
+        let group = c.headCount / c.keyValueHeadCount
+        let scale = 1 / Float(c.headDimension).squareRoot()
+        let counter = WorkCounter()
+        team.run { member in
+            while let next = counter.take(below: pieces.count) {
+                var piece = pieces[next].piece
+                piece.layer = index
+                piece.window = c.window(layer: index)
+                kernels.attend(
+                    piece, queries: workspace.projections, group: group, scale: scale, cache: cache,
+                    blocks: batch.runs[pieces[next].run].blocks, into: workspace.attended,
+                    scratch: scratch[member])
+            }
+        }
+    }
+
+    // MARK: Preparation
+
+    /// Query rows of one attention piece: as many as fill a register tile.
+    private static func attentionRows(group: Int) -> Int { max(1, 12 / group) }
+
+    private func attentionPieces(_ batch: Batch) -> [(run: Int, piece: AttentionPiece)] {
+        let c = configuration
+        let rows = DecoderModel.attentionRows(group: c.headCount / c.keyValueHeadCount)
+        return batch.runs.indices.flatMap { index in
+            let run = batch.runs[index]
+            return stride(from: run.rows.lowerBound, to: run.rows.upperBound, by: rows).flatMap { start in
+                (0..<c.keyValueHeadCount).map { head in
+                    (
+                        index,
+                        AttentionPiece(
+                            layer: 0, head: head, rows: start..<min(start + rows, run.rows.upperBound),
+                            firstPosition: run.firstPosition + start - run.rows.lowerBound, window: 0)
+                    )
+                }
+            }
+        }
+    }
+
+    /// A member's rows, never parting an odd position from the even one before it in its sequence:
+    /// the two share a pair of the cache (see `KeyValueCache.store`).
+    private func pairedShare(of batch: Batch, for member: Int) -> Range<Int> {
+        func boundary(_ row: Int) -> Int {
+            guard row > 0, row < batch.rowCount, batch.positions[row] % 2 == 1,
+                !batch.runs.contains(where: { $0.rows.lowerBound == row })
+            else { return row }
+            return row + 1
+        }
+        let share = team.share(of: batch.rowCount, for: member)
+        return boundary(share.lowerBound)..<boundary(share.upperBound)
+    }
+
+    private func reserveShrink(for batch: Batch) {
+        workspace.prepare(batch)
+        let width = batch.segments.map(\.adapter.shrinkWidth).max() ?? 0
+        guard width > shrunk.columnCount else { return }
+        shrunk = Matrix(rowCount: maximumRows, columnCount: width)
+        shrunkInput = Activations(format: weights.format, rowCount: maximumRows, columnCount: width)
+    }
+
+    /// Row p: the cosines of position p's angles, then the sines, computed in 32-bit floats as
+    /// transformers does.
+    private static func angles(_ c: ModelConfiguration, positionCount: Int) -> Matrix {
+        let frequencies = c.rope.frequencies(headDimension: c.headDimension)
+        let angles = Matrix(rowCount: positionCount, columnCount: c.headDimension)
+        for position in 0..<positionCount {
+            angles.withMutableRow(position) { row in
+                for (index, frequency) in frequencies.enumerated() {
+                    let angle = Float(position) * frequency
+                    row[index] = cosf(angle)
+                    row[frequencies.count + index] = sinf(angle)
+                }
+            }
+        }
+        return angles
+    }
+}
+
+/// The matrices that a pass writes, sized once for the largest batch.
+private final class Workspace {
+    let hidden: Matrix
+    let normalized: Activations
+    let projections: Matrix
+    let attended: Activations
+    let outputs: Matrix
+    let gates: Matrix
+    let gated: Activations
+    let logitInput: Activations
+    let logits: Matrix
+    private var runOfRow: [Int] = []
+
+    init(weights: ModelWeights, rowCount: Int) {
+        let (c, format, layer) = (weights.configuration, weights.format, weights.layers[0])
+        hidden = Matrix(rowCount: rowCount, columnCount: c.hiddenSize)
+        normalized = Activations(format: format, rowCount: rowCount, columnCount: c.hiddenSize)
+        projections = Matrix(rowCount: rowCount, columnCount: layer.attentionInput.width)
+        attended = Activations(format: format, rowCount: rowCount, columnCount: c.queryWidth)
+        outputs = Matrix(rowCount: rowCount, columnCount: c.hiddenSize)
+        gates = Matrix(rowCount: rowCount, columnCount: layer.feedForwardInput.width)
+        gated = Activations(format: format, rowCount: rowCount, columnCount: c.intermediateSize)
+        logitInput = Activations(
+            format: format, rowCount: DecoderModel.maximumLogitRows, columnCount: c.hiddenSize)
+        logits = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: c.vocabularySize)
+    }
+
+    func prepare(_ batch: Batch) {
+        runOfRow = batch.runs.enumerated().flatMap { index, run in run.rows.map { _ in index } }
+    }
+
+    func blocks(of batch: Batch, row: Int) -> [Int32] { batch.runs[runOfRow[row]].blocks }
+}

@@ -1,0 +1,117 @@
+internal import Foundation
+package import ModelFiles
+package import Tensors
+
+/// A base model's weights, packed for the kernels.
+package struct ModelWeights: Sendable {
+    package let configuration: ModelConfiguration
+    package let format: ComputeFormat
+    /// (vocabulary, hidden). With tied embeddings it is the head too.
+    let embedding: PackedMatrix
+    let head: PackedMatrix
+    let finalNorm: Matrix
+    let layers: [Layer]
+    package let byteCount: Int
+
+    struct Layer: Sendable {
+        var attentionNorm: Matrix
+        var feedForwardNorm: Matrix
+        var queryNorm: Matrix?
+        var keyNorm: Matrix?
+        var attentionInput: LinearGroup
+        var attentionOutput: LinearGroup
+        var feedForwardInput: LinearGroup
+        var feedForwardOutput: LinearGroup
+    }
+
+    /// Reads and packs every tensor.
+    ///
+    /// - Parameter progress: told the share that is done, 0 ... 1, after each layer.
+    /// - Throws: `ModelFileError` with `non_finite_value` when a weight is a NaN or an infinity.
+    package init(
+        _ checkpoint: Checkpoint, format: ComputeFormat, team: WorkerTeam,
+        progress: (Double) -> Void = { _ in }
+    ) throws(ModelFileError) {
+        let configuration = checkpoint.configuration
+        let reader = Reader(checkpoint: checkpoint, format: format, team: team)
+        do {
+            embedding = try reader.matrix(.embedding)
+            head = configuration.tiesEmbeddings ? embedding : try reader.matrix(.head)
+            finalNorm = try reader.vector(.finalNorm)
+            var layers: [Layer] = []
+            for layer in 0..<configuration.layerCount {
+                progress(Double(layer) / Double(configuration.layerCount))
+                layers.append(try reader.layer(layer))
+            }
+            self.layers = layers
+        } catch let error as NonFiniteValue {
+            throw ModelFileError(.nonFiniteValue, "\(checkpoint.path): \(error)")
+        } catch let error as ModelFileError {
+            throw error
+        } catch {
+            throw ModelFileError(.malformedFile, "\(checkpoint.path): \(error)")
+        }
+        progress(1)
+        checkpoint.releasePages()
+        self.configuration = configuration
+        self.format = format
+        var bytes = embedding.byteCount + (configuration.tiesEmbeddings ? 0 : head.byteCount)
+        for layer in layers {
+            for group in [
+                layer.attentionInput, layer.attentionOutput, layer.feedForwardInput,
+                layer.feedForwardOutput,
+            ] { bytes += group.weights.reduce(0) { $0 + $1.byteCount } }
+        }
+        byteCount = bytes
+    }
+
+    private struct Reader {
+        let checkpoint: Checkpoint
+        let format: ComputeFormat
+        let team: WorkerTeam
+
+        func tensor(_ role: Checkpoint.Role) throws -> StoredTensor {
+            guard let tensor = checkpoint[role] else {
+                throw ModelFileError(.missingTensor, "\(checkpoint.path): \(role) is missing")
+            }
+            return tensor
+        }
+
+        func matrix(_ role: Checkpoint.Role) throws -> PackedMatrix {
+            let tensor = try tensor(role)
+            let packed = PackedMatrix(
+                format: format, outputCount: tensor.rowCount, inputCount: tensor.columnCount)
+            try packed.pack(team: team) { (index, row) throws(NonFiniteValue) in
+                try tensor.read(row: index, into: &row)
+            }
+            return packed
+        }
+
+        func vector(_ role: Checkpoint.Role) throws -> Matrix {
+            Matrix(rows: [try tensor(role).vector()])
+        }
+
+        func group(_ layer: Int, _ site: Projection.Site) throws -> LinearGroup {
+            LinearGroup(
+                site: site,
+                weights: try site.projections.map { try matrix(.weight(layer: layer, $0)) },
+                biases: try site.projections.map { projection in
+                    let role = Checkpoint.Role.bias(layer: layer, projection)
+                    return checkpoint[role] == nil ? nil : try vector(role)
+                })
+        }
+
+        func layer(_ layer: Int) throws -> Layer {
+            let hasHeadNorms = checkpoint[.queryNorm(layer: layer)] != nil
+            return Layer(
+                attentionNorm: try vector(.attentionNorm(layer: layer)),
+                feedForwardNorm: try vector(.feedForwardNorm(layer: layer)),
+                queryNorm: hasHeadNorms ? try vector(.queryNorm(layer: layer)) : nil,
+                keyNorm: hasHeadNorms ? try vector(.keyNorm(layer: layer)) : nil,
+                attentionInput: try group(layer, .attentionInput),
+                attentionOutput: try group(layer, .attentionOutput),
+                feedForwardInput: try group(layer, .feedForwardInput),
+                feedForwardOutput: try group(layer, .feedForwardOutput))
+        }
+    }
+}
