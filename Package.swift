@@ -21,7 +21,8 @@ let cSettings: [CSetting] = [
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
-let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -62,11 +63,11 @@ let package = Package(
         module("JSONTree"),
         module("Tensors", ["CMartletKernels"]),
         module("ModelFiles", ["Tensors", "JSONTree"]),
-        module("Tokenization", ["JSONTree"]),
+        module("Tokenization", ["JSONTree", heap]),
         module("ChatTemplates", ["JSONTree"]),
         module("Adapters", ["Tensors", "ModelFiles", "JSONTree", crypto, logging, metrics]),
         module("Transformer", ["Tensors", "ModelFiles", "Adapters"]),
-        module("Engine", ["Tensors", "Transformer", "Adapters", collections, logging, metrics, lifecycle]),
+        module("Engine", ["Tensors", "Transformer", "Adapters", deque, logging, metrics, lifecycle]),
         module("OpenAIWire", ["JSONTree"]),
         module("Telemetry", [logging, metrics]),
         module("Generation", ["Engine", "Tokenization", "ChatTemplates", "Adapters", "JSONTree", logging]),

@@ -15,7 +15,11 @@ public enum JSON: Sendable, Hashable {
     /// Members in the order of the text, names unique.
     public struct Object: Sendable, Hashable {
         public private(set) var members: [(name: String, value: JSON)] = []
-        private var positions: [String: Int] = [:]
+        /// Places of the members by the bytes of their names, once they are many. Swift compares
+        /// strings by canonical equivalence; JSON names differ when their bytes do.
+        private var positions: [[UInt8]: Int] = [:]
+
+        private static let fewMembers = 16
 
         public init() {}
 
@@ -28,22 +32,32 @@ public enum JSON: Sendable, Hashable {
         public var isEmpty: Bool { members.isEmpty }
 
         public subscript(name: String) -> JSON? {
-            get { positions[name].map { members[$0].value } }
+            get { position(of: name).map { members[$0].value } }
             set {
-                if let position = positions[name] {
-                    if let newValue {
-                        members[position].value = newValue
-                    } else {
-                        members.remove(at: position)
-                        positions = [:]
-                        for (index, member) in members.enumerated() {
-                            positions[member.name] = index
-                        }
-                    }
-                } else if let newValue {
-                    positions[name] = members.count
-                    members.append((name, newValue))
+                switch (position(of: name), newValue) {
+                case (let position?, let value?): members[position].value = value
+                case (let position?, nil):
+                    members.remove(at: position)
+                    positions = [:]
+                    index(from: 0)
+                case (nil, let value?):
+                    members.append((name, value))
+                    index(from: members.count - 1)
+                case (nil, nil): break
                 }
+            }
+        }
+
+        private func position(of name: String) -> Int? {
+            members.count <= Object.fewMembers
+                ? members.firstIndex { $0.name.utf8.elementsEqual(name.utf8) }
+                : positions[Array(name.utf8)]
+        }
+
+        private mutating func index(from start: Int) {
+            guard members.count > Object.fewMembers else { return }
+            for place in (positions.isEmpty ? 0 : start)..<members.count {
+                positions[Array(members[place].name.utf8)] = place
             }
         }
 

@@ -21,6 +21,7 @@ package final class DecoderModel {
     private var scratch: [Matrix]
 
     package var configuration: ModelConfiguration { weights.configuration }
+    package var vocabularySize: Int { configuration.vocabularySize }
 
     /// Logit rows computed at a time.
     package static let maximumLogitRows = 64
@@ -69,8 +70,8 @@ package final class DecoderModel {
 
     /// Logits of some of the last batch's rows, in that order, at most `maximumLogitRows`.
     ///
-    /// - Returns: a matrix that the next call overwrites.
-    package func logits(of rows: some Collection<Int>) -> Matrix {
+    /// - Returns: a matrix that the next call overwrites, and what sampling needs of each row.
+    package func logits(of rows: some Collection<Int>) -> (logits: Matrix, summaries: [LogitSummary]) {
         precondition(rows.count <= DecoderModel.maximumLogitRows, "Too many logit rows.")
         let rows = Array(rows)
         let epsilon = configuration.normEpsilon
@@ -85,7 +86,12 @@ package final class DecoderModel {
                 workspace.logitInput, rows: 0..<rows.count, by: weights.head, panels: panels,
                 into: workspace.logits, outputColumn: panels.lowerBound * Lanes.count)
         }
-        return workspace.logits
+        team.run { member in
+            for index in team.share(of: rows.count, for: member) {
+                workspace.summarize(index, with: kernels)
+            }
+        }
+        return (workspace.logits, workspace.summaries(count: rows.count))
     }
 
     // MARK: Parts of a layer
@@ -323,6 +329,8 @@ private final class Workspace {
     let gated: Activations
     let logitInput: Activations
     let logits: Matrix
+    /// Maximum, log of the sum, and place of the maximum of each logit row.
+    private let summaries: Matrix
     private var runOfRow: [Int] = []
 
     init(weights: ModelWeights, rowCount: Int) {
@@ -337,10 +345,25 @@ private final class Workspace {
         logitInput = Activations(
             format: format, rowCount: DecoderModel.maximumLogitRows, columnCount: c.hiddenSize)
         logits = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: c.vocabularySize)
+        summaries = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: 3)
     }
 
     func prepare(_ batch: Batch) {
         runOfRow = batch.runs.enumerated().flatMap { index, run in run.rows.map { _ in index } }
+    }
+
+    func summarize(_ row: Int, with kernels: KernelSet) {
+        let summary = kernels.summarize(logits, row: row)
+        // A vocabulary is below 2^24, so a float holds any index exactly.
+        summaries.setRow(row, [summary.maximum, summary.logSumExp, Float(summary.argmax)])
+    }
+
+    func summaries(count: Int) -> [LogitSummary] {
+        (0..<count).map { row in
+            LogitSummary(
+                maximum: summaries[row: row, column: 0], logSumExp: summaries[row: row, column: 1],
+                argmax: Int(summaries[row: row, column: 2]))
+        }
     }
 
     func blocks(of batch: Batch, row: Int) -> [Int32] { batch.runs[runOfRow[row]].blocks }

@@ -303,6 +303,12 @@ package struct LogitSummary: Sendable, Equatable {
     package var logSumExp: Float
     /// The lowest index that holds the maximum.
     package var argmax: Int
+
+    package init(maximum: Float, logSumExp: Float, argmax: Int) {
+        self.maximum = maximum
+        self.logSumExp = logSumExp
+        self.argmax = argmax
+    }
 }
 
 extension KernelSet {

@@ -1,0 +1,232 @@
+internal import Adapters
+internal import Foundation
+internal import Metrics
+internal import ServiceLifecycle
+internal import Synchronization
+
+/// The engine's thread and what surrounds it: a bounded way in, a stream of events out.
+///
+/// Everything that decides is in `EngineCore`, which the thread alone touches.
+package final class InferenceEngine: Service {
+    package let limits: EngineLimits
+    private let mailbox: Mailbox
+    private let start: @Sendable (Mailbox) -> Void
+
+    /// - Parameter makeCore: called on the engine's thread, where the core then stays.
+    package init(limits: EngineLimits, makeCore: @escaping @Sendable () -> EngineCore) {
+        self.limits = limits
+        mailbox = Mailbox(capacity: limits.maximumSequences + limits.maximumWaiting)
+        start = { mailbox in
+            let thread = Thread { EngineLoop(core: makeCore(), mailbox: mailbox).run() }
+            thread.name = "martlet.engine"
+            thread.stackSize = 8 << 20
+            thread.qualityOfService = .userInitiated
+            thread.start()
+        }
+    }
+
+    /// Runs the engine until the service group shuts down. By then the server has let its requests
+    /// finish; what is left is failed.
+    package func run() async throws {
+        start(mailbox)
+        try? await gracefulShutdown()
+        await mailbox.stop()
+    }
+
+    /// Hands a request to the engine.
+    ///
+    /// - Returns: its events, or nil when as many requests are waiting as may. A consumer that goes
+    ///   away cancels the request.
+    package func submit(_ request: EngineRequest) -> AsyncThrowingStream<EngineEvent.Step, any Error>? {
+        let (stream, continuation) = AsyncThrowingStream<EngineEvent.Step, any Error>.makeStream()
+        let (mailbox, id) = (mailbox, request.id)
+        guard mailbox.submit(request, continuation) else { return nil }
+        continuation.onTermination = { reason in
+            if case .cancelled = reason { mailbox.cancel(id) }
+        }
+        return stream
+    }
+
+    /// Drops a request whose events nobody wants any more.
+    package func cancel(_ id: RequestID) { mailbox.cancel(id) }
+
+    /// Where the engine stands after its last step.
+    package var status: EngineStatus { mailbox.status }
+
+    /// A number for a new request.
+    package func nextID() -> RequestID { mailbox.nextID() }
+}
+
+/// What the engine's thread and the rest of the process share.
+private final class Mailbox: @unchecked Sendable {
+    // Safety: everything below is touched only while `condition` is locked.
+    typealias Continuation = AsyncThrowingStream<EngineEvent.Step, any Error>.Continuation
+
+    private let condition = NSCondition()
+    private let capacity: Int
+    private var commands: [EngineCore.Command] = []
+    private var continuations: [RequestID: Continuation] = [:]
+    private var isStopping = false
+    private var stopped: [CheckedContinuation<Void, Never>] = []
+    private var hasStopped = false
+    private var lastStatus = EngineStatus()
+    private var lastID: UInt64 = 0
+
+    init(capacity: Int) { self.capacity = capacity }
+
+    private func locked<Result>(_ body: () -> Result) -> Result {
+        condition.lock()
+        defer { condition.unlock() }
+        return body()
+    }
+
+    var status: EngineStatus {
+        get { locked { lastStatus } }
+        set { locked { lastStatus = newValue } }
+    }
+
+    func nextID() -> RequestID {
+        locked {
+            lastID += 1
+            return RequestID(lastID)
+        }
+    }
+
+    func submit(_ request: EngineRequest, _ continuation: Continuation) -> Bool {
+        locked {
+            guard !isStopping else {
+                continuation.finish(throwing: EngineFailure.stopped)
+                return true
+            }
+            guard continuations.count < capacity else { return false }
+            continuations[request.id] = continuation
+            commands.append(.submit(request))
+            condition.signal()
+            return true
+        }
+    }
+
+    func cancel(_ id: RequestID) {
+        let continuation: Continuation? = locked {
+            guard let continuation = continuations.removeValue(forKey: id) else { return nil }
+            commands.append(.cancel(id))
+            condition.signal()
+            return continuation
+        }
+        continuation?.finish(throwing: CancellationError())
+    }
+
+    /// Commands since the last call. Waits for one when there is nothing else to do.
+    ///
+    /// - Returns: nil when the engine is to stop.
+    func take(waiting: Bool) -> [EngineCore.Command]? {
+        locked {
+            while waiting, commands.isEmpty, !isStopping { condition.wait() }
+            if isStopping { return nil }
+            defer { commands = [] }
+            return commands
+        }
+    }
+
+    func deliver(_ outputs: [EngineCore.Output]) {
+        for output in outputs {
+            let isLast: Bool
+            switch output.event {
+            case .step(let step): isLast = step.finish != nil
+            case .failed: isLast = true
+            }
+            let continuation: Continuation? = locked {
+                isLast ? continuations.removeValue(forKey: output.id) : continuations[output.id]
+            }
+            switch output.event {
+            case .step(let step):
+                continuation?.yield(step)
+                if isLast { continuation?.finish() }
+            case .failed(let failure):
+                continuation?.finish(throwing: failure)
+            }
+        }
+    }
+
+    func stop() async {
+        await withCheckedContinuation { waiter in
+            let alreadyStopped = locked {
+                isStopping = true
+                condition.signal()
+                if !hasStopped { stopped.append(waiter) }
+                return hasStopped
+            }
+            if alreadyStopped { waiter.resume() }
+        }
+    }
+
+    /// Called by the thread as its last act.
+    func didStop() {
+        let (waiters, open) = locked {
+            hasStopped = true
+            defer { continuations = [:] }
+            return (stopped, Array(continuations.values))
+        }
+        for continuation in open { continuation.finish(throwing: EngineFailure.stopped) }
+        for waiter in waiters { waiter.resume() }
+    }
+}
+
+/// What the thread does.
+private struct EngineLoop {
+    var core: EngineCore
+    let mailbox: Mailbox
+    let metrics = EngineMetrics()
+
+    init(core: EngineCore, mailbox: Mailbox) {
+        self.core = core
+        self.mailbox = mailbox
+    }
+
+    consuming func run() {
+        var core = core
+        while let commands = mailbox.take(waiting: core.isIdle) {
+            for command in commands { core.apply(command) }
+            let start = ContinuousClock.now
+            let outputs = core.step()
+            if !outputs.isEmpty || !core.isIdle {
+                metrics.record(core.report, duration: ContinuousClock.now - start)
+            }
+            let status = core.status
+            mailbox.status = status
+            metrics.record(status)
+            mailbox.deliver(outputs)
+        }
+        mailbox.didStop()
+    }
+}
+
+/// The engine's metrics; names are documented in docs/operating/metrics.md.
+private struct EngineMetrics {
+    private let steps = Counter(label: "martlet_steps_total")
+    private let stepTokens = Recorder(label: "martlet_step_tokens")
+    private let stepSequences = Recorder(label: "martlet_step_sequences")
+    private let stepAdapters = Recorder(label: "martlet_step_adapters")
+    private let stepDuration = Recorder(label: "martlet_step_seconds")
+    private let running = Gauge(label: "martlet_requests_running")
+    private let waiting = Gauge(label: "martlet_requests_waiting")
+    private let blocks = Gauge(label: "martlet_kv_blocks")
+    private let freeBlocks = Gauge(label: "martlet_kv_blocks_free")
+    private let preemptions = Gauge(label: "martlet_preemptions")
+
+    func record(_ report: StepReport, duration: Duration) {
+        steps.increment()
+        stepTokens.record(report.tokenCount)
+        stepSequences.record(report.sequenceCount)
+        stepAdapters.record(report.adapterCount)
+        stepDuration.record(duration / .seconds(1))
+    }
+
+    func record(_ status: EngineStatus) {
+        running.record(status.runningCount)
+        waiting.record(status.waitingCount)
+        blocks.record(status.blockCount)
+        freeBlocks.record(status.freeBlockCount)
+        preemptions.record(status.preemptionCount)
+    }
+}

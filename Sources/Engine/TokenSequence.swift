@@ -1,0 +1,73 @@
+package import Adapters
+
+/// Names a request inside the engine.
+package struct RequestID: Hashable, Sendable, CustomStringConvertible {
+    private let number: UInt64
+
+    package init(_ number: UInt64) { self.number = number }
+
+    package var description: String { "r\(number)" }
+}
+
+/// What the engine is asked to do: token ids in, token ids out.
+package struct EngineRequest: Sendable {
+    package var id: RequestID
+    package var prompt: [Int32]
+    package var adapter: DeviceAdapter?
+    /// The adapter's name, for reports.
+    package var adapterName: String?
+    package var parameters: SamplingParameters
+
+    package init(
+        id: RequestID, prompt: [Int32], adapter: DeviceAdapter?, adapterName: String?,
+        parameters: SamplingParameters
+    ) {
+        self.id = id
+        self.prompt = prompt
+        self.adapter = adapter
+        self.adapterName = adapterName
+        self.parameters = parameters
+    }
+}
+
+/// A request on its way: tokens known and tokens computed. A step computes some of the difference,
+/// which makes prefill, decode, chunks and recomputation after a preemption the same thing.
+struct TokenSequence {
+    let request: EngineRequest
+    /// Prompt, then completion.
+    private(set) var tokens: [Int32]
+    /// Tokens whose keys and values are in the cache.
+    var computedCount = 0
+    var blocks: [Int32] = []
+    /// How often each token is in the completion; kept only for penalties.
+    private(set) var completionCounts: [Int32: Int] = [:]
+    private(set) var promptTokens: Set<Int32> = []
+    /// Scores of prompt tokens 1, 2, … so far.
+    var promptScores: [TokenScores] = []
+
+    init(_ request: EngineRequest) {
+        self.request = request
+        tokens = request.prompt
+        if request.parameters.repetitionPenalty != 1 { promptTokens = Set(request.prompt) }
+    }
+
+    var id: RequestID { request.id }
+    var promptCount: Int { request.prompt.count }
+    var completionCount: Int { tokens.count - promptCount }
+    var uncomputedCount: Int { tokens.count - computedCount }
+    var isPrefilling: Bool { uncomputedCount > 1 }
+
+    mutating func append(_ token: Int32) {
+        tokens.append(token)
+        if request.parameters.changesLogits { completionCounts[token, default: 0] += 1 }
+    }
+
+    /// Whether the prompt's scores are still wanted from row `position` on.
+    func wantsScore(after position: Int) -> Bool {
+        request.parameters.promptLogprobCount != nil && position + 1 < promptCount
+            && position >= promptScores.count
+    }
+
+    /// Whether the next token is to be chosen once everything is computed.
+    var wantsToken: Bool { completionCount < request.parameters.maximumTokens }
+}

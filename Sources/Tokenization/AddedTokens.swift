@@ -1,0 +1,109 @@
+/// Tokens that are found in the text before anything else: chat markers and their like.
+struct AddedTokens: Sendable {
+    struct Token: Sendable {
+        var id: Int32
+        var content: [UInt8]
+        /// Not shown when special tokens are skipped.
+        var isSpecial = true
+        /// Matches only where no word character adjoins.
+        var singleWord = false
+        /// Takes the white space before it, or after it.
+        var stripsLeft = false
+        var stripsRight = false
+    }
+
+    /// A stretch of text: an added token, or what lies between two.
+    enum Piece {
+        case token(Int32)
+        case text(Range<Int>)
+    }
+
+    /// By first byte, longest first.
+    private var tokens: [UInt8: [Token]] = [:]
+
+    var isEmpty: Bool { tokens.isEmpty }
+
+    init(_ tokens: [Token]) {
+        for token in tokens where !token.content.isEmpty {
+            self.tokens[token.content[0], default: []].append(token)
+        }
+        for key in self.tokens.keys {
+            self.tokens[key]?.sort { ($0.content.count, $1.id) > ($1.content.count, $0.id) }
+        }
+    }
+
+    /// Splits text at the tokens, leftmost first, longest first.
+    ///
+    /// - Parameter accepts: whether a token may be found; others are read as text.
+    func split(_ text: [UInt8], accepts: (Token) -> Bool = { _ in true }) -> [Piece] {
+        guard !tokens.isEmpty else { return text.isEmpty ? [] : [.text(0..<text.count)] }
+        var pieces: [Piece] = []
+        var textStart = 0
+        var position = 0
+        while position < text.count {
+            guard let candidates = tokens[text[position]],
+                let token = candidates.first(where: {
+                    accepts($0) && text[position...].starts(with: $0.content)
+                })
+            else {
+                position += 1
+                continue
+            }
+            var (start, end) = (position, position + token.content.count)
+            position = end
+            if token.singleWord, AddedTokens.adjoinsWord(text, start, end) { continue }
+            if token.stripsLeft {
+                start = max(textStart, AddedTokens.spaceStart(text, before: start))
+            }
+            if token.stripsRight { end = AddedTokens.spaceEnd(text, from: end) }
+            if textStart < start { pieces.append(.text(textStart..<start)) }
+            pieces.append(.token(token.id))
+            textStart = end
+            position = end
+        }
+        if textStart < text.count { pieces.append(.text(textStart..<text.count)) }
+        return pieces
+    }
+
+    // MARK: Surroundings
+
+    private static func adjoinsWord(_ text: [UInt8], _ start: Int, _ end: Int) -> Bool {
+        let before = scalar(in: text, before: start)
+        let after = end < text.count
+            ? String(decoding: text[end..<min(end + 4, text.count)], as: UTF8.self).unicodeScalars.first : nil
+        return [before, after].contains { $0.map(isWord) ?? false }
+    }
+
+    private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
+        scalar == "_" || scalar.properties.isAlphabetic
+            || scalar.properties.generalCategory == .decimalNumber
+            || [.nonspacingMark, .spacingMark, .enclosingMark, .connectorPunctuation].contains(
+                scalar.properties.generalCategory)
+    }
+
+    private static func scalar(in text: [UInt8], before end: Int) -> Unicode.Scalar? {
+        guard end > 0 else { return nil }
+        var start = end - 1
+        while start > 0, text[start] & 0xC0 == 0x80 { start -= 1 }
+        return String(decoding: text[start..<end], as: UTF8.self).unicodeScalars.first
+    }
+
+    private static func spaceStart(_ text: [UInt8], before end: Int) -> Int {
+        var start = end
+        while let scalar = scalar(in: text, before: start), scalar.properties.isWhitespace {
+            start -= UTF8.width(scalar)
+        }
+        return start
+    }
+
+    private static func spaceEnd(_ text: [UInt8], from start: Int) -> Int {
+        var end = start
+        while end < text.count,
+            let scalar = String(decoding: text[end..<min(end + 4, text.count)], as: UTF8.self)
+                .unicodeScalars.first, scalar.properties.isWhitespace
+        {
+            end += UTF8.width(scalar)
+        }
+        return end
+    }
+}

@@ -1,0 +1,229 @@
+/// Text to token ids and back, as the `tokenizers` package does it for the supported families:
+/// byte-level BPE (GPT-2, Llama 3, Qwen2, SmolLM) and SentencePiece-style BPE with byte fallback
+/// (Llama 2, Mistral).
+///
+/// Made once for a model; immutable, so any thread may use it.
+public struct Tokenizer: Sendable {
+    /// The parts a definition file is read into.
+    struct Definition: Sendable {
+        /// Text of each token as the file has it, by id.
+        var tokens: [String] = []
+        /// By the bytes of the text: Swift's strings are equal when they only look the same.
+        private(set) var ids: [[UInt8]: Int32] = [:]
+        var encoder = BytePairEncoder()
+        var addedTokens: [AddedTokens.Token] = []
+        /// Those among them that are looked for in normalized text.
+        var normalizedAddedTokens: [AddedTokens.Token] = []
+        var normalizers: [Normalizer] = []
+        var preTokenizer = PreTokenizer.gpt2
+        /// Whether tokens are bytes in GPT-2's alphabet; else they are text with byte fallback.
+        var isByteLevel = true
+        /// SentencePiece's space mark at the start: in every stretch, in the first one, or never.
+        var prependsSpace = Prepending.never
+        /// Whether a space at the start of a decoded text is the tokenizer's own.
+        var stripsFirstSpace = false
+        /// Whether a whole word in the vocabulary is taken as it is.
+        var ignoresMerges = false
+        var unknownToken: Int32?
+        var fusesUnknown = false
+        /// Put before and after a text when special tokens are asked for.
+        var prefix: [Int32] = []
+        var suffix: [Int32] = []
+
+        enum Prepending: Sendable { case always, first, never }
+
+        func id(of token: String) -> Int32? { ids[Array(token.utf8)] }
+
+        /// Puts a token at its id.
+        mutating func setToken(_ token: String, id: Int) throws(TokenizerError) {
+            guard id >= 0, id < Definition.tokenLimit else {
+                throw TokenizerError("the token id \(id) is out of range")
+            }
+            while tokens.count <= id { tokens.append("") }
+            tokens[id] = token
+            ids[Array(token.utf8)] = Int32(id)
+        }
+
+        mutating func reserve(_ tokenCount: Int) { ids.reserveCapacity(tokenCount) }
+    }
+
+    private let definition: Definition
+    private let addedTokens: AddedTokens
+    private let normalizedAddedTokens: AddedTokens
+    /// What each token stands for, by id.
+    private let tokenBytes: [[UInt8]]
+    /// Single bytes: as tokens of a byte-level vocabulary, or as `<0x..>`.
+    private let byteTokens: [Int32?]
+    private let wordTokens: [[UInt8]: Int32]
+    /// Tokens of one character, for vocabularies of text.
+    private let scalarTokens: [Unicode.Scalar: Int32]
+    private let specialTokens: Set<Int32>
+
+    /// U+2581, SentencePiece's mark for a space.
+    static let spaceMark = "\u{2581}"
+
+    init(_ definition: Definition) throws(TokenizerError) {
+        self.definition = definition
+        addedTokens = AddedTokens(definition.addedTokens)
+        normalizedAddedTokens = AddedTokens(definition.normalizedAddedTokens)
+        let allAdded = definition.addedTokens + definition.normalizedAddedTokens
+        specialTokens = Set(allAdded.filter(\.isSpecial).map(\.id))
+        let addedIDs = Set(allAdded.map(\.id))
+
+        var tokenBytes: [[UInt8]] = []
+        tokenBytes.reserveCapacity(definition.tokens.count)
+        var byteTokens = [Int32?](repeating: nil, count: 256)
+        var wordTokens: [[UInt8]: Int32] = [:]
+        var scalarTokens: [Unicode.Scalar: Int32] = [:]
+        for (id, token) in definition.tokens.enumerated() {
+            let isAdded = addedIDs.contains(Int32(id))
+            if definition.isByteLevel {
+                let bytes = ByteAlphabet.bytes(of: token)
+                tokenBytes.append(bytes ?? Array(token.utf8))
+                guard let bytes else { continue }
+                if bytes.count == 1, !isAdded { byteTokens[Int(bytes[0])] = Int32(id) }
+                if definition.ignoresMerges { wordTokens[bytes] = Int32(id) }
+                continue
+            }
+            if let scalar = token.unicodeScalars.first, token.unicodeScalars.count == 1 {
+                scalarTokens[scalar] = Int32(id)
+            }
+            if let byte = Tokenizer.fallbackByte(token) {
+                tokenBytes.append([byte])
+                byteTokens[Int(byte)] = Int32(id)
+            } else {
+                tokenBytes.append(
+                    Array(Normalizer.replace(Tokenizer.spaceMark, with: " ").apply(to: token).utf8))
+            }
+        }
+        self.tokenBytes = tokenBytes
+        self.byteTokens = byteTokens
+        self.wordTokens = wordTokens
+        self.scalarTokens = scalarTokens
+        if definition.isByteLevel, definition.unknownToken == nil, byteTokens.contains(nil) {
+            throw TokenizerError("the vocabulary lacks a token for some byte, and there is no unknown token")
+        }
+    }
+
+    /// The byte of a token like `<0x0A>`.
+    private static func fallbackByte(_ token: String) -> UInt8? {
+        guard token.utf8.count == 6, token.hasPrefix("<0x"), token.hasSuffix(">") else { return nil }
+        return UInt8(token.dropFirst(3).dropLast(), radix: 16)
+    }
+
+    // MARK: Facts
+
+    public var tokenCount: Int { definition.tokens.count }
+
+    /// The token as the vocabulary writes it.
+    public func token(_ id: Int) -> String? {
+        definition.tokens.indices.contains(id) ? definition.tokens[id] : nil
+    }
+
+    public func id(of token: String) -> Int? { definition.id(of: token).map { Int($0) } }
+
+    public func isSpecial(_ id: Int) -> Bool { specialTokens.contains(Int32(truncatingIfNeeded: id)) }
+
+    /// The bytes that a token adds to a text; for special tokens, their names.
+    public func bytes(of id: Int) -> [UInt8] { tokenBytes.indices.contains(id) ? tokenBytes[id] : [] }
+
+    // MARK: Encoding
+
+    /// Encodes text. Added tokens are found wherever they stand in it.
+    ///
+    /// - Parameter addsSpecialTokens: whether the beginning and end tokens that the model's
+    ///   tokenizer puts around a text are put there.
+    public func encode(_ text: String, addsSpecialTokens: Bool = true) -> [Int] {
+        var ids: [Int32] = addsSpecialTokens ? definition.prefix : []
+        let utf8 = Array(text.utf8)
+        for piece in addedTokens.split(utf8) {
+            switch piece {
+            case .token(let id): ids.append(id)
+            case .text(let range):
+                encodeStretch(
+                    String(decoding: utf8[range], as: UTF8.self), isFirst: range.lowerBound == 0,
+                    into: &ids)
+            }
+        }
+        if addsSpecialTokens { ids += definition.suffix }
+        return ids.map { Int($0) }
+    }
+
+    private func encodeStretch(_ text: String, isFirst: Bool, into ids: inout [Int32]) {
+        let normalized = definition.normalizers.reduce(text) { $1.apply(to: $0) }
+        guard !normalizedAddedTokens.isEmpty else {
+            return encodeWords(normalized, isFirst: isFirst, into: &ids)
+        }
+        let utf8 = Array(normalized.utf8)
+        for piece in normalizedAddedTokens.split(utf8) {
+            switch piece {
+            case .token(let id): ids.append(id)
+            case .text(let range):
+                encodeWords(
+                    String(decoding: utf8[range], as: UTF8.self),
+                    isFirst: isFirst && range.lowerBound == 0, into: &ids)
+            }
+        }
+    }
+
+    private func encodeWords(_ text: String, isFirst: Bool, into ids: inout [Int32]) {
+        guard !definition.isByteLevel else {
+            return definition.preTokenizer.split(text) { encodeBytes($0, into: &ids) }
+        }
+        var text = text
+        let prepends =
+            definition.prependsSpace == .always || definition.prependsSpace == .first && isFirst
+        if prepends, text.unicodeScalars.first != Tokenizer.spaceMark.unicodeScalars.first { text = Tokenizer.spaceMark + text }
+        encodePieces(text, into: &ids)
+    }
+
+    private func encodeBytes(_ word: [UInt8], into ids: inout [Int32]) {
+        if definition.ignoresMerges, let id = wordTokens[word] {
+            ids.append(id)
+            return
+        }
+        ids += definition.encoder.encode(
+            word.compactMap { byteTokens[Int($0)] ?? definition.unknownToken })
+    }
+
+    /// SentencePiece style: characters, their bytes where the vocabulary lacks them.
+    private func encodePieces(_ text: String, into ids: inout [Int32]) {
+        var pieces: [Int32] = []
+        var lastIsUnknown = false
+        for scalar in text.unicodeScalars {
+            if let id = scalarTokens[scalar] {
+                pieces.append(id)
+                lastIsUnknown = false
+                continue
+            }
+            let bytes = String(Character(scalar)).utf8.map { byteTokens[Int($0)] }
+            if !bytes.contains(nil) {
+                pieces += bytes.compactMap { $0 }
+                lastIsUnknown = false
+            } else if let unknown = definition.unknownToken {
+                if !(lastIsUnknown && definition.fusesUnknown) { pieces.append(unknown) }
+                lastIsUnknown = true
+            }
+        }
+        ids += definition.encoder.encode(pieces)
+    }
+
+    // MARK: Decoding
+
+    /// The text of some tokens. Bytes that are not UTF-8 become U+FFFD.
+    public func decode(_ ids: [Int], skipsSpecialTokens: Bool = true) -> String {
+        var detokenizer = Detokenizer(self, skipsSpecialTokens: skipsSpecialTokens)
+        var text = ids.reduce(into: "") { $0 += detokenizer.append($1) }
+        text += detokenizer.finish()
+        // SentencePiece's first space is its own, not the text's.
+        if definition.stripsFirstSpace || definition.prependsSpace != .never, text.utf8.first == UInt8(ascii: " ") {
+            text.unicodeScalars.removeFirst()
+        }
+        return text
+    }
+
+    /// Whether a token stands for one byte of a character that the vocabulary lacks.
+    func isFallbackByte(_ id: Int) -> Bool {
+        !definition.isByteLevel && tokenBytes[id].count == 1 && byteTokens[Int(tokenBytes[id][0])] == Int32(id)
+    }
+}
