@@ -1,0 +1,221 @@
+internal import JSONTree
+
+/// Jinja's filters, those that chat templates use.
+enum Filters {
+    static let names: Set<String> = [
+        "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float",
+        "indent", "int", "items", "join", "last", "length", "list", "lower", "lstrip", "map", "max", "min",
+        "reject", "rejectattr", "replace", "reverse", "round", "rstrip", "safe", "select", "selectattr",
+        "sort", "string", "strip", "sum", "title", "tojson", "trim", "unique", "upper", "wordcount",
+    ]
+
+    static func apply(
+        _ name: String, to value: Value, _ arguments: CallArguments, _ interpreter: inout Interpreter
+    ) throws(TemplateError) -> Value {
+        switch name {
+        case "default", "d":
+            let usesFalse = arguments.value(1, "boolean")?.isTrue ?? false
+            return value.isUndefined || usesFalse && !value.isTrue
+                ? arguments.value(0, "default_value") ?? .string("") : value
+        case "tojson": return .string(try json(value, arguments, interpreter))
+        case "string": return .string(value.text)
+        case "safe": return value
+        case "e", "escape": return .string(escaped(value.text))
+        case "trim", "strip": return .string(Strings.strip(value.text, arguments.value(0, "chars")?.text))
+        case "lstrip": return .string(Strings.strip(value.text, arguments.value(0, "chars")?.text, right: false))
+        case "rstrip": return .string(Strings.strip(value.text, arguments.value(0, "chars")?.text, left: false))
+        case "upper": return .string(value.text.uppercased())
+        case "lower": return .string(value.text.lowercased())
+        case "title": return .string(Strings.title(value.text))
+        case "capitalize": return .string(Strings.capitalize(value.text))
+        case "wordcount": return .integer(Strings.split(value.text, nil).count)
+        case "indent": return .string(try indented(value.text, arguments, &interpreter))
+        case "replace":
+            guard let old = arguments.value(0, "old"), let new = arguments.value(1, "new") else {
+                throw interpreter.fail("replace needs two arguments")
+            }
+            try interpreter.spend(value.text.utf8.count / 64)
+            return .string(
+                Strings.replace(value.text, old.text, with: new.text, limit: arguments.value(2, "count")?.integer ?? -1))
+        case "int":
+            if let number = value.numeric { return .integer(Int(exactly: number.rounded(.towardZero)) ?? 0) }
+            let text = Strings.strip(value.text, nil)
+            return Int(text).map { .integer($0) }
+                ?? Double(text).flatMap { Int(exactly: $0.rounded(.towardZero)) }.map { .integer($0) }
+                ?? arguments.value(0, "default") ?? .integer(0)
+        case "float":
+            return (value.numeric ?? Double(Strings.strip(value.text, nil))).map { .number($0) }
+                ?? arguments.value(0, "default") ?? .number(0)
+        case "abs", "round": return try number(name, value, arguments, interpreter)
+        default: return try sequence(name, value, arguments, &interpreter)
+        }
+    }
+
+    private static func number(
+        _ name: String, _ value: Value, _ arguments: CallArguments, _ interpreter: Interpreter
+    ) throws(TemplateError) -> Value {
+        guard let number = value.numeric else { throw interpreter.fail("\(name) needs a number, not \(value.kind)") }
+        if name == "abs" { return value.integer.map { .integer(Swift.abs($0)) } ?? .number(Swift.abs(number)) }
+        var factor = 1.0
+        for _ in 0..<max(0, min(15, arguments.value(0, "precision")?.integer ?? 0)) { factor *= 10 }
+        return .number((number * factor).rounded(.toNearestOrEven) / factor)
+    }
+
+    /// Filters over lists and mappings.
+    private static func sequence(
+        _ name: String, _ value: Value, _ arguments: CallArguments, _ interpreter: inout Interpreter
+    ) throws(TemplateError) -> Value {
+        if name == "items" || name == "dictsort" {
+            if case .undefined = value, name == "items" { return .list([]) }
+            guard case .dictionary(let dictionary) = value else {
+                throw interpreter.fail("\(name) needs a mapping, not \(value.kind)")
+            }
+            var members = dictionary.members
+            if name == "dictsort" {
+                members.sort { Value.isLess(.string($0.key.text.lowercased()), .string($1.key.text.lowercased())) ?? false }
+            }
+            return .list(members.map { .list([$0.key, $0.value]) })
+        }
+        guard let elements = value.elements else {
+            throw interpreter.fail("\(name) needs a list, not \(value.kind)")
+        }
+        try interpreter.spend(elements.count)
+        switch name {
+        case "length", "count":
+            return .integer(elements.count)
+        case "list": return .list(elements)
+        case "first": return elements.first ?? .undefined("first")
+        case "last": return elements.last ?? .undefined("last")
+        case "reverse":
+            if case .string = value { return .string(elements.reversed().map(\.text).joined()) }
+            return .list(elements.reversed())
+        case "join":
+            let attribute = arguments.value(1, "attribute")?.text
+            let parts = elements.map { element in
+                (attribute.map { interpreter.path($0, in: element) } ?? element).text
+            }
+            return .string(parts.joined(separator: arguments.value(0, "d")?.text ?? ""))
+        case "sum":
+            var sum = arguments.value(1, "start") ?? .integer(0)
+            for element in elements {
+                let part = arguments.value(0, "attribute").map { interpreter.path($0.text, in: element) } ?? element
+                sum = try Operators.apply("+", sum, part, &interpreter)
+            }
+            return sum
+        case "min", "max":
+            let best = elements.dropFirst().reduce(elements.first) { best, element in
+                guard let best else { return element }
+                let isBetter = name == "min" ? Value.isLess(element, best) : Value.isLess(best, element)
+                return isBetter ?? false ? element : best
+            }
+            return best ?? .undefined(name)
+        case "unique":
+            return .list(elements.reduce(into: []) { if !$0.contains($1) { $0.append($1) } })
+        case "sort":
+            let attribute = arguments.value(2, "attribute")?.text
+            func key(_ element: Value) -> Value {
+                let key = attribute.map { interpreter.path($0, in: element) } ?? element
+                if case .string(let text) = key, arguments.value(1, "case_sensitive")?.isTrue != true {
+                    return .string(text.lowercased())
+                }
+                return key
+            }
+            let keyed = elements.map { (key($0), $0) }
+            for (a, b) in zip(keyed, keyed.dropFirst()) where Value.isLess(a.0, b.0) == nil {
+                throw interpreter.fail("cannot sort \(a.0.kind) and \(b.0.kind)")
+            }
+            let isReversed = arguments.value(0, "reverse")?.isTrue ?? false
+            let sorted = keyed.enumerated().sorted { a, b in
+                let (x, y) = isReversed ? (b, a) : (a, b)
+                return Value.isLess(x.element.0, y.element.0) ?? false
+                    || !(Value.isLess(y.element.0, x.element.0) ?? false) && a.offset < b.offset
+            }
+            return .list(sorted.map(\.element.1))
+        case "map":
+            if let attribute = arguments.named.first(where: { $0.name == "attribute" })?.value {
+                let fallback = arguments.named.first { $0.name == "default" }?.value
+                return .list(
+                    elements.map { element in
+                        let found = interpreter.path(attribute.text, in: element)
+                        return found.isUndefined ? fallback ?? found : found
+                    })
+            }
+            guard let filter = arguments.positional.first?.text, names.contains(filter) else {
+                throw interpreter.fail("map needs a filter or an attribute")
+            }
+            let rest = CallArguments(positional: Array(arguments.positional.dropFirst()), named: arguments.named)
+            var mapped: [Value] = []
+            for element in elements { mapped.append(try apply(filter, to: element, rest, &interpreter)) }
+            return .list(mapped)
+        default:  // select, reject, selectattr, rejectattr
+            let usesAttribute = name.hasSuffix("attr")
+            var positional = arguments.positional[...]
+            let attribute = usesAttribute ? positional.popFirst()?.text : nil
+            let test = positional.popFirst()?.text
+            if let test, !Tests.names.contains(test) { throw interpreter.fail("the test \(test) is not supported") }
+            let rest = CallArguments(positional: Array(positional), named: arguments.named)
+            var kept: [Value] = []
+            for element in elements {
+                let subject = attribute.map { interpreter.path($0, in: element) } ?? element
+                let holds = try test.map { (name) throws(TemplateError) in
+                    try Tests.holds(name, subject, rest, interpreter)
+                } ?? subject.isTrue
+                if holds == name.hasPrefix("select") { kept.append(element) }
+            }
+            return .list(kept)
+        }
+    }
+
+    /// As transformers overrides it: `json.dumps` without escaping what is not ASCII.
+    private static func json(
+        _ value: Value, _ arguments: CallArguments, _ interpreter: Interpreter
+    ) throws(TemplateError) -> String {
+        guard let json = value.json else { throw interpreter.fail("cannot write \(value.kind) as JSON") }
+        var style = JSON.Style.python(
+            indent: arguments.named.first { $0.name == "indent" }?.value.integer ?? arguments.positional.first?.integer,
+            escapesNonASCII: arguments.named.first { $0.name == "ensure_ascii" }?.value.isTrue ?? false)
+        if case .list(let separators)? = arguments.named.first(where: { $0.name == "separators" })?.value,
+            separators.count == 2
+        {
+            style.separator = separators[0].text
+            style.colon = separators[1].text
+        }
+        let sorts = arguments.named.first { $0.name == "sort_keys" }?.value.isTrue ?? false
+        return (sorts ? json.sorted : json).text(style)
+    }
+
+    private static func escaped(_ text: String) -> String {
+        [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&#34;"), ("'", "&#39;")]
+            .reduce(text) { Strings.replace($0, $1.0, with: $1.1) }
+    }
+
+    private static func indented(
+        _ text: String, _ arguments: CallArguments, _ interpreter: inout Interpreter
+    ) throws(TemplateError) -> String {
+        let width = arguments.value(0, "width")?.integer ?? 4
+        guard (0...1000).contains(width) else { throw interpreter.fail("an indentation out of bounds") }
+        let space = String(repeating: " ", count: width)
+        let first = arguments.value(1, "first")?.isTrue ?? false
+        let blank = arguments.value(2, "blank")?.isTrue ?? false
+        let lines = Strings.split(text, "\n")
+        try interpreter.spend(lines.count * (1 + width / 16))
+        return lines.enumerated().map { index, line in
+            (index > 0 || first) && (blank || !line.isEmpty) ? space + line : line
+        }.joined(separator: "\n")
+    }
+}
+
+extension JSON {
+    /// With the members of every object in the order of their names.
+    fileprivate var sorted: JSON {
+        switch self {
+        case .array(let elements): .array(elements.map(\.sorted))
+        case .object(let object):
+            .object(
+                Object(
+                    object.members.sorted { $0.name.unicodeScalars.lexicographicallyPrecedes($1.name.unicodeScalars) }
+                        .map { ($0.name, $0.value.sorted) }))
+        default: self
+        }
+    }
+}
