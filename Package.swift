@@ -23,6 +23,16 @@ let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let unixSignals = Target.Dependency.product(
+    name: "UnixSignals", package: "swift-service-lifecycle")
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -52,9 +62,13 @@ let package = Package(
             url: "https://github.com/apple/swift-configuration", from: "1.4.0",
             traits: [.defaults, "YAML"]),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(
             url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
@@ -69,14 +83,21 @@ let package = Package(
         module("Transformer", ["Tensors", "ModelFiles", "Adapters"]),
         module("Engine", ["Tensors", "Transformer", "Adapters", deque, logging, metrics, lifecycle]),
         module("OpenAIWire", ["JSONTree"]),
-        module("Telemetry", [logging, metrics]),
-        module("Generation", ["Engine", "Tokenization", "ChatTemplates", "Adapters", "JSONTree", logging]),
-        module("Server", ["Generation", "OpenAIWire", "Telemetry", "JSONTree", hummingbird, logging, metrics]),
+        module("Telemetry", [logging, coreMetrics]),
+        module("Generation", ["Engine", "Tokenization", "ChatTemplates", "Adapters", "ModelFiles", "Tensors", "JSONTree"]),
+        module(
+            "Server",
+            [
+                "Generation", "OpenAIWire", "Telemetry", "Engine", "Adapters", "ModelFiles", "Tokenization",
+                "JSONTree", hummingbird, hummingbirdCore, crypto, logging, metrics, lifecycle, nioCore, nioPosix,
+                nioHTTP1, nioHTTPTypes, httpTypes,
+            ]),
         .executableTarget(
             name: "martlet",
             dependencies: [
                 "Server", "Telemetry", "Generation", "Engine", "Transformer", "Adapters", "ModelFiles",
-                "Tensors", "Tokenization", "ChatTemplates", "JSONTree", lifecycle, logging, metrics, hummingbird,
+                "Tensors", "Tokenization", "ChatTemplates", "JSONTree", lifecycle, unixSignals, logging, metrics,
+                systemPackage,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),
             ],

@@ -1,0 +1,25 @@
+/// Why a request is not generated.
+package struct GenerationError: Error, Sendable, CustomStringConvertible {
+    package enum Code: Sendable, Equatable {
+        case modelNotFound(near: [String])
+        case contextLengthExceeded
+        case invalidToken
+        case emptyPrompt
+        case noChatTemplate
+        case templateRefused
+        case templateFailed
+        case tooManyRequests
+        case shuttingDown
+        case modelFailed
+    }
+
+    package var code: Code
+    package var message: String
+
+    package init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    package var description: String { message }
+}

@@ -1,0 +1,154 @@
+internal import Adapters
+package import ChatTemplates
+package import Engine
+package import JSONTree
+package import ModelFiles
+package import Tokenization
+
+/// Text in, text out: renders chats, tokenizes, submits to the engine, and turns tokens back into
+/// text.
+package struct TextGenerator: Sendable {
+    package let registry: ModelRegistry
+    package let tokenizer: Tokenizer
+    package let engine: InferenceEngine
+    private let template: ChatTemplate?
+    private let templateVariables: JSON.Object
+    private let defaults: GenerationDefaults
+
+    /// - Parameter templateVariables: what every rendering sees, such as `bos_token`.
+    package init(
+        registry: ModelRegistry, tokenizer: Tokenizer, engine: InferenceEngine,
+        template: ChatTemplate?, templateVariables: JSON.Object, defaults: GenerationDefaults
+    ) {
+        self.registry = registry
+        self.tokenizer = tokenizer
+        self.engine = engine
+        self.template = template
+        self.templateVariables = templateVariables
+        self.defaults = defaults
+    }
+
+    package var contextLength: Int { engine.limits.maximumContext }
+
+    // MARK: Prompts
+
+    /// Renders a conversation and tokenizes it; the template writes its own special tokens.
+    package func prompt(
+        messages: [JSON], tools: JSON?, addsGenerationPrompt: Bool, variables: JSON.Object
+    ) throws(GenerationError) -> [Int] {
+        guard let template else {
+            throw GenerationError(
+                .noChatTemplate, "This model has no chat template. Use /v1/completions, or serve a model that has one.")
+        }
+        var values = templateVariables
+        for (name, value) in variables.members { values[name] = value }
+        values["messages"] = .array(messages)
+        values["add_generation_prompt"] = .bool(addsGenerationPrompt)
+        values["tools"] = tools ?? .null
+        do {
+            return tokenizer.encode(try template.render(values), addsSpecialTokens: false)
+        } catch {
+            let code: GenerationError.Code = error.kind == .raised ? .templateRefused : .templateFailed
+            throw GenerationError(code, "\(error)")
+        }
+    }
+
+    /// Checks token ids from outside.
+    package func checked(_ tokens: [Int]) throws(GenerationError) -> [Int] {
+        let count = registry.checkpoint.configuration.vocabularySize
+        if let token = tokens.first(where: { $0 < 0 || $0 >= count }) {
+            throw GenerationError(
+                .invalidToken, "The token id \(token) is not in the vocabulary of \(count) tokens.")
+        }
+        return tokens
+    }
+
+    // MARK: Completions
+
+    /// Starts one completion.
+    ///
+    /// - Parameters:
+    ///   - index: of several completions of one prompt; each draws its own random numbers.
+    /// - Throws: `GenerationError`.
+    package func complete(
+        _ prompt: [Int], with model: ModelRegistry.Model, options: CompletionOptions, index: Int = 0
+    ) throws(GenerationError) -> Completion {
+        guard !prompt.isEmpty else {
+            throw GenerationError(.emptyPrompt, "The prompt has no tokens.")
+        }
+        let room = contextLength - prompt.count
+        guard room >= (options.maximumTokens == 0 ? 0 : 1) else {
+            throw GenerationError(
+                .contextLengthExceeded,
+                "The prompt has \(prompt.count) tokens, the context \(contextLength), which leaves no room for a completion.")
+        }
+        if let maximum = options.maximumTokens, maximum > room {
+            throw GenerationError(
+                .contextLengthExceeded,
+                "The prompt has \(prompt.count) tokens and max_tokens is \(maximum), together more than the context of \(contextLength).")
+        }
+        let vocabularySize = registry.checkpoint.configuration.vocabularySize
+        for token in options.stopTokens + Array(options.logitBias.keys)
+        where token < 0 || token >= vocabularySize {
+            throw GenerationError(
+                .invalidToken, "The token id \(token) is not in the vocabulary of \(vocabularySize) tokens.")
+        }
+        var adapterName: String?
+        if case .adapter(let entry) = model { adapterName = entry.name }
+        let request = EngineRequest(
+            id: engine.nextID(), prompt: prompt.map { Int32($0) }, adapter: model.adapter,
+            adapterName: adapterName, parameters: parameters(options, room: room, index: index))
+        guard let events = engine.submit(request) else {
+            throw GenerationError(
+                .tooManyRequests, "The server has as many requests as it may hold. Try again in a moment.")
+        }
+        return Completion(
+            id: request.id, prompt: prompt, events: events, generator: self, options: options)
+    }
+
+    private func parameters(_ options: CompletionOptions, room: Int, index: Int) -> SamplingParameters {
+        var parameters = SamplingParameters()
+        parameters.maximumTokens = options.maximumTokens ?? room
+        parameters.minimumTokens = options.minimumTokens
+        parameters.temperature = Float(options.temperature ?? defaults.temperature ?? 1)
+        parameters.topK = max(0, options.topK ?? defaults.topK ?? 0)
+        parameters.topP = Float(options.topP ?? defaults.topP ?? 1)
+        parameters.minP = Float(options.minP ?? defaults.minP ?? 0)
+        parameters.repetitionPenalty = Float(options.repetitionPenalty ?? defaults.repetitionPenalty ?? 1)
+        parameters.presencePenalty = Float(options.presencePenalty)
+        parameters.frequencyPenalty = Float(options.frequencyPenalty)
+        for (token, bias) in options.logitBias { parameters.logitBias[Int32(token)] = Float(bias) }
+        // Completions of one request differ, and differ the same way every time.
+        let seed = options.seed.map { UInt64(bitPattern: Int64($0)) } ?? UInt64.random(in: .min ... .max)
+        parameters.seed = seed &+ UInt64(index) &* 0xD1B5_4A32_D192_ED03
+        let own = options.ignoresEnd ? [] : defaults.endTokens
+        parameters.endTokens = Set((own + options.stopTokens).map { Int32($0) })
+        parameters.logprobCount = options.logprobCount
+        parameters.promptLogprobCount = options.promptLogprobCount
+        return parameters
+    }
+}
+
+/// How one completion is made; nil means the model's default.
+package struct CompletionOptions: Sendable {
+    package var maximumTokens: Int?
+    package var minimumTokens = 0
+    package var temperature: Double?
+    package var topP: Double?
+    package var topK: Int?
+    package var minP: Double?
+    package var repetitionPenalty: Double?
+    package var presencePenalty = 0.0
+    package var frequencyPenalty = 0.0
+    package var logitBias: [Int: Double] = [:]
+    package var seed: Int?
+    package var stopStrings: [String] = []
+    package var stopTokens: [Int] = []
+    package var includesStopString = false
+    package var ignoresEnd = false
+    package var skipsSpecialTokens = true
+    package var logprobCount: Int?
+    package var promptLogprobCount: Int?
+
+    package init() {}
+}

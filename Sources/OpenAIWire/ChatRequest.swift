@@ -1,0 +1,117 @@
+public import JSONTree
+
+/// `POST /v1/chat/completions`.
+public struct ChatRequest: Sendable, Equatable {
+    public var model: String
+    /// As sent, contents that are lists of text parts joined to one text.
+    public var messages: [JSON]
+    public var tools: JSON?
+    public var addsGenerationPrompt: Bool
+    /// Further variables for the template, such as `enable_thinking`.
+    public var templateVariables: JSON.Object
+    /// Log probabilities of the chosen token and this many others.
+    public var logprobCount: Int?
+    public var sampling: SamplingOptions
+    public var stream: StreamOptions?
+
+    private static let roles = ["system", "developer", "user", "assistant", "tool", "function"]
+
+    /// - Throws: `APIError` naming the parameter at fault.
+    public init(_ json: JSON) throws(APIError) {
+        var parameters = try Parameters(json)
+        model = try parameters.model()
+        sampling = try SamplingOptions(&parameters)
+        let newer = try parameters.integer("max_completion_tokens", in: 1...Int.max)
+        let older = try parameters.integer("max_tokens", in: 1...Int.max)
+        if let newer, let older, newer != older {
+            throw .invalid("max_tokens", "max_tokens and max_completion_tokens say different things.")
+        }
+        sampling.maximumTokens = newer ?? older
+        if sampling.minimumTokens > sampling.maximumTokens ?? .max {
+            throw .invalid("min_tokens", "min_tokens is larger than max_tokens.")
+        }
+        let wantsLogprobs = try parameters.bool("logprobs") ?? false
+        let topCount = try parameters.integer("top_logprobs", in: 0...SamplingOptions.Limits.logprobs)
+        if topCount != nil, !wantsLogprobs {
+            throw .invalid("top_logprobs", "top_logprobs needs logprobs: true.")
+        }
+        logprobCount = wantsLogprobs ? topCount ?? 0 : nil
+        stream = try StreamOptions.read(&parameters)
+        addsGenerationPrompt = try parameters.bool("add_generation_prompt") ?? true
+        templateVariables = JSON.Object()
+        if let variables = parameters.json("chat_template_kwargs") {
+            guard let object = variables.objectValue else {
+                throw .invalid("chat_template_kwargs", "chat_template_kwargs must be an object.")
+            }
+            templateVariables = object
+        }
+        tools = parameters.json("tools")
+        if let tools, tools.arrayValue?.allSatisfy({ $0.objectValue != nil }) != true {
+            throw .invalid("tools", "tools must be a list of objects.")
+        }
+        try parameters.accept(
+            "tool_choice", only: "auto", "none",
+            because: "tools are shown to the model, whose answer is returned as text.")
+        parameters.ignore("parallel_tool_calls")
+        try parameters.accept("echo", only: false, because: "a chat has no prompt text to repeat.")
+        try parameters.accept("modalities", only: ["text"], because: "the models here write text.")
+        if let format = parameters.json("response_format") {
+            var inner = try Parameters(format, path: "response_format")
+            try inner.accept("type", only: "text", because: "constrained output is not supported.")
+            try inner.finish()
+        }
+        guard let messages = parameters.json("messages") else {
+            throw APIError(
+                status: 400, code: "missing_parameter", message: "messages is missing.", parameter: "messages")
+        }
+        self.messages = try ChatRequest.messages(messages)
+        try parameters.finish()
+    }
+
+    private static func messages(_ json: JSON) throws(APIError) -> [JSON] {
+        guard let elements = json.arrayValue, !elements.isEmpty,
+            elements.count <= SamplingOptions.Limits.messages
+        else {
+            throw .invalid(
+                "messages", "messages must be a list of 1 to \(SamplingOptions.Limits.messages) messages.")
+        }
+        var messages: [JSON] = []
+        for (index, element) in elements.enumerated() {
+            let path = "messages[\(index)]"
+            guard var message = element.objectValue else { throw .invalid(path, "\(path) must be an object.") }
+            guard let role = message["role"]?.stringValue, roles.contains(role) else {
+                throw .invalid(
+                    "\(path).role", "\(path).role must be one of \(roles.joined(separator: ", ")).")
+            }
+            switch message["content"] {
+            case .string?: break
+            case nil, .null?:
+                guard role == "assistant" else {
+                    throw .invalid("\(path).content", "\(path).content is missing.")
+                }
+            case .array(let parts)?:
+                message["content"] = .string(try text(of: parts, "\(path).content"))
+            case let other?:
+                throw APIError(
+                    status: 400, code: "invalid_type",
+                    message: "\(path).content must be a string or a list of text parts, not \(other.kind).",
+                    parameter: "\(path).content")
+            }
+            messages.append(.object(message))
+        }
+        return messages
+    }
+
+    private static func text(of parts: [JSON], _ path: String) throws(APIError) -> String {
+        var texts: [String] = []
+        for (index, part) in parts.enumerated() {
+            let type = part["type"]?.stringValue ?? ""
+            guard type == "text", let text = part["text"]?.stringValue else {
+                throw .unsupported(
+                    "\(path)[\(index)]", "\(path)[\(index)] has the type \"\(type)\"; supported is text.")
+            }
+            texts.append(text)
+        }
+        return texts.joined(separator: "\n")
+    }
+}

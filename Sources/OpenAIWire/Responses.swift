@@ -1,0 +1,143 @@
+public import JSONTree
+
+/// Tokens counted for a response.
+public struct Usage: Sendable, Equatable {
+    public var promptTokens: Int
+    public var completionTokens: Int
+
+    public init(promptTokens: Int = 0, completionTokens: Int = 0) {
+        self.promptTokens = promptTokens
+        self.completionTokens = completionTokens
+    }
+
+    public var json: JSON {
+        [
+            "prompt_tokens": .integer(promptTokens), "completion_tokens": .integer(completionTokens),
+            "total_tokens": .integer(promptTokens + completionTokens),
+        ]
+    }
+}
+
+/// A token of a response with its log probability.
+public struct WireToken: Sendable, Equatable {
+    public var id: Int
+    public var text: String
+    public var bytes: [UInt8]
+    /// Nil for the first token of a prompt.
+    public var logprob: Double?
+    public var rank: Int
+    public var top: [WireToken]
+
+    public init(id: Int, text: String, bytes: [UInt8], logprob: Double?, rank: Int = 0, top: [WireToken] = []) {
+        self.id = id
+        self.text = text
+        self.bytes = bytes
+        self.logprob = logprob
+        self.rank = rank
+        self.top = top
+    }
+
+    private var logprobJSON: JSON { logprob.map { .number($0) } ?? .null }
+
+    /// As chat completions list it.
+    public var chatJSON: JSON {
+        var object = entry
+        object["top_logprobs"] = .array(top.map { .object($0.entry) })
+        return .object(object)
+    }
+
+    private var entry: JSON.Object {
+        JSON.Object([
+            ("token", .string(text)), ("logprob", logprobJSON),
+            ("bytes", .array(bytes.map { .integer(Int($0)) })),
+        ])
+    }
+
+    /// Text completions' form: parallel lists. A token that is not among the most likely ones is
+    /// added to them.
+    public static func completionJSON(_ tokens: [WireToken], offset: Int, writesIDs: Bool) -> JSON {
+        func name(_ token: WireToken) -> String { writesIDs ? "token_id:\(token.id)" : token.text }
+        var offsets: [JSON] = []
+        var position = offset
+        for token in tokens {
+            offsets.append(.integer(position))
+            position += token.text.unicodeScalars.count
+        }
+        return [
+            "text_offset": .array(offsets),
+            "token_logprobs": .array(tokens.map(\.logprobJSON)),
+            "tokens": .array(tokens.map { .string(name($0)) }),
+            "top_logprobs": .array(
+                tokens.map { token in
+                    guard token.logprob != nil else { return .null }
+                    var best = JSON.Object()
+                    for entry in token.top + [token] where best[name(entry)] == nil {
+                        best[name(entry)] = entry.logprobJSON
+                    }
+                    return .object(best)
+                }),
+        ]
+    }
+
+    /// vLLM's `prompt_logprobs`: for each token of the prompt an object by token id.
+    public static func promptJSON(_ tokens: [WireToken]) -> JSON {
+        .array(
+            tokens.map { token in
+                guard token.logprob != nil else { return .null }
+                var entries = JSON.Object()
+                for entry in [token] + token.top where entries[String(entry.id)] == nil {
+                    entries[String(entry.id)] = [
+                        "logprob": entry.logprobJSON, "rank": .integer(entry.rank),
+                        "decoded_token": .string(entry.text),
+                    ]
+                }
+                return .object(entries)
+            })
+    }
+}
+
+/// What every response and every chunk of a request carries.
+public struct ResponseHead: Sendable {
+    public enum Kind: Sendable {
+        case chat, completion
+    }
+
+    public var kind: Kind
+    public var id: String
+    public var created: Int
+    public var model: String
+    /// The digest of the weights that answered.
+    public var fingerprint: String?
+
+    public init(kind: Kind, id: String, created: Int, model: String, fingerprint: String?) {
+        self.kind = kind
+        self.id = id
+        self.created = created
+        self.model = model
+        self.fingerprint = fingerprint
+    }
+
+    /// A whole response or a chunk with these choices.
+    public func json(choices: [JSON], usage: Usage? = nil, isChunk: Bool, extra: [(String, JSON)] = []) -> JSON {
+        let object =
+            switch kind {
+            case .chat: isChunk ? "chat.completion.chunk" : "chat.completion"
+            case .completion: "text_completion"
+            }
+        var json = JSON.Object([
+            ("id", .string(id)), ("object", .string(object)), ("created", .integer(created)),
+            ("model", .string(model)),
+        ])
+        if let fingerprint { json["system_fingerprint"] = .string(fingerprint) }
+        json["choices"] = .array(choices)
+        if let usage { json["usage"] = usage.json }
+        for (name, value) in extra { json[name] = value }
+        return .object(json)
+    }
+}
+
+/// One event of a stream, as server-sent events write it.
+public enum ServerSentEvent {
+    public static func data(_ json: JSON) -> String { "data: \(json.text())\n\n" }
+    public static let done = "data: [DONE]\n\n"
+}

@@ -1,0 +1,75 @@
+internal import Foundation
+internal import HTTPTypes
+internal import Hummingbird
+internal import Logging
+internal import Metrics
+internal import NIOCore
+internal import OpenAIWire
+
+/// What goes with a request through the server.
+struct APIContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+    let requestID: String
+    /// Names the request, and whoever asks, on every line.
+    var logger: Logger
+    private let channel: any Channel
+    /// Who asks; nil on a server without keys.
+    var tenant: Tenant?
+
+    init(source: Source) {
+        coreContext = .init(source: source)
+        channel = source.channel
+        requestID = UUID().uuidString.lowercased().replacingOccurrences(of: "-", with: "")
+        logger = source.logger
+        logger[metadataKey: "request"] = .string(requestID)
+    }
+
+    var maxUploadSize: Int { 4 << 20 }
+
+    /// Tells when the client leaves.
+    func departure() async -> Departure {
+        let channel = channel
+        let found = try? await channel.eventLoop.submit {
+            try channel.pipeline.syncOperations.handler(type: ConnectionWatch.self).departure
+        }.get()
+        return found ?? Departure()
+    }
+}
+
+/// Turns every error into the API's JSON, names each request, and logs how it went.
+struct ErrorMiddleware: RouterMiddleware {
+    typealias Context = APIContext
+
+    func handle(
+        _ request: Request, context: APIContext,
+        next: @concurrent (Request, APIContext) async throws -> Response
+    ) async throws -> Response {
+        let start = ContinuousClock.now
+        var response: Response
+        do {
+            response = try await next(request, context)
+        } catch is CancellationError {
+            context.logger.debug("client left", metadata: ["path": .string(request.uri.path)])
+            throw CancellationError()
+        } catch {
+            let answer = APIError(error)
+            if answer.status >= 500 {
+                context.logger.error("request failed", metadata: ["error": .string("\(error)")])
+            }
+            response = answer.response
+        }
+        if let name = HTTPField.Name("x-request-id") { response.headers[name] = context.requestID }
+        let path = response.status == .notFound ? "other" : context.endpointPath ?? "other"
+        Counter(
+            label: "martlet_http_requests_total",
+            dimensions: [("path", path), ("status", "\(response.status.code)")]
+        ).increment()
+        context.logger.debug(
+            "request",
+            metadata: [
+                "method": .string(request.method.rawValue), "path": .string(request.uri.path),
+                "status": "\(response.status.code)", "seconds": "\((ContinuousClock.now - start) / .seconds(1))",
+            ])
+        return response
+    }
+}

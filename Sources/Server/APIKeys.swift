@@ -1,0 +1,110 @@
+internal import Logging
+internal import Crypto
+internal import Foundation
+internal import HTTPTypes
+internal import Hummingbird
+internal import OpenAIWire
+
+/// Who may use the server: one line a key, `name: key`. The name `admin` may load and unload
+/// adapters too.
+public struct APIKeys: Sendable {
+    /// By the key's hash, so that comparing takes the same time whatever the key.
+    private let tenants: [[UInt8]: Tenant]
+
+    /// - Throws: `APIKeysError` naming the line at fault, never a key.
+    public init(text: String) throws(APIKeysError) {
+        var tenants: [[UInt8]: Tenant] = [:]
+        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+            let line = line.trimmingCharacters(in: .whitespaces)
+            if line.isEmpty || line.hasPrefix("#") { continue }
+            guard let colon = line.firstIndex(of: ":") else {
+                throw APIKeysError("line \(index + 1) is not of the form \"name: key\"")
+            }
+            let name = line[..<colon].trimmingCharacters(in: .whitespaces)
+            let key = line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
+            guard !name.isEmpty, key.utf8.count >= 8, !key.contains(" ") else {
+                throw APIKeysError("line \(index + 1) lacks a name, or its key has fewer than 8 characters or a space")
+            }
+            guard tenants.updateValue(Tenant(name: name), forKey: APIKeys.hash(key)) == nil else {
+                throw APIKeysError("the key in line \(index + 1) stands twice")
+            }
+        }
+        guard !tenants.isEmpty else { throw APIKeysError("there is no key") }
+        self.tenants = tenants
+    }
+
+    private static func hash(_ key: String) -> [UInt8] { Array(SHA256.hash(data: Array(key.utf8))) }
+
+    func tenant(for key: String) -> Tenant? { tenants[APIKeys.hash(key)] }
+}
+
+/// The owner of a key.
+struct Tenant: Sendable, Equatable {
+    var name: String
+    var isAdmin: Bool { name == "admin" }
+}
+
+/// A key file that cannot be used.
+public struct APIKeysError: Error, CustomStringConvertible {
+    public let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// Asks for a key on servers that have some.
+struct Authentication: RouterMiddleware {
+    typealias Context = APIContext
+
+    let keys: APIKeys?
+
+    func handle(
+        _ request: Request, context: APIContext,
+        next: @concurrent (Request, APIContext) async throws -> Response
+    ) async throws -> Response {
+        guard let keys else { return try await next(request, context) }
+        var context = context
+        context.tenant = try keys.tenant(request)
+        context.logger[metadataKey: "tenant"] = .string(context.tenant?.name ?? "")
+        return try await next(request, context)
+    }
+}
+
+/// Lets only the admin key pass.
+struct AdminOnly: RouterMiddleware {
+    typealias Context = APIContext
+
+    func handle(
+        _ request: Request, context: APIContext,
+        next: @concurrent (Request, APIContext) async throws -> Response
+    ) async throws -> Response {
+        guard let tenant = context.tenant else {
+            throw APIError(
+                status: 403, type: "permission_error", code: "admin_key_required",
+                message: "This route needs the admin key, and the server was started without keys. "
+                    + "Start it with --api-key-file FILE, a file with a line \"admin: KEY\".")
+        }
+        guard tenant.isAdmin else {
+            throw APIError(
+                status: 403, type: "permission_error", code: "admin_key_required",
+                message: "This route needs the admin key.")
+        }
+        return try await next(request, context)
+    }
+}
+
+extension APIKeys {
+    fileprivate func tenant(_ request: Request) throws -> Tenant {
+        guard let header = request.headers[.authorization], header.lowercased().hasPrefix("bearer ") else {
+            throw APIError(
+                status: 401, type: "authentication_error", code: "missing_api_key",
+                message: "An API key is needed: send it as \"Authorization: Bearer KEY\".")
+        }
+        let key = header.dropFirst("bearer ".count).trimmingCharacters(in: .whitespaces)
+        guard let tenant = tenant(for: key) else {
+            throw APIError(
+                status: 401, type: "authentication_error", code: "invalid_api_key",
+                message: "The API key is not known to this server.")
+        }
+        return tenant
+    }
+}

@@ -1,0 +1,188 @@
+import Adapters
+import ArgumentParser
+import Configuration
+import Foundation
+import Generation
+import JSONTree
+import ModelFiles
+import SystemPackage
+import Tensors
+
+extension ComputeFormat: ExpressibleByArgument {}
+
+/// Which model, in which form: what `serve` and `run` share.
+struct ModelOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The base model: a Hugging Face folder (safetensors) or a GGUF file.", valueName: "path"))
+    var model: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A folder of adapters: every sub-folder with an adapter_config.json is served under its name.",
+            valueName: "folder"))
+    var adapters: String?
+
+    @Option(
+        name: .customLong("adapter"),
+        help: ArgumentHelp("One adapter: a PEFT folder or a GGUF LoRA file. May be repeated.", valueName: "name=path"))
+    var adapter: [String] = []
+
+    @Option(help: "The format that weights are multiplied in: bf16 is fast, f32 is the reference. (default: bf16)")
+    var weights: ComputeFormat?
+
+    @Option(help: "Threads that compute. (default: all processors)")
+    var threads: Int?
+
+    @Option(help: "The longest sequence, prompt and completion together. (default: the model's, as far as the cache holds it)")
+    var contextLength: Int?
+
+    @Option(help: "Sequences that run at the same time. (default: 64)")
+    var maxSequences: Int?
+
+    @Option(help: "Token rows of one forward pass; long prompts are split into chunks of this size. (default: 256)")
+    var maxStepTokens: Int?
+
+    @Option(help: ArgumentHelp("Memory for the key/value cache, such as 4GiB. (default: 4GiB or a quarter of the memory)", valueName: "size"))
+    var kvMemory: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A YAML file with any of these options, by their long names; environment variables MARTLET_… and the command line win over it.",
+            valueName: "file"))
+    var config: String?
+}
+
+/// Options from the command line, then the environment, then the file, then defaults; read once.
+struct Settings {
+    private let reader: ConfigReader
+
+    init(file: String?) async throws {
+        var providers: [any ConfigProvider] = [
+            EnvironmentVariablesProvider().prefixKeys(with: "martlet")
+        ]
+        if let file {
+            guard FileManager.default.fileExists(atPath: file) else {
+                throw ValidationError("There is no configuration file at \(file).")
+            }
+            providers.append(try await FileProvider<YAMLSnapshot>(filePath: FilePath(file)))
+        }
+        reader = ConfigReader(providers: providers)
+    }
+
+    func string(_ name: String) -> String? { reader.string(forKey: ConfigKey([name])) }
+
+    func integer(_ name: String) throws -> Int? {
+        // YAML files hold integers as such, the environment as text.
+        if let value = reader.int(forKey: ConfigKey([name])) { return value }
+        guard let text = string(name) else { return nil }
+        guard let value = Int(text) else { throw ValidationError("\(name) is \"\(text)\", not an integer.") }
+        return value
+    }
+
+    func strings(_ name: String) -> [String] { reader.stringArray(forKey: ConfigKey([name])) ?? [] }
+}
+
+/// `ModelOptions` with everything decided.
+struct ModelSettings: Sendable {
+    var modelPath: String
+    var adapters: [(name: String, path: String)]
+    var weights: ComputeFormat
+    var threads: Int
+    var contextLength: Int?
+    var maximumSequences: Int
+    var maximumStepTokens: Int
+    var kvByteCount: Int
+
+    init(_ options: ModelOptions, _ settings: Settings) throws {
+        guard let model = options.model ?? settings.string("model") else {
+            throw ValidationError("Which model? Give --model a Hugging Face folder or a GGUF file.")
+        }
+        guard !model.hasPrefix("hf:") else {
+            throw ValidationError("Models are not fetched yet: download the folder and give its path.")
+        }
+        modelPath = ModelSettings.absolute(model)
+        adapters = []
+        if let folder = options.adapters ?? settings.string("adapters") {
+            adapters += try ModelSettings.adapters(in: ModelSettings.absolute(folder))
+        }
+        for pair in options.adapter.isEmpty ? settings.strings("adapter") : options.adapter {
+            guard let equals = pair.firstIndex(of: "="), equals != pair.startIndex else {
+                throw ValidationError("--adapter takes name=path, not \"\(pair)\".")
+            }
+            adapters.append((String(pair[..<equals]), ModelSettings.absolute(String(pair[pair.index(after: equals)...]))))
+        }
+        if let repeated = Dictionary(grouping: adapters, by: \.name).first(where: { $1.count > 1 })?.key {
+            throw ValidationError("Two adapters are called \(repeated).")
+        }
+        if let weights = options.weights {
+            self.weights = weights
+        } else if let name = settings.string("weights") {
+            guard let format = ComputeFormat(rawValue: name) else {
+                throw ValidationError("weights is \"\(name)\"; it may be f32 or bf16.")
+            }
+            weights = format
+        } else {
+            weights = .bf16
+        }
+        func integer(_ flag: Int?, _ name: String, default fallback: Int?, in range: ClosedRange<Int>) throws -> Int? {
+            guard let value = try flag ?? settings.integer(name) ?? fallback else { return nil }
+            guard range.contains(value) else {
+                throw ValidationError("--\(name) is \(value); it must be between \(range.lowerBound) and \(range.upperBound).")
+            }
+            return value
+        }
+        threads = try integer(options.threads, "threads", default: WorkerTeam.defaultMemberCount, in: 1...1024) ?? 1
+        contextLength = try integer(options.contextLength, "context-length", default: nil, in: 16...1 << 22)
+        maximumSequences = try integer(options.maxSequences, "max-sequences", default: 64, in: 1...4096) ?? 64
+        maximumStepTokens = try integer(options.maxStepTokens, "max-step-tokens", default: 256, in: 1...8192) ?? 256
+        let memory = Int(clamping: ProcessInfo.processInfo.physicalMemory)
+        if let size = options.kvMemory ?? settings.string("kv-memory") {
+            guard let bytes = ByteCount.parse(size) else {
+                throw ValidationError("--kv-memory is \"\(size)\"; write a size such as 512MiB or 4GiB.")
+            }
+            kvByteCount = bytes
+        } else {
+            kvByteCount = min(4 << 30, memory / 4)
+        }
+    }
+
+    private static func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
+
+    /// Sub-folders that hold a PEFT adapter, by name.
+    static func adapters(in folder: String) throws -> [(name: String, path: String)] {
+        guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else {
+            throw ValidationError("There is no folder of adapters at \(folder).")
+        }
+        return names.sorted().map { ($0, folder + "/" + $0) }
+            .filter { FileManager.default.fileExists(atPath: $0.1 + "/adapter_config.json") }
+    }
+}
+
+enum ByteCount {
+    /// 4GiB, 512 MiB, 100000000.
+    static func parse(_ text: String) -> Int? {
+        let units: [(String, Int)] = [
+            ("kib", 1 << 10), ("mib", 1 << 20), ("gib", 1 << 30), ("tib", 1 << 40), ("kb", 1000),
+            ("mb", 1_000_000), ("gb", 1_000_000_000), ("b", 1), ("", 1),
+        ]
+        let lower = text.lowercased().filter { $0 != " " }
+        for (suffix, unit) in units where lower.hasSuffix(suffix) {
+            guard let number = Double(lower.dropLast(suffix.count)), number >= 0 else { return nil }
+            return Int(exactly: (number * Double(unit)).rounded())
+        }
+        return nil
+    }
+
+    /// 4.0 GiB.
+    static func text(_ bytes: Int) -> String {
+        let units = ["B", "KiB", "MiB", "GiB", "TiB"]
+        var value = Double(bytes)
+        var index = 0
+        while value >= 1024, index + 1 < units.count {
+            value /= 1024
+            index += 1
+        }
+        return index == 0 ? "\(bytes) B" : "\((value * 10).rounded() / 10) \(units[index])"
+    }
+}
