@@ -43,10 +43,13 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
     .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+/// A test target. Goldens are read from the source folder, not copied.
+func tests(
+    _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []
+) -> Target {
     .testTarget(
-        name: name, dependencies: dependencies + ["TestSupport"],
-        exclude: [], swiftSettings: swiftSettings)
+        name: name, dependencies: dependencies + ["TestSupport"], exclude: exclude,
+        swiftSettings: swiftSettings)
 }
 
 let package = Package(
@@ -102,6 +105,10 @@ let package = Package(
                 .product(name: "Configuration", package: "swift-configuration"),
             ],
             swiftSettings: swiftSettings),
+        module("TestSupport", ["Tensors", "ModelFiles", "Adapters", "Transformer", "Engine"]),
+        tests(
+            "ConformanceTests", ["Tensors", "ModelFiles", "Adapters", "Transformer", "JSONTree"],
+            exclude: ["Goldens"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

@@ -8,6 +8,8 @@ extension Tokenizer {
         switch source {
         case .huggingFace(let tokenizer, _): try self.init(huggingFace: tokenizer)
         case .gguf(let metadata): try self.init(gguf: GGUFVocabulary(metadata))
+        case .absent:
+            throw .noTokenizer
         }
     }
 }
@@ -40,6 +42,7 @@ extension Checkpoint.TokenizerSource {
             let named = template?.arrayValue?.first { $0["name"]?.stringValue == "default" }
             return named?["template"]?.stringValue
         case .gguf(let metadata): return metadata["tokenizer.chat_template"]?.string
+        case .absent: return nil
         }
     }
 
@@ -63,6 +66,7 @@ extension Checkpoint.TokenizerSource {
                 else { continue }
                 variables[name] = .string(text)
             }
+        case .absent: break
         }
         return variables
     }

@@ -70,7 +70,7 @@ extension Tokenizer {
         if vocabulary.addsEnd ?? false {
             definition.suffix = try special(vocabulary.endToken, "end")
         }
-        try self.init(definition)
+        self.init(definition)
     }
 }
 

@@ -10,7 +10,7 @@ extension Tokenizer {
         try definition.readAddedTokens(json["added_tokens"] ?? .null)
         try definition.readPostProcessor(json["post_processor"] ?? .null)
         try definition.checkDecoder(json["decoder"] ?? .null)
-        try self.init(definition)
+        self.init(definition)
     }
 }
 

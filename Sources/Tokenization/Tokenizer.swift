@@ -62,7 +62,7 @@ public struct Tokenizer: Sendable {
     /// U+2581, SentencePiece's mark for a space.
     static let spaceMark = "\u{2581}"
 
-    init(_ definition: Definition) throws(TokenizerError) {
+    init(_ definition: Definition) {
         self.definition = definition
         addedTokens = AddedTokens(definition.addedTokens)
         normalizedAddedTokens = AddedTokens(definition.normalizedAddedTokens)
@@ -100,9 +100,6 @@ public struct Tokenizer: Sendable {
         self.byteTokens = byteTokens
         self.wordTokens = wordTokens
         self.scalarTokens = scalarTokens
-        if definition.isByteLevel, definition.unknownToken == nil, byteTokens.contains(nil) {
-            throw TokenizerError("the vocabulary lacks a token for some byte, and there is no unknown token")
-        }
     }
 
     /// The byte of a token like `<0x0A>`.
@@ -182,6 +179,8 @@ public struct Tokenizer: Sendable {
             ids.append(id)
             return
         }
+        // A byte that the vocabulary lacks, as SmolLM2's lacks some control characters, is dropped
+        // when there is no unknown token: what the tokenizers package does.
         ids += definition.encoder.encode(
             word.compactMap { byteTokens[Int($0)] ?? definition.unknownToken })
     }

@@ -116,11 +116,7 @@ extension Checkpoint {
 
     private static func readTokenizer(folder: String) throws(ModelFileError) -> TokenizerSource {
         let path = folder + "/tokenizer.json"
-        guard FileManager.default.fileExists(atPath: path) else {
-            throw ModelFileError(
-                .missingFile,
-                "\(folder) has no tokenizer.json; save the tokenizer with transformers' fast tokenizers")
-        }
+        guard FileManager.default.fileExists(atPath: path) else { return .absent }
         let configPath = folder + "/tokenizer_config.json"
         var config: JSON = [:]
         if FileManager.default.fileExists(atPath: configPath) { config = try readJSON(configPath) }

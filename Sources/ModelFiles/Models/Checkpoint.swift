@@ -18,6 +18,8 @@ package struct Checkpoint: Sendable {
         case huggingFace(tokenizer: JSON, config: JSON)
         /// The metadata of a GGUF file.
         case gguf([String: GGUFValue])
+        /// The folder has none; token ids are all that such a model understands.
+        case absent
     }
 
     package let path: String

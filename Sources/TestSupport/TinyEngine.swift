@@ -1,0 +1,56 @@
+package import Adapters
+package import Engine
+package import ModelFiles
+package import Tensors
+package import Transformer
+
+/// An engine on one of the conformance suite's tiny models, without threads or clocks.
+package struct TinyEngine {
+    package let checkpoint: Checkpoint
+    package let weights: ModelWeights
+    package let format: ComputeFormat
+    private let threads: Int
+    private let kernels: KernelSet
+
+    package init(
+        family: String = "llama", format: ComputeFormat = .bf16, threads: Int = 1,
+        kernels: KernelSet = KernelSet.available[0]
+    ) throws {
+        checkpoint = try Checkpoint.open(
+            path: Repository.conformance("\(family)/model"))
+        self.format = format
+        self.threads = threads
+        self.kernels = kernels
+        weights = try ModelWeights(checkpoint, format: format, team: WorkerTeam(memberCount: threads))
+    }
+
+    package func adapter(_ name: String) throws -> DeviceAdapter {
+        let path = Repository.conformance("\(checkpoint.configuration.family.rawValue)/\(name)")
+        return try DeviceAdapter(
+            try AdapterFile.open(path: path, base: checkpoint.configuration, limits: AdapterLimits()),
+            base: checkpoint, format: format)
+    }
+
+    package func model(maximumRows: Int, blockCount: Int, maximumContext: Int = 64) -> DecoderModel {
+        let c = checkpoint.configuration
+        let cache = KeyValueCache(
+            format: format, layerCount: c.layerCount, headCount: c.keyValueHeadCount,
+            headDimension: c.headDimension, blockCount: blockCount)
+        return DecoderModel(
+            weights: weights, cache: cache, kernels: kernels, team: WorkerTeam(memberCount: threads),
+            maximumRows: maximumRows, maximumContext: maximumContext)
+    }
+
+    package func core(
+        maximumSequences: Int = 32, maximumStepTokens: Int = 64, blockCount: Int = 128,
+        maximumContext: Int = 64
+    ) -> EngineCore {
+        let limits = EngineLimits(
+            maximumSequences: maximumSequences, maximumStepTokens: maximumStepTokens,
+            maximumContext: maximumContext, blockCount: blockCount, maximumWaiting: 1000)
+        return EngineCore(
+            model: model(
+                maximumRows: maximumStepTokens, blockCount: blockCount, maximumContext: maximumContext),
+            limits: limits)
+    }
+}

@@ -1,0 +1,125 @@
+import Adapters
+import JSONTree
+import ModelFiles
+import Tensors
+import TestSupport
+import Testing
+import Transformer
+
+/// What an adapter file means, proven against PEFT: every rule of the format either gives PEFT's
+/// logits or is refused with its code. scripts/make_conformance.py makes the goldens.
+struct ConformanceTests {
+    static let families = ["llama", "mistral", "qwen2", "qwen3"]
+
+    struct Suite {
+        let tokens: [Int32]
+        /// Cases by name; the code for those that are refused.
+        let cases: [(name: String, code: String?)]
+        let expected: SafetensorsFile
+        let folder: String
+
+        init(_ family: String) throws {
+            let summary = try readJSON(Repository.conformance("cases.json"))
+            tokens = summary["tokens"]?.arrayValue?.compactMap { $0.integerValue.map(Int32.init) } ?? []
+            cases = summary["families"]?[family]?.objectValue?.members.map { ($0.name, $0.value["code"]?.stringValue) } ?? []
+            folder = Repository.conformance(family)
+            expected = try SafetensorsFile(path: folder + "/expected.safetensors")
+        }
+
+        func logits(_ name: String) throws -> Matrix {
+            try #require(try expected.tensors[name]?.matrix())
+        }
+
+        func adapter(_ name: String, _ base: Checkpoint) throws -> DeviceAdapter {
+            let file = try AdapterFile.open(
+                path: folder + "/" + name, base: base.configuration, limits: AdapterLimits())
+            return try DeviceAdapter(file, base: base, format: .f32)
+        }
+    }
+
+    /// Largest difference over all places and tokens.
+    static func difference(_ a: Matrix, from firstRow: Int, _ b: Matrix) -> Float {
+        var largest: Float = 0
+        for row in 0..<b.rowCount {
+            for column in 0..<b.columnCount {
+                largest = max(largest, abs(a[row: firstRow + row, column: column] - b[row: row, column: column]))
+            }
+        }
+        return largest
+    }
+
+    /// All adapters of a family and the base in ONE batch, on the base's safetensors or GGUF file.
+    static func run(_ family: String, modelFile: String, kernels: KernelSet) throws {
+        let suite = try Suite(family)
+        let base = try Checkpoint.open(path: suite.folder + "/" + modelFile)
+        let accepted = suite.cases.filter { $0.code == nil }.map(\.name)
+        #expect(accepted.count >= 35)
+        let c = base.configuration
+        let team = WorkerTeam(memberCount: 2)
+        let rowCount = (accepted.count + 1) * suite.tokens.count
+        let blocksEach = (suite.tokens.count + 15) / 16
+        let cache = KeyValueCache(
+            format: .f32, layerCount: c.layerCount, headCount: c.keyValueHeadCount,
+            headDimension: c.headDimension, blockCount: (accepted.count + 1) * blocksEach)
+        let model = DecoderModel(
+            weights: try ModelWeights(base, format: .f32, team: team), cache: cache, kernels: kernels,
+            team: team, maximumRows: rowCount, maximumContext: 64)
+        var batch = Batch()
+        for (index, name) in (["base"] + accepted).enumerated() {
+            let blocks = (0..<blocksEach).map { Int32(index * blocksEach + $0) }
+            batch.append(
+                tokens: suite.tokens, firstPosition: 0, blocks: blocks,
+                adapter: name == "base" ? nil : try suite.adapter(name, base))
+        }
+        model.forward(batch)
+        for (index, name) in (["base"] + accepted).enumerated() {
+            let rows = index * suite.tokens.count..<(index + 1) * suite.tokens.count
+            let (logits, _) = model.logits(of: rows)
+            let difference = Self.difference(logits, from: 0, try suite.logits(name))
+            #expect(difference < 1e-4, "\(family), \(name): \(difference)")
+        }
+    }
+
+    @Test(arguments: families)
+    func everyAdapterInOneBatchMatchesPEFT(_ family: String) throws {
+        try Self.run(family, modelFile: "model", kernels: KernelSet.available[0])
+    }
+
+    @Test(arguments: ["llama", "qwen2", "qwen3"])
+    func theSameOnAGGUFBase(_ family: String) throws {
+        try Self.run(family, modelFile: "model.gguf", kernels: KernelSet.available[0])
+    }
+
+    @Test func everyKernelSetMatchesPEFT() throws {
+        for kernels in KernelSet.available { try Self.run("llama", modelFile: "model", kernels: kernels) }
+    }
+
+    @Test func whatCannotRunIsRefusedWithItsCode() throws {
+        let suite = try Suite("llama")
+        let base = try Checkpoint.open(path: suite.folder + "/model")
+        let refused = suite.cases.compactMap { item in item.code.map { (item.name, $0) } }
+        #expect(refused.count >= 50)
+        for (name, code) in refused {
+            let error = #expect(throws: ModelFileError.self, "\(name) was not refused") {
+                _ = try suite.adapter(name, base)
+            }
+            #expect(error?.code.description == code, "\(name): \(error.map { "\($0)" } ?? "")")
+        }
+    }
+
+    @Test func anAdapterForAnotherBaseIsRefused() throws {
+        let qwen = try Checkpoint.open(path: Repository.conformance("qwen3/model"))
+        let error = #expect(throws: ModelFileError.self) { _ = try Suite("llama").adapter("all-linear", qwen) }
+        #expect(error?.code == .wrongShape)
+        let gguf = #expect(throws: ModelFileError.self) { _ = try Suite("llama").adapter("all-linear.gguf", qwen) }
+        #expect(gguf?.code == .wrongBaseModel)
+    }
+
+    @Test func equalAdaptersHaveEqualDigests() throws {
+        let suite = try Suite("llama")
+        let base = try Checkpoint.open(path: suite.folder + "/model")
+        let plain = try suite.adapter("plain", base).digest
+        #expect(try suite.adapter("plain", base).digest == plain)
+        #expect(try suite.adapter("all-linear", base).digest != plain)
+    }
+}
