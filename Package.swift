@@ -106,6 +106,10 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         module("TestSupport", ["Tensors", "ModelFiles", "Adapters", "Transformer", "Engine"]),
+        tests("TensorsTests", ["Tensors"]),
+        tests("EngineTests", ["Engine", "Adapters", "Tensors"]),
+        tests("TokenizationTests", ["Tokenization", "JSONTree"], exclude: ["Goldens"]),
+        tests("ChatTemplatesTests", ["ChatTemplates", "JSONTree"], exclude: ["Goldens"]),
         tests(
             "ConformanceTests", ["Tensors", "ModelFiles", "Adapters", "Transformer", "JSONTree"],
             exclude: ["Goldens"]),

@@ -3,7 +3,7 @@ internal import JSONTree
 /// Jinja's filters, those that chat templates use.
 enum Filters {
     static let names: Set<String> = [
-        "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float",
+        "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "from_json",
         "indent", "int", "items", "join", "last", "length", "list", "lower", "lstrip", "map", "max", "min",
         "reject", "rejectattr", "replace", "reverse", "round", "rstrip", "safe", "select", "selectattr",
         "sort", "string", "strip", "sum", "title", "tojson", "trim", "unique", "upper", "wordcount",
@@ -19,6 +19,12 @@ enum Filters {
                 ? arguments.value(0, "default_value") ?? .string("") : value
         case "tojson": return .string(try json(value, arguments, interpreter))
         case "string": return .string(value.text)
+        case "from_json":
+            do {
+                return Value(try JSON(parsing: value.text, limits: JSON.Limits(byteCount: 1 << 20, depth: 64)))
+            } catch {
+                throw interpreter.fail("from_json: \(error)")
+            }
         case "safe": return value
         case "e", "escape": return .string(escaped(value.text))
         case "trim", "strip": return .string(Strings.strip(value.text, arguments.value(0, "chars")?.text))

@@ -209,11 +209,29 @@ public struct Tokenizer: Sendable {
 
     // MARK: Decoding
 
-    /// The text of some tokens. Bytes that are not UTF-8 become U+FFFD.
+    /// The text of some tokens. Bytes that are not UTF-8 become U+FFFD: by maximal subparts in
+    /// byte-level vocabularies; a run of fallback bytes that is not valid as a whole, byte by byte.
     public func decode(_ ids: [Int], skipsSpecialTokens: Bool = true) -> String {
-        var detokenizer = Detokenizer(self, skipsSpecialTokens: skipsSpecialTokens)
-        var text = ids.reduce(into: "") { $0 += detokenizer.append($1) }
-        text += detokenizer.finish()
+        var text = ""
+        var run: [UInt8] = []
+        var runIsFallback = false
+        func flush() {
+            if runIsFallback, String(validating: run, as: UTF8.self) == nil {
+                text += String(repeating: "\u{FFFD}", count: run.count)
+            } else {
+                text += String(decoding: run, as: UTF8.self)
+            }
+            run = []
+        }
+        for id in ids where tokenBytes.indices.contains(id) {
+            if skipsSpecialTokens, isSpecial(id) { continue }
+            if isFallbackByte(id) != runIsFallback {
+                flush()
+                runIsFallback.toggle()
+            }
+            run += tokenBytes[id]
+        }
+        flush()
         // SentencePiece's first space is its own, not the text's.
         if definition.stripsFirstSpace || definition.prependsSpace != .never, text.utf8.first == UInt8(ascii: " ") {
             text.unicodeScalars.removeFirst()

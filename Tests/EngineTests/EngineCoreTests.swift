@@ -1,0 +1,214 @@
+import Adapters
+import Engine
+import Tensors
+import TestSupport
+import Testing
+
+/// Whatever shares the batch, however the prompt is chunked, whatever is preempted: the same bits.
+struct EngineCoreTests {
+    struct Result: Equatable {
+        var tokens: [Int32] = []
+        var logprobs: [UInt32] = []
+        var promptLogprobs: [UInt32] = []
+        var finish: FinishReason?
+    }
+
+    static func request(
+        _ number: Int, adapter: DeviceAdapter?, promptCount: Int, maximumTokens: Int = 12, seed: UInt64 = 4,
+        change: (inout SamplingParameters) -> Void = { _ in }
+    ) -> EngineRequest {
+        var generator = SeededGenerator(seed: UInt64(number))
+        var parameters = SamplingParameters()
+        parameters.maximumTokens = maximumTokens
+        parameters.temperature = 0.9
+        parameters.seed = seed
+        parameters.logprobCount = 3
+        parameters.promptLogprobCount = 2
+        change(&parameters)
+        let prompt = (0..<promptCount).map { _ in Int32.random(in: 0..<70, using: &generator) }
+        return EngineRequest(
+            id: RequestID(UInt64(number)), prompt: prompt, adapter: adapter, adapterName: nil, parameters: parameters)
+    }
+
+    /// Runs until nothing is left. `arrivals` are submitted one a step.
+    static func run(_ core: inout EngineCore, _ requests: [EngineRequest]) -> [RequestID: Result] {
+        var results: [RequestID: Result] = [:]
+        var waiting = requests[...]
+        var steps = 0
+        while !core.isIdle || !waiting.isEmpty {
+            if let next = waiting.popFirst() { core.apply(.submit(next)) }
+            for output in core.step() {
+                guard case .step(let step) = output.event else { continue }
+                var result = results[output.id] ?? Result()
+                if let scores = step.promptScores {
+                    result.promptLogprobs = scores.flatMap { [$0.chosen.logprob.bitPattern] + $0.top.map(\.logprob.bitPattern) }
+                }
+                if let token = step.token { result.tokens.append(token) }
+                if let scores = step.scores {
+                    result.logprobs += [scores.chosen.logprob.bitPattern] + scores.top.map(\.logprob.bitPattern)
+                }
+                result.finish = step.finish ?? result.finish
+                results[output.id] = result
+            }
+            steps += 1
+            #expect(steps < 10_000)
+            if steps >= 10_000 { break }
+        }
+        return results
+    }
+
+    static func mixed(_ engine: TinyEngine, count: Int) throws -> [EngineRequest] {
+        let names: [String?] = [nil, "plain", "all-linear", "dora", "odd-rank", nil, "lora-bias", "rank-over-lane"]
+        let adapters = try names.map { try $0.map { try engine.adapter($0) } }
+        return (0..<count).map { request($0 + 1, adapter: adapters[$0 % adapters.count], promptCount: 1 + $0 * 7 % 40) }
+    }
+
+    @Test(arguments: ComputeFormat.allCases, ["llama", "mistral", "qwen3"])
+    func resultsDoNotDependOnTheBatch(_ format: ComputeFormat, _ family: String) throws {
+        let engine = try TinyEngine(family: family, format: format)
+        let requests = try Self.mixed(engine, count: 16)
+        var together = engine.core()
+        let all = Self.run(&together, requests)
+        #expect(all.count == 16)
+        for request in requests {
+            var alone = engine.core()
+            let single = Self.run(&alone, [request])[request.id]
+            #expect(single != nil && single == all[request.id])
+            #expect(single?.promptLogprobs.isEmpty == (request.prompt.count == 1))
+        }
+    }
+
+    @Test(arguments: ComputeFormat.allCases)
+    func resultsDoNotDependOnChunksThreadsOrPreemption(_ format: ComputeFormat) throws {
+        let engine = try TinyEngine(format: format)
+        let requests = try Self.mixed(engine, count: 12)
+        var core = engine.core()
+        let expected = Self.run(&core, requests)
+        #expect(core.status.preemptionCount == 0)
+
+        for chunk in [1, 3, 17] {
+            var chunked = engine.core(maximumStepTokens: chunk)
+            #expect(Self.run(&chunked, requests) == expected)
+        }
+        let threaded = try TinyEngine(format: format, threads: 3)
+        let threadedRequests = try Self.mixed(threaded, count: 12)
+        var other = threaded.core()
+        #expect(Self.run(&other, threadedRequests) == expected)
+
+        // Five blocks for sequences of up to four: they keep displacing each other.
+        var tight = engine.core(blockCount: 5)
+        #expect(Self.run(&tight, requests) == expected)
+        #expect(tight.status.preemptionCount > 0)
+        #expect(tight.status.freeBlockCount == 5)
+    }
+
+    @Test func kernelSetsAgree() throws {
+        var all: [[RequestID: Result]] = []
+        for kernels in KernelSet.available {
+            let engine = try TinyEngine(kernels: kernels)
+            var core = engine.core()
+            all.append(Self.run(&core, try Self.mixed(engine, count: 8)))
+        }
+        for result in all { #expect(result == all[0]) }
+    }
+
+    @Test func seedsDecide() throws {
+        let engine = try TinyEngine()
+        func tokens(seed: UInt64) -> [Int32]? {
+            var core = engine.core()
+            let request = Self.request(1, adapter: nil, promptCount: 5, maximumTokens: 30, seed: seed)
+            return Self.run(&core, [request])[request.id]?.tokens
+        }
+        #expect(tokens(seed: 1) == tokens(seed: 1))
+        #expect(tokens(seed: 1) != tokens(seed: 2))
+    }
+
+    @Test func samplingParametersDoWhatTheySay() throws {
+        let engine = try TinyEngine(format: .f32)
+        func run(_ change: (inout SamplingParameters) -> Void) throws -> Result {
+            var core = engine.core()
+            let request = Self.request(3, adapter: nil, promptCount: 6, maximumTokens: 20, change: change)
+            return try #require(Self.run(&core, [request])[request.id])
+        }
+        let greedy = try run { $0.temperature = 0 }
+        #expect(try run { $0.topK = 1 }.tokens == greedy.tokens)
+        #expect(try run { $0.topP = 1e-6 }.tokens == greedy.tokens)
+        #expect(try run { $0.minP = 1 }.tokens == greedy.tokens)
+        let first = try #require(greedy.tokens.first)
+        #expect(try run { $0.temperature = 0; $0.logitBias = [first: -100] }.tokens.first != first)
+        #expect(try run { $0.logitBias = [7: 100] }.tokens.allSatisfy { $0 == 7 })
+        // An end token ends, unless it is too early.
+        let ended = try run { $0.temperature = 0; $0.endTokens = [first] }
+        #expect(ended.tokens == [first] && ended.finish == .endToken(first))
+        let later = try run { $0.temperature = 0; $0.endTokens = [first]; $0.minimumTokens = 3 }
+        #expect(later.tokens.count >= 3 && !later.tokens.prefix(3).contains(first))
+        // Penalties: nothing repeats when repeating is made hopeless.
+        let unrepeated = try run { $0.temperature = 0; $0.presencePenalty = 1000 }
+        #expect(Set(unrepeated.tokens).count == unrepeated.tokens.count)
+        let frequency = try run { $0.temperature = 0; $0.frequencyPenalty = 1000 }
+        #expect(Set(frequency.tokens).count == frequency.tokens.count)
+        #expect(try run { $0.temperature = 0; $0.repetitionPenalty = 50 }.tokens != greedy.tokens)
+        #expect(greedy.finish == .length && greedy.tokens.count == 20)
+    }
+
+    /// Drawn tokens follow the model's distribution: chi-squared over many seeds.
+    @Test func drawsFollowTheDistribution() throws {
+        let engine = try TinyEngine(format: .f32)
+        var counts = [Int](repeating: 0, count: 70)
+        var core = engine.core()
+        let draws = 3000
+        var probabilities = [Double](repeating: 0, count: 70)
+        for seed in 0..<draws {
+            let request = Self.request(1000 + seed, adapter: nil, promptCount: 1, maximumTokens: 1, seed: UInt64(seed) &* 77) {
+                $0.temperature = 1
+                $0.logprobCount = 70
+            }
+            let same = EngineRequest(id: request.id, prompt: [5, 9], adapter: nil, adapterName: nil, parameters: request.parameters)
+            core.apply(.submit(same))
+            while !core.isIdle {
+                for output in core.step() {
+                    guard case .step(let step) = output.event, let token = step.token else { continue }
+                    counts[Int(token)] += 1
+                    for score in step.scores?.top ?? [] { probabilities[Int(score.token)] = exponential(Double(score.logprob)) }
+                }
+            }
+        }
+        let statistic = zip(counts, probabilities).reduce(0.0) { sum, pair in
+            let expected = pair.1 * Double(draws)
+            return expected < 5 ? sum : sum + (Double(pair.0) - expected) * (Double(pair.0) - expected) / expected
+        }
+        #expect(statistic < 130, "chi-squared \(statistic) over at most 69 degrees of freedom")
+    }
+
+    @Test func cancellingFreesBlocksAtOnce() throws {
+        let engine = try TinyEngine()
+        var core = engine.core(maximumStepTokens: 8)
+        let long = Self.request(1, adapter: nil, promptCount: 40)
+        core.apply(.submit(long))
+        _ = core.step()
+        #expect(core.status.freeBlockCount < 128)
+        core.apply(.cancel(long.id))
+        #expect(core.status.freeBlockCount == 128)
+        #expect(core.isIdle)
+        core.apply(.cancel(long.id))
+    }
+
+    @Test func scoringAPromptGeneratesNothing() throws {
+        let engine = try TinyEngine()
+        var core = engine.core()
+        let request = Self.request(1, adapter: nil, promptCount: 9, maximumTokens: 0)
+        let result = try #require(Self.run(&core, [request])[request.id])
+        #expect(result.tokens.isEmpty && result.finish == .length)
+        #expect(result.promptLogprobs.count == 8 * 3)
+    }
+}
+
+/// e to the power of x, by its series.
+private func exponential(_ x: Double) -> Double {
+    var (term, sum) = (1.0, 1.0)
+    for n in 1...60 {
+        term *= x / 16 / Double(n)
+        sum += term
+    }
+    return (0..<4).reduce(sum) { value, _ in value * value }
+}
