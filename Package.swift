@@ -84,22 +84,32 @@ let package = Package(
         module("ChatTemplates", ["JSONTree"]),
         module("Adapters", ["Tensors", "ModelFiles", "JSONTree", crypto, logging, metrics]),
         module("Transformer", ["Tensors", "ModelFiles", "Adapters"]),
-        module("Engine", ["Tensors", "Transformer", "Adapters", deque, logging, metrics, lifecycle]),
+        module(
+            "Engine", ["Tensors", "Transformer", "Adapters", deque, logging, metrics, lifecycle]),
         module("OpenAIWire", ["JSONTree"]),
         module("Telemetry", [logging, coreMetrics]),
-        module("Generation", ["Engine", "Tokenization", "ChatTemplates", "Adapters", "ModelFiles", "Tensors", "JSONTree"]),
+        module(
+            "Generation",
+            [
+                "Engine", "Tokenization", "ChatTemplates", "Adapters", "ModelFiles", "Tensors",
+                "JSONTree",
+            ]),
         module(
             "Server",
             [
-                "Generation", "OpenAIWire", "Telemetry", "Engine", "Adapters", "ModelFiles", "Tokenization",
-                "JSONTree", hummingbird, hummingbirdCore, crypto, logging, metrics, lifecycle, nioCore, nioPosix,
+                "Generation", "OpenAIWire", "Telemetry", "Engine", "Adapters", "ModelFiles",
+                "Tokenization",
+                "JSONTree", hummingbird, hummingbirdCore, crypto, logging, metrics, lifecycle,
+                nioCore, nioPosix,
                 nioHTTP1, nioHTTPTypes, httpTypes,
             ]),
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "Server", "Telemetry", "Generation", "Engine", "Transformer", "Adapters", "ModelFiles",
-                "Tensors", "Tokenization", "ChatTemplates", "JSONTree", lifecycle, unixSignals, logging, metrics,
+                "Server", "Telemetry", "Generation", "Engine", "Transformer", "Adapters",
+                "ModelFiles",
+                "Tensors", "Tokenization", "ChatTemplates", "JSONTree", lifecycle, unixSignals,
+                logging, metrics,
                 systemPackage,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Configuration", package: "swift-configuration"),

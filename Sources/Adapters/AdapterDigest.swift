@@ -24,9 +24,14 @@ public struct AdapterDigest: Hashable, Sendable, CustomStringConvertible {
         func add(_ text: String) { hash.update(data: Array("\(text.utf8.count):\(text)".utf8)) }
         add(adapter.normalizedConfiguration.text())
         for (target, delta) in adapter.deltas.sorted(by: { $0.key < $1.key }) {
-            let parts = [("a", delta.a), ("b", delta.b), ("bias", delta.bias), ("magnitude", delta.magnitude)]
+            let parts = [
+                ("a", delta.a), ("b", delta.b), ("bias", delta.bias),
+                ("magnitude", delta.magnitude),
+            ]
             for case (let part, let tensor?) in parts {
-                add("\(target.moduleName).\(part) \(tensor.type.rawValue) \(tensor.shape) \(tensor.rowOrder)")
+                add(
+                    "\(target.moduleName).\(part) \(tensor.type.rawValue) \(tensor.shape) \(tensor.rowOrder)"
+                )
                 hash.update(data: tensor.file.bytes(in: tensor.byteRange) ?? [])
             }
         }

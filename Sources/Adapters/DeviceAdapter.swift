@@ -120,7 +120,9 @@ package struct SiteAdapter: Sendable {
         shrink.pack(team: team) { index, target in
             guard let (column, a) = rows.last(where: { $0.column <= index }) else { return }
             // Rows that only pad a rank to the format's multiple are zero.
-            for k in 0..<target.count { target[k] = index - column < a.rowCount ? a[row: index - column, column: k] : 0 }
+            for k in 0..<target.count {
+                target[k] = index - column < a.rowCount ? a[row: index - column, column: k] : 0
+            }
         }
         self.expansions = expansions
     }

@@ -14,7 +14,9 @@ enum Builtins {
                 Value.Function(name: name) { (_, arguments) throws(TemplateError) in
                     let namespace = Value.Namespace()
                     if case .dictionary(let dictionary)? = arguments.positional.first {
-                        for (key, value) in dictionary.members { namespace.members[key.text] = value }
+                        for (key, value) in dictionary.members {
+                            namespace.members[key.text] = value
+                        }
                     }
                     for (name, value) in arguments.named { namespace.members[name] = value }
                     return .namespace(namespace)
@@ -23,7 +25,9 @@ enum Builtins {
             return .function(
                 Value.Function(name: name) { (_, arguments) throws(TemplateError) in
                     var result = Value.Dictionary()
-                    if case .dictionary(let dictionary)? = arguments.positional.first { result = dictionary }
+                    if case .dictionary(let dictionary)? = arguments.positional.first {
+                        result = dictionary
+                    }
                     for (name, value) in arguments.named { result[.string(name)] = value }
                     return .dictionary(result)
                 })
@@ -31,10 +35,13 @@ enum Builtins {
             return .function(
                 Value.Function(name: name) { (interpreter, arguments) throws(TemplateError) in
                     let numbers = arguments.positional.compactMap(\.integer)
-                    guard numbers.count == arguments.positional.count, (1...3).contains(numbers.count) else {
+                    guard numbers.count == arguments.positional.count,
+                        (1...3).contains(numbers.count)
+                    else {
                         throw interpreter.fail("range takes one to three integers")
                     }
-                    let (start, stop) = numbers.count == 1 ? (0, numbers[0]) : (numbers[0], numbers[1])
+                    let (start, stop) =
+                        numbers.count == 1 ? (0, numbers[0]) : (numbers[0], numbers[1])
                     let step = numbers.count == 3 ? numbers[2] : 1
                     guard step != 0, abs(start) < 1 << 31, abs(stop) < 1 << 31 else {
                         throw interpreter.fail("a range out of bounds")
@@ -55,9 +62,14 @@ enum Builtins {
     private static func formatted(_ format: String) -> String {
         let now = Calendar.current.dateComponents(
             [.year, .month, .day, .hour, .minute, .second, .weekday], from: Date())
-        let months = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+        let months = [
+            "January", "February", "March", "April", "May", "June", "July", "August", "September",
+            "October", "November", "December",
+        ]
         let days = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]
-        func two(_ number: Int?) -> String { (number ?? 0) < 10 ? "0\(number ?? 0)" : "\(number ?? 0)" }
+        func two(_ number: Int?) -> String {
+            (number ?? 0) < 10 ? "0\(number ?? 0)" : "\(number ?? 0)"
+        }
         let month = months[(now.month ?? 1) - 1]
         let day = days[(now.weekday ?? 1) - 1]
         var result = ""

@@ -3,14 +3,18 @@ internal import JSONTree
 /// Jinja's filters, those that chat templates use.
 enum Filters {
     static let names: Set<String> = [
-        "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float", "from_json",
-        "indent", "int", "items", "join", "last", "length", "list", "lower", "lstrip", "map", "max", "min",
-        "reject", "rejectattr", "replace", "reverse", "round", "rstrip", "safe", "select", "selectattr",
+        "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float",
+        "from_json",
+        "indent", "int", "items", "join", "last", "length", "list", "lower", "lstrip", "map", "max",
+        "min",
+        "reject", "rejectattr", "replace", "reverse", "round", "rstrip", "safe", "select",
+        "selectattr",
         "sort", "string", "strip", "sum", "title", "tojson", "trim", "unique", "upper", "wordcount",
     ]
 
     static func apply(
-        _ name: String, to value: Value, _ arguments: CallArguments, _ interpreter: inout Interpreter
+        _ name: String, to value: Value, _ arguments: CallArguments,
+        _ interpreter: inout Interpreter
     ) throws(TemplateError) -> Value {
         switch name {
         case "default", "d":
@@ -21,15 +25,22 @@ enum Filters {
         case "string": return .string(value.text)
         case "from_json":
             do {
-                return Value(try JSON(parsing: value.text, limits: JSON.Limits(byteCount: 1 << 20, depth: 64)))
+                return Value(
+                    try JSON(
+                        parsing: value.text, limits: JSON.Limits(byteCount: 1 << 20, depth: 64)))
             } catch {
                 throw interpreter.fail("from_json: \(error)")
             }
         case "safe": return value
         case "e", "escape": return .string(escaped(value.text))
-        case "trim", "strip": return .string(Strings.strip(value.text, arguments.value(0, "chars")?.text))
-        case "lstrip": return .string(Strings.strip(value.text, arguments.value(0, "chars")?.text, right: false))
-        case "rstrip": return .string(Strings.strip(value.text, arguments.value(0, "chars")?.text, left: false))
+        case "trim", "strip":
+            return .string(Strings.strip(value.text, arguments.value(0, "chars")?.text))
+        case "lstrip":
+            return .string(
+                Strings.strip(value.text, arguments.value(0, "chars")?.text, right: false))
+        case "rstrip":
+            return .string(
+                Strings.strip(value.text, arguments.value(0, "chars")?.text, left: false))
         case "upper": return .string(value.text.uppercased())
         case "lower": return .string(value.text.lowercased())
         case "title": return .string(Strings.title(value.text))
@@ -42,12 +53,18 @@ enum Filters {
             }
             try interpreter.spend(value.text.utf8.count / 64)
             return .string(
-                Strings.replace(value.text, old.text, with: new.text, limit: arguments.value(2, "count")?.integer ?? -1))
+                Strings.replace(
+                    value.text, old.text, with: new.text,
+                    limit: arguments.value(2, "count")?.integer ?? -1))
         case "int":
-            if let number = value.numeric { return .integer(Int(exactly: number.rounded(.towardZero)) ?? 0) }
+            if let number = value.numeric {
+                return .integer(Int(exactly: number.rounded(.towardZero)) ?? 0)
+            }
             let text = Strings.strip(value.text, nil)
             return Int(text).map { .integer($0) }
-                ?? Double(text).flatMap { Int(exactly: $0.rounded(.towardZero)) }.map { .integer($0) }
+                ?? Double(text).flatMap { Int(exactly: $0.rounded(.towardZero)) }.map {
+                    .integer($0)
+                }
                 ?? arguments.value(0, "default") ?? .integer(0)
         case "float":
             return (value.numeric ?? Double(Strings.strip(value.text, nil))).map { .number($0) }
@@ -60,8 +77,12 @@ enum Filters {
     private static func number(
         _ name: String, _ value: Value, _ arguments: CallArguments, _ interpreter: Interpreter
     ) throws(TemplateError) -> Value {
-        guard let number = value.numeric else { throw interpreter.fail("\(name) needs a number, not \(value.kind)") }
-        if name == "abs" { return value.integer.map { .integer(Swift.abs($0)) } ?? .number(Swift.abs(number)) }
+        guard let number = value.numeric else {
+            throw interpreter.fail("\(name) needs a number, not \(value.kind)")
+        }
+        if name == "abs" {
+            return value.integer.map { .integer(Swift.abs($0)) } ?? .number(Swift.abs(number))
+        }
         var factor = 1.0
         for _ in 0..<max(0, min(15, arguments.value(0, "precision")?.integer ?? 0)) { factor *= 10 }
         return .number((number * factor).rounded(.toNearestOrEven) / factor)
@@ -78,7 +99,11 @@ enum Filters {
             }
             var members = dictionary.members
             if name == "dictsort" {
-                members.sort { Value.isLess(.string($0.key.text.lowercased()), .string($1.key.text.lowercased())) ?? false }
+                members.sort {
+                    Value.isLess(
+                        .string($0.key.text.lowercased()), .string($1.key.text.lowercased()))
+                        ?? false
+                }
             }
             return .list(members.map { .list([$0.key, $0.value]) })
         }
@@ -104,14 +129,17 @@ enum Filters {
         case "sum":
             var sum = arguments.value(1, "start") ?? .integer(0)
             for element in elements {
-                let part = arguments.value(0, "attribute").map { interpreter.path($0.text, in: element) } ?? element
+                let part =
+                    arguments.value(0, "attribute").map { interpreter.path($0.text, in: element) }
+                    ?? element
                 sum = try Operators.apply("+", sum, part, &interpreter)
             }
             return sum
         case "min", "max":
             let best = elements.dropFirst().reduce(elements.first) { best, element in
                 guard let best else { return element }
-                let isBetter = name == "min" ? Value.isLess(element, best) : Value.isLess(best, element)
+                let isBetter =
+                    name == "min" ? Value.isLess(element, best) : Value.isLess(best, element)
                 return isBetter ?? false ? element : best
             }
             return best ?? .undefined(name)
@@ -121,7 +149,9 @@ enum Filters {
             let attribute = arguments.value(2, "attribute")?.text
             func key(_ element: Value) -> Value {
                 let key = attribute.map { interpreter.path($0, in: element) } ?? element
-                if case .string(let text) = key, arguments.value(1, "case_sensitive")?.isTrue != true {
+                if case .string(let text) = key,
+                    arguments.value(1, "case_sensitive")?.isTrue != true
+                {
                     return .string(text.lowercased())
                 }
                 return key
@@ -149,23 +179,29 @@ enum Filters {
             guard let filter = arguments.positional.first?.text, names.contains(filter) else {
                 throw interpreter.fail("map needs a filter or an attribute")
             }
-            let rest = CallArguments(positional: Array(arguments.positional.dropFirst()), named: arguments.named)
+            let rest = CallArguments(
+                positional: Array(arguments.positional.dropFirst()), named: arguments.named)
             var mapped: [Value] = []
-            for element in elements { mapped.append(try apply(filter, to: element, rest, &interpreter)) }
+            for element in elements {
+                mapped.append(try apply(filter, to: element, rest, &interpreter))
+            }
             return .list(mapped)
         default:  // select, reject, selectattr, rejectattr
             let usesAttribute = name.hasSuffix("attr")
             var positional = arguments.positional[...]
             let attribute = usesAttribute ? positional.popFirst()?.text : nil
             let test = positional.popFirst()?.text
-            if let test, !Tests.names.contains(test) { throw interpreter.fail("the test \(test) is not supported") }
+            if let test, !Tests.names.contains(test) {
+                throw interpreter.fail("the test \(test) is not supported")
+            }
             let rest = CallArguments(positional: Array(positional), named: arguments.named)
             var kept: [Value] = []
             for element in elements {
                 let subject = attribute.map { interpreter.path($0, in: element) } ?? element
-                let holds = try test.map { (name) throws(TemplateError) in
-                    try Tests.holds(name, subject, rest, interpreter)
-                } ?? subject.isTrue
+                let holds =
+                    try test.map { (name) throws(TemplateError) in
+                        try Tests.holds(name, subject, rest, interpreter)
+                    } ?? subject.isTrue
                 if holds == name.hasPrefix("select") { kept.append(element) }
             }
             return .list(kept)
@@ -176,11 +212,16 @@ enum Filters {
     private static func json(
         _ value: Value, _ arguments: CallArguments, _ interpreter: Interpreter
     ) throws(TemplateError) -> String {
-        guard let json = value.json else { throw interpreter.fail("cannot write \(value.kind) as JSON") }
+        guard let json = value.json else {
+            throw interpreter.fail("cannot write \(value.kind) as JSON")
+        }
         var style = JSON.Style.python(
-            indent: arguments.named.first { $0.name == "indent" }?.value.integer ?? arguments.positional.first?.integer,
-            escapesNonASCII: arguments.named.first { $0.name == "ensure_ascii" }?.value.isTrue ?? false)
-        if case .list(let separators)? = arguments.named.first(where: { $0.name == "separators" })?.value,
+            indent: arguments.named.first { $0.name == "indent" }?.value.integer
+                ?? arguments.positional.first?.integer,
+            escapesNonASCII: arguments.named.first { $0.name == "ensure_ascii" }?.value.isTrue
+                ?? false)
+        if case .list(let separators)? = arguments.named.first(where: { $0.name == "separators" })?
+            .value,
             separators.count == 2
         {
             style.separator = separators[0].text
@@ -199,7 +240,9 @@ enum Filters {
         _ text: String, _ arguments: CallArguments, _ interpreter: inout Interpreter
     ) throws(TemplateError) -> String {
         let width = arguments.value(0, "width")?.integer ?? 4
-        guard (0...1000).contains(width) else { throw interpreter.fail("an indentation out of bounds") }
+        guard (0...1000).contains(width) else {
+            throw interpreter.fail("an indentation out of bounds")
+        }
         let space = String(repeating: " ", count: width)
         let first = arguments.value(1, "first")?.isTrue ?? false
         let blank = arguments.value(2, "blank")?.isTrue ?? false
@@ -219,8 +262,10 @@ extension JSON {
         case .object(let object):
             .object(
                 Object(
-                    object.members.sorted { $0.name.unicodeScalars.lexicographicallyPrecedes($1.name.unicodeScalars) }
-                        .map { ($0.name, $0.value.sorted) }))
+                    object.members.sorted {
+                        $0.name.unicodeScalars.lexicographicallyPrecedes($1.name.unicodeScalars)
+                    }
+                    .map { ($0.name, $0.value.sorted) }))
         default: self
         }
     }

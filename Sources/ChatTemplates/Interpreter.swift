@@ -42,7 +42,9 @@ struct Interpreter {
     ) throws(TemplateError) -> Result {
         depth += 1
         defer { depth -= 1 }
-        guard depth <= limits.depth else { throw fail("nested deeper than \(limits.depth) levels", .limit) }
+        guard depth <= limits.depth else {
+            throw fail("nested deeper than \(limits.depth) levels", .limit)
+        }
         return try body(&self)
     }
 
@@ -105,7 +107,8 @@ struct Interpreter {
         return output
     }
 
-    private mutating func assign(_ value: Value, to target: Statement.Target) throws(TemplateError) {
+    private mutating func assign(_ value: Value, to target: Statement.Target) throws(TemplateError)
+    {
         switch target {
         case .name(let name): scopes[scopes.count - 1][name] = value
         case .names(let names):
@@ -126,7 +129,9 @@ struct Interpreter {
     ) throws(TemplateError) {
         let iterable: Value
         if let given { iterable = given } else { iterable = try evaluate(loop.iterable) }
-        guard var elements = iterable.elements else { throw fail("cannot loop over \(iterable.kind)") }
+        guard var elements = iterable.elements else {
+            throw fail("cannot loop over \(iterable.kind)")
+        }
         scopes.append([:])
         defer { scopes.removeLast() }
         if let condition = loop.condition {
@@ -180,7 +185,8 @@ struct Interpreter {
                     defer { interpreter.output = before }
                     try interpreter.nested { (interpreter) throws(TemplateError) in
                         try interpreter.execute(
-                            loop, over: arguments.value(0, "iterable") ?? .list([]), level: level + 1)
+                            loop, over: arguments.value(0, "iterable") ?? .list([]),
+                            level: level + 1)
                     }
                     return .string(interpreter.output)
                 })
@@ -192,9 +198,11 @@ struct Interpreter {
         .function(
             Value.Function(name: macro.name) { (interpreter, arguments) throws(TemplateError) in
                 guard arguments.positional.count <= macro.parameters.count else {
-                    throw interpreter.fail("\(macro.name) takes \(macro.parameters.count) arguments at most")
+                    throw interpreter.fail(
+                        "\(macro.name) takes \(macro.parameters.count) arguments at most")
                 }
-                for (name, _) in arguments.named where !macro.parameters.contains(where: { $0.name == name }) {
+                for (name, _) in arguments.named
+                where !macro.parameters.contains(where: { $0.name == name }) {
                     throw interpreter.fail("\(macro.name) has no parameter \(name)")
                 }
                 return try interpreter.nested { (interpreter) throws(TemplateError) in
@@ -202,7 +210,9 @@ struct Interpreter {
                     let outer = interpreter.scopes
                     interpreter.scopes = [outer[0], [:]]
                     defer { interpreter.scopes = [interpreter.scopes[0]] + outer.dropFirst() }
-                    if let caller = outer.last?["caller"] { interpreter.scopes[1]["caller"] = caller }
+                    if let caller = outer.last?["caller"] {
+                        interpreter.scopes[1]["caller"] = caller
+                    }
                     for (index, parameter) in macro.parameters.enumerated() {
                         var value = arguments.value(index, parameter.name)
                         if value == nil, let fallback = parameter.fallback {
@@ -257,7 +267,9 @@ struct Interpreter {
                     continue
                 }
                 let value = try evaluate(bound)
-                if case .none = value { bounds.append(nil) } else if let integer = value.integer {
+                if case .none = value {
+                    bounds.append(nil)
+                } else if let integer = value.integer {
                     bounds.append(integer)
                 } else {
                     throw fail("a slice needs integers")
@@ -266,8 +278,12 @@ struct Interpreter {
             return try slice(base, bounds[0], bounds[1], bounds[2] ?? 1)
         case .call(let callee, let arguments):
             var callee = try evaluate(callee)
-            if case .namespace(let namespace) = callee, let call = namespace.members[""] { callee = call }
-            guard case .function(let function) = callee else { throw fail("cannot call \(callee.kind)") }
+            if case .namespace(let namespace) = callee, let call = namespace.members[""] {
+                callee = call
+            }
+            guard case .function(let function) = callee else {
+                throw fail("cannot call \(callee.kind)")
+            }
             return try function.call(&self, try evaluate(arguments))
         case .filter(let value, let name, let arguments):
             let value = try evaluate(value)
@@ -290,7 +306,9 @@ struct Interpreter {
             return try Operators.apply(symbol, left, try evaluate(right), &self)
         case .conditional(let value, let condition, let otherwise):
             if try evaluate(condition).isTrue { return try evaluate(value) }
-            return try otherwise.map { (expression) throws(TemplateError) in try evaluate(expression) }
+            return try otherwise.map { (expression) throws(TemplateError) in
+                try evaluate(expression)
+            }
                 ?? .undefined("")
         }
     }
@@ -315,7 +333,9 @@ struct Interpreter {
     private func item(_ key: Value, of base: Value) throws(TemplateError) -> Value {
         if case .undefined = base { throw fail("\(base.kind) has no items") }
         if let value = member(key, of: base) { return value }
-        if case .string(let name) = key, let method = Methods.method(name, of: base) { return method }
+        if case .string(let name) = key, let method = Methods.method(name, of: base) {
+            return method
+        }
         return .undefined(key.text)
     }
 
@@ -341,18 +361,26 @@ struct Interpreter {
         }
     }
 
-    private func slice(_ base: Value, _ start: Int?, _ stop: Int?, _ step: Int) throws(TemplateError) -> Value {
+    private func slice(_ base: Value, _ start: Int?, _ stop: Int?, _ step: Int)
+        throws(TemplateError) -> Value
+    {
         guard step != 0 else { throw fail("a slice's step is zero") }
-        guard let elements = base.elements, !base.isUndefined else { throw fail("cannot slice \(base.kind)") }
+        guard let elements = base.elements, !base.isUndefined else {
+            throw fail("cannot slice \(base.kind)")
+        }
         let count = elements.count
         func bound(_ value: Int?, _ fallback: Int, _ low: Int, _ high: Int) -> Int {
             guard let value else { return fallback }
             return max(low, min(high, value < 0 ? value + count : value))
         }
-        let picked: [Value] = step > 0
-            ? Swift.stride(from: bound(start, 0, 0, count), to: bound(stop, count, 0, count), by: step).map { elements[$0] }
+        let picked: [Value] =
+            step > 0
+            ? Swift.stride(
+                from: bound(start, 0, 0, count), to: bound(stop, count, 0, count), by: step
+            ).map { elements[$0] }
             : Swift.stride(
-                from: bound(start, count - 1, -1, count - 1), to: bound(stop, -1, -1, count - 1), by: step
+                from: bound(start, count - 1, -1, count - 1), to: bound(stop, -1, -1, count - 1),
+                by: step
             ).map { elements[$0] }
         if case .string = base { return .string(picked.map(\.text).joined()) }
         return .list(picked)

@@ -64,7 +64,9 @@ struct Lexer {
         return ["{", "%", "#"].contains(source[position + 1])
     }
 
-    private func fail(_ message: String) -> TemplateError { TemplateError(.syntax, message, line: line) }
+    private func fail(_ message: String) -> TemplateError {
+        TemplateError(.syntax, message, line: line)
+    }
 
     private func at(_ offset: Int) -> Unicode.Scalar? {
         position + offset < source.count ? source[position + offset] : nil
@@ -97,7 +99,8 @@ struct Lexer {
     private func stripLineStart(_ text: inout ArraySlice<Unicode.Scalar>) {
         var rest = text
         while let last = rest.last, last == " " || last == "\t" { rest.removeLast() }
-        let startsLine = rest.isEmpty
+        let startsLine =
+            rest.isEmpty
             ? text.startIndex == 0 || source[text.startIndex - 1] == "\n" : rest.last == "\n"
         if startsLine { text = rest }
     }
@@ -154,20 +157,28 @@ struct Lexer {
     private mutating func rawBody() throws(TemplateError) -> String? {
         func matches(_ word: String, at index: Int) -> Int? {
             var index = index
-            func skip() { while index < source.count, source[index] == " " || source[index] == "-" { index += 1 } }
+            func skip() {
+                while index < source.count, source[index] == " " || source[index] == "-" {
+                    index += 1
+                }
+            }
             skip()
             for scalar in word.unicodeScalars {
                 guard index < source.count, source[index] == scalar else { return nil }
                 index += 1
             }
             skip()
-            guard index + 1 < source.count, source[index] == "%", source[index + 1] == "}" else { return nil }
+            guard index + 1 < source.count, source[index] == "%", source[index + 1] == "}" else {
+                return nil
+            }
             return index + 2
         }
         guard let start = matches("raw", at: position) else { return nil }
         var end = start
         while end + 1 < source.count {
-            if source[end] == "{", source[end + 1] == "%", let after = matches("endraw", at: end + 2) {
+            if source[end] == "{", source[end + 1] == "%",
+                let after = matches("endraw", at: end + 2)
+            {
                 position = after
                 trimsNewline = true
                 return String(String.UnicodeScalarView(source[start..<end]))

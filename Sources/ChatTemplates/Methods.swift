@@ -11,7 +11,8 @@ enum Methods {
     }
 
     private static func function(
-        _ name: String, _ body: @escaping (inout Interpreter, CallArguments) throws(TemplateError) -> Value
+        _ name: String,
+        _ body: @escaping (inout Interpreter, CallArguments) throws(TemplateError) -> Value
     ) -> Value {
         .function(Value.Function(name: name, call: body))
     }
@@ -32,7 +33,8 @@ enum Methods {
             return function(name) { (interpreter, arguments) throws(TemplateError) in
                 .string(
                     Strings.strip(
-                        text, try Methods.text(arguments, 0, "chars", interpreter), left: name != "rstrip",
+                        text, try Methods.text(arguments, 0, "chars", interpreter),
+                        left: name != "rstrip",
                         right: name != "lstrip"))
             }
         case "split", "rsplit":
@@ -45,7 +47,8 @@ enum Methods {
                 }
                 let parts = Strings.split(text, separator)
                 let head = parts.dropLast(min(limit, parts.count - 1)).joined(separator: separator)
-                return .list(([head] + parts.suffix(min(limit, parts.count - 1))).map { .string($0) })
+                return .list(
+                    ([head] + parts.suffix(min(limit, parts.count - 1))).map { .string($0) })
             }
         case "startswith", "endswith":
             return function(name) { (interpreter, arguments) throws(TemplateError) in
@@ -60,14 +63,20 @@ enum Methods {
                     candidates.contains {
                         let part = Array($0.text.unicodeScalars)
                         return name == "startswith"
-                            ? scalars.starts(with: part) : scalars.suffix(part.count).elementsEqual(part)
+                            ? scalars.starts(with: part)
+                            : scalars.suffix(part.count).elementsEqual(part)
                     })
             }
-        case "upper": return function(name) { (_, _) throws(TemplateError) in .string(text.uppercased()) }
-        case "lower": return function(name) { (_, _) throws(TemplateError) in .string(text.lowercased()) }
-        case "title": return function(name) { (_, _) throws(TemplateError) in .string(Strings.title(text)) }
+        case "upper":
+            return function(name) { (_, _) throws(TemplateError) in .string(text.uppercased()) }
+        case "lower":
+            return function(name) { (_, _) throws(TemplateError) in .string(text.lowercased()) }
+        case "title":
+            return function(name) { (_, _) throws(TemplateError) in .string(Strings.title(text)) }
         case "capitalize":
-            return function(name) { (_, _) throws(TemplateError) in .string(Strings.capitalize(text)) }
+            return function(name) { (_, _) throws(TemplateError) in
+                .string(Strings.capitalize(text))
+            }
         case "replace":
             return function(name) { (interpreter, arguments) throws(TemplateError) in
                 guard let old = try Methods.text(arguments, 0, "old", interpreter),
@@ -75,7 +84,8 @@ enum Methods {
                 else { throw interpreter.fail("replace needs two arguments") }
                 try interpreter.spend(text.utf8.count / 64)
                 return .string(
-                    Strings.replace(text, old, with: new, limit: arguments.value(2, "count")?.integer ?? -1))
+                    Strings.replace(
+                        text, old, with: new, limit: arguments.value(2, "count")?.integer ?? -1))
             }
         case "find":
             return function(name) { (interpreter, arguments) throws(TemplateError) in
@@ -85,7 +95,9 @@ enum Methods {
         case "count":
             return function(name) { (interpreter, arguments) throws(TemplateError) in
                 let part = try Methods.text(arguments, 0, "sub", interpreter) ?? ""
-                return .integer(part.isEmpty ? text.unicodeScalars.count + 1 : Strings.split(text, part).count - 1)
+                return .integer(
+                    part.isEmpty
+                        ? text.unicodeScalars.count + 1 : Strings.split(text, part).count - 1)
             }
         case "join":
             return function(name) { (interpreter, arguments) throws(TemplateError) in
@@ -96,7 +108,8 @@ enum Methods {
             }
         case "removeprefix", "removesuffix":
             return function(name) { (interpreter, arguments) throws(TemplateError) in
-                let part = Array((try Methods.text(arguments, 0, "prefix", interpreter) ?? "").unicodeScalars)
+                let part = Array(
+                    (try Methods.text(arguments, 0, "prefix", interpreter) ?? "").unicodeScalars)
                 let scalars = Array(text.unicodeScalars)
                 if name == "removeprefix", scalars.starts(with: part) {
                     return .string(String(Strings.Scalars(scalars.dropFirst(part.count))))
@@ -136,12 +149,19 @@ enum Methods {
             return function(name) { (_, _) throws(TemplateError) in
                 .list(dictionary.members.map { .list([$0.key, $0.value]) })
             }
-        case "keys": return function(name) { (_, _) throws(TemplateError) in .list(dictionary.members.map(\.key)) }
+        case "keys":
+            return function(name) { (_, _) throws(TemplateError) in
+                .list(dictionary.members.map(\.key))
+            }
         case "values":
-            return function(name) { (_, _) throws(TemplateError) in .list(dictionary.members.map(\.value)) }
+            return function(name) { (_, _) throws(TemplateError) in
+                .list(dictionary.members.map(\.value))
+            }
         case "get":
             return function(name) { (interpreter, arguments) throws(TemplateError) in
-                guard let key = arguments.value(0, "key") else { throw interpreter.fail("get needs a key") }
+                guard let key = arguments.value(0, "key") else {
+                    throw interpreter.fail("get needs a key")
+                }
                 return dictionary[key] ?? arguments.value(1, "default") ?? .none
             }
         default: return nil
@@ -152,7 +172,8 @@ enum Methods {
         switch name {
         case "index":
             return function(name) { (interpreter, arguments) throws(TemplateError) in
-                guard let wanted = arguments.value(0, "value"), let index = elements.firstIndex(of: wanted)
+                guard let wanted = arguments.value(0, "value"),
+                    let index = elements.firstIndex(of: wanted)
                 else { throw interpreter.fail("the value is not in the list") }
                 return .integer(index)
             }

@@ -2,7 +2,9 @@ internal import Foundation
 
 /// Arithmetic and comparison, as Python does them.
 enum Operators {
-    static func negated(_ value: Value, _ symbol: String, _ interpreter: Interpreter) throws(TemplateError) -> Value {
+    static func negated(_ value: Value, _ symbol: String, _ interpreter: Interpreter)
+        throws(TemplateError) -> Value
+    {
         let sign = symbol == "-" ? -1 : 1
         if let integer = value.integer { return .integer(sign * integer) }
         if let number = value.numeric { return .number(Double(sign) * number) }
@@ -34,7 +36,9 @@ enum Operators {
         case "*":
             if case .string(let text) = a, let count = b.integer {
                 try interpreter.spend(max(0, count) &* max(1, text.utf8.count / 16))
-                guard count <= 1 << 20 else { throw interpreter.fail("a string repeated too often", .limit) }
+                guard count <= 1 << 20 else {
+                    throw interpreter.fail("a string repeated too often", .limit)
+                }
                 return .string(String(repeating: text, count: max(0, count)))
             }
         case "%":
@@ -60,7 +64,9 @@ enum Operators {
             case "//": result = (Int((x / y).rounded(.down)), false)
             case "%":
                 let remainder = i % j
-                result = (remainder != 0 && (remainder < 0) != (j < 0) ? remainder + j : remainder, false)
+                result = (
+                    remainder != 0 && (remainder < 0) != (j < 0) ? remainder + j : remainder, false
+                )
             default:
                 let power = pow(x, y)
                 guard let value = Int(exactly: power) else { return .number(power) }
@@ -94,7 +100,9 @@ enum Operators {
         }
     }
 
-    static func contains(_ whole: Value, _ part: Value, _ interpreter: Interpreter) throws(TemplateError) -> Bool {
+    static func contains(_ whole: Value, _ part: Value, _ interpreter: Interpreter)
+        throws(TemplateError) -> Bool
+    {
         switch whole {
         case .string(let text):
             guard case .string(let part) = part else {

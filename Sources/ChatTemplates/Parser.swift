@@ -11,7 +11,9 @@ struct Parser {
     static func parse(_ source: String) throws(TemplateError) -> [Statement] {
         var parser = try Parser(source)
         let statements = try parser.statements(until: [])
-        guard parser.token.kind == .end else { throw parser.fail("an end tag without its beginning") }
+        guard parser.token.kind == .end else {
+            throw parser.fail("an end tag without its beginning")
+        }
         return statements
     }
 
@@ -82,7 +84,9 @@ struct Parser {
     private mutating func closeTag() throws(TemplateError) { try expect(.statementEnd, "%}") }
 
     /// A body and the end tag with one of these words, which is read up to its arguments.
-    private mutating func body(until ends: Set<String>) throws(TemplateError) -> ([Statement], String) {
+    private mutating func body(until ends: Set<String>) throws(TemplateError) -> (
+        [Statement], String
+    ) {
         let statements = try statements(until: ends)
         guard token.kind == .statementStart, case .name(let word) = tokens[position + 1].kind,
             ends.contains(word)
@@ -192,7 +196,8 @@ struct Parser {
     // MARK: Expressions
 
     /// An expression, or several with commas between, which make a list.
-    private mutating func tuple(allowsConditional: Bool = true) throws(TemplateError) -> Expression {
+    private mutating func tuple(allowsConditional: Bool = true) throws(TemplateError) -> Expression
+    {
         let first = allowsConditional ? try expression() : try disjunction()
         guard token.kind == .symbol(",") else { return first }
         var elements = [first]
@@ -418,7 +423,9 @@ struct Parser {
     private mutating func filterCall(on value: Expression) throws(TemplateError) -> Expression {
         let line = token.line
         let name = try name()
-        guard Filters.names.contains(name) else { throw fail("the filter \(name) is not supported") }
+        guard Filters.names.contains(name) else {
+            throw fail("the filter \(name) is not supported")
+        }
         let arguments = token.kind == .symbol("(") ? try arguments() : Expression.Arguments()
         return try postfix(.located(line, .filter(value, name, arguments)))
     }
@@ -432,7 +439,8 @@ struct Parser {
         case .symbol("("): arguments = try self.arguments()
         case .string, .integer, .number, .symbol("["), .symbol("{"):
             arguments.positional = [try postfix(try primary())]
-        case .name(let word) where !["and", "or", "not", "else", "if", "is", "in", "recursive"].contains(word):
+        case .name(let word)
+        where !["and", "or", "not", "else", "if", "is", "in", "recursive"].contains(word):
             arguments.positional = [try postfix(try primary())]
         default: break
         }

@@ -8,10 +8,13 @@ enum Strings {
         return (start...text.count - part.count).first { text[$0...].starts(with: part) }
     }
 
-    static func strip(_ text: String, _ characters: String?, left: Bool = true, right: Bool = true) -> String {
+    static func strip(_ text: String, _ characters: String?, left: Bool = true, right: Bool = true)
+        -> String
+    {
         let set = characters.map { Set($0.unicodeScalars) }
         func isDropped(_ scalar: Unicode.Scalar) -> Bool {
-            set?.contains(scalar) ?? (scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value))
+            set?.contains(scalar)
+                ?? (scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value))
         }
         var scalars = text.unicodeScalars[...]
         if left { scalars = scalars.drop(while: isDropped) }
@@ -25,7 +28,9 @@ enum Strings {
             var parts = text.unicodeScalars.split(
                 maxSplits: limit < 0 ? .max : limit, omittingEmptySubsequences: true
             ) { $0.properties.isWhitespace }.map { String($0) }
-            if limit >= 0, let last = parts.last { parts[parts.count - 1] = strip(last, nil, right: false) }
+            if limit >= 0, let last = parts.last {
+                parts[parts.count - 1] = strip(last, nil, right: false)
+            }
             return parts
         }
         let (scalars, mark) = (Array(text.unicodeScalars), Array(separator.unicodeScalars))
@@ -43,7 +48,9 @@ enum Strings {
         return parts + [String(Scalars(scalars[start...]))]
     }
 
-    static func replace(_ text: String, _ part: String, with other: String, limit: Int = -1) -> String {
+    static func replace(_ text: String, _ part: String, with other: String, limit: Int = -1)
+        -> String
+    {
         guard !part.isEmpty else { return text }
         return split(text, part, limit: limit).joined(separator: other)
     }
@@ -54,7 +61,8 @@ enum Strings {
         var isInside = false
         for scalar in text.unicodeScalars {
             let isLetter = scalar.properties.isAlphabetic
-            result += isLetter
+            result +=
+                isLetter
                 ? isInside ? scalar.properties.lowercaseMapping : scalar.properties.titlecaseMapping
                 : String(scalar)
             isInside = isLetter
@@ -64,6 +72,7 @@ enum Strings {
 
     static func capitalize(_ text: String) -> String {
         guard let first = text.unicodeScalars.first else { return text }
-        return first.properties.titlecaseMapping + String(text.unicodeScalars.dropFirst()).lowercased()
+        return first.properties.titlecaseMapping
+            + String(text.unicodeScalars.dropFirst()).lowercased()
     }
 }

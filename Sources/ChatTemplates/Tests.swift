@@ -1,8 +1,10 @@
 /// Jinja's tests, what follows `is`.
 enum Tests {
     static let names: Set<String> = [
-        "boolean", "callable", "defined", "divisibleby", "eq", "equalto", "even", "false", "float", "ge",
-        "greaterthan", "gt", "in", "integer", "iterable", "le", "lessthan", "lower", "lt", "mapping",
+        "boolean", "callable", "defined", "divisibleby", "eq", "equalto", "even", "false", "float",
+        "ge",
+        "greaterthan", "gt", "in", "integer", "iterable", "le", "lessthan", "lower", "lt",
+        "mapping",
         "ne", "none", "number", "odd", "sameas", "sequence", "string", "true", "undefined", "upper",
     ]
 

@@ -143,7 +143,9 @@ extension Value {
         case .list(let elements):
             return "[" + elements.map(\.representation).joined(separator: ", ") + "]"
         case .dictionary(let dictionary):
-            let members = dictionary.members.map { "\($0.key.representation): \($0.value.representation)" }
+            let members = dictionary.members.map {
+                "\($0.key.representation): \($0.value.representation)"
+            }
             return "{" + members.joined(separator: ", ") + "}"
         case .namespace: return "<Namespace>"
         case .function(let function): return "<function \(function.name)>"
@@ -170,7 +172,8 @@ extension Value {
     /// The word for the type, for messages.
     var kind: String {
         switch self {
-        case .undefined(let name): name.isEmpty ? "an undefined value" : "'\(name)', which is undefined"
+        case .undefined(let name):
+            name.isEmpty ? "an undefined value" : "'\(name)', which is undefined"
         case .none: "none"
         case .bool: "a boolean"
         case .integer, .number: "a number"

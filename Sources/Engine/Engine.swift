@@ -37,7 +37,9 @@ package final class InferenceEngine: Service {
     ///
     /// - Returns: its events, or nil when as many requests are waiting as may. A consumer that goes
     ///   away cancels the request.
-    package func submit(_ request: EngineRequest) -> AsyncThrowingStream<EngineEvent.Step, any Error>? {
+    package func submit(_ request: EngineRequest) -> AsyncThrowingStream<
+        EngineEvent.Step, any Error
+    >? {
         let (stream, continuation) = AsyncThrowingStream<EngineEvent.Step, any Error>.makeStream()
         let (mailbox, id) = (mailbox, request.id)
         guard mailbox.submit(request, continuation) else { return nil }

@@ -37,7 +37,8 @@ struct Sampler {
         }
         if parameters.temperature == 0 { return Int32(logits.firstIndex(of: maximum) ?? 0) }
         let sum = kernels.exponentials(
-            logits, maximum: maximum, inverseTemperature: 1 / parameters.temperature, into: &weights)
+            logits, maximum: maximum, inverseTemperature: 1 / parameters.temperature, into: &weights
+        )
         let uniform = Sampler.uniform(seed: parameters.seed, index: sequence.completionCount)
         guard parameters.topK > 0 || parameters.topP < 1 || parameters.minP > 0 else {
             return draw(weights.indices, total: sum, uniform)
@@ -51,7 +52,8 @@ struct Sampler {
             for token in sequence.promptTokens.union(sequence.completionCounts.keys) {
                 let logit = logits[Int(token)]
                 logits[Int(token)] =
-                    logit > 0 ? logit / parameters.repetitionPenalty : logit * parameters.repetitionPenalty
+                    logit > 0
+                    ? logit / parameters.repetitionPenalty : logit * parameters.repetitionPenalty
             }
         }
         for (token, count) in sequence.completionCounts {
@@ -67,7 +69,9 @@ struct Sampler {
     // MARK: Drawing
 
     /// Walks the weights in the order given until their sum passes the drawn share of the total.
-    private func draw(_ candidates: some BidirectionalCollection<Int>, total: Float, _ uniform: Float) -> Int32 {
+    private func draw(
+        _ candidates: some BidirectionalCollection<Int>, total: Float, _ uniform: Float
+    ) -> Int32 {
         var left = uniform * total
         for index in candidates {
             left -= weights[index]
@@ -126,7 +130,9 @@ struct Sampler {
             if seen >= count || sum > min(1, share * 1.0001) * basis && share < 1 { break }
         }
         return weights.indices
-            .filter { weights[$0] > 0 && weights[$0] >= minimum && Sampler.bucket(of: weights[$0]) <= last }
+            .filter {
+                weights[$0] > 0 && weights[$0] >= minimum && Sampler.bucket(of: weights[$0]) <= last
+            }
             .sorted { (weights[$0], $1) > (weights[$1], $0) }
     }
 

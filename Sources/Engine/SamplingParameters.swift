@@ -33,7 +33,8 @@ package struct SamplingParameters: Sendable, Equatable {
     package init() {}
 
     var changesLogits: Bool {
-        repetitionPenalty != 1 || presencePenalty != 0 || frequencyPenalty != 0 || !logitBias.isEmpty
+        repetitionPenalty != 1 || presencePenalty != 0 || frequencyPenalty != 0
+            || !logitBias.isEmpty
     }
 }
 

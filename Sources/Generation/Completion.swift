@@ -47,7 +47,8 @@ package struct Completion: Sendable {
         self.events = events
         self.options = options
         engine = generator.engine
-        detokenizer = Detokenizer(generator.tokenizer, skipsSpecialTokens: options.skipsSpecialTokens)
+        detokenizer = Detokenizer(
+            generator.tokenizer, skipsSpecialTokens: options.skipsSpecialTokens)
         stops = StopFinder(options.stopStrings, includesStop: options.includesStopString)
     }
 
@@ -67,7 +68,9 @@ package struct Completion: Sendable {
                 next.promptScores = step.promptScores ?? next.promptScores
                 tokenCount += step.token == nil ? 0 : 1
                 state.add(step, to: &next, tokenCount: tokenCount)
-                guard !next.text.isEmpty || !next.scores.isEmpty || next.promptScores != nil || next.finish != nil
+                guard
+                    !next.text.isEmpty || !next.scores.isEmpty || next.promptScores != nil
+                        || next.finish != nil
                 else { continue }
                 let isLast = next.finish != nil
                 if isLast, step.finish == nil { engine.cancel(id) }
@@ -88,7 +91,9 @@ package struct Completion: Sendable {
         if let token = step.token {
             piece.tokens.append(Int(token))
             // The end of text is not part of it; a stop token that was asked for is, when it is text.
-            if !isEndToken || options.includesStopString { emit(detokenizer.append(Int(token)), to: &piece, tokenCount) }
+            if !isEndToken || options.includesStopString {
+                emit(detokenizer.append(Int(token)), to: &piece, tokenCount)
+            }
         }
         if let scores = step.scores { piece.scores.append(scores) }
         guard let finish = step.finish, piece.finish == nil else { return }
@@ -119,7 +124,9 @@ extension GenerationError {
         switch failure {
         case .notFinite:
             self.init(
-                .modelFailed, "The model computed a value that is not a number: the weights of the base or the adapter are broken.")
+                .modelFailed,
+                "The model computed a value that is not a number: the weights of the base or the adapter are broken."
+            )
         case .stopped: self.init(.shuttingDown, "The server is shutting down.")
         }
     }

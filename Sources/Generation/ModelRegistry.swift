@@ -54,7 +54,10 @@ package final class ModelRegistry: Sendable {
         if baseNames.contains(name) { return .base }
         if let entry = entries.withLock({ $0[name] }) { return .adapter(entry) }
         let near = EditDistance.nearest(to: name, among: baseNames + adapters.map(\.name))
-        let hint = near.isEmpty ? "GET /v1/models lists what is served." : "Did you mean \(near.joined(separator: ", "))?"
+        let hint =
+            near.isEmpty
+            ? "GET /v1/models lists what is served."
+            : "Did you mean \(near.joined(separator: ", "))?"
         throw GenerationError(
             .modelNotFound(near: near), "The model \"\(name.prefix(200))\" does not exist. \(hint)")
     }
@@ -68,7 +71,10 @@ package final class ModelRegistry: Sendable {
         name: String, path: String, replaces: Bool = false, created: Int
     ) throws -> Entry {
         guard ModelRegistry.isName(name) else {
-            throw RegistryError(.invalidName, "An adapter's name has 1 to 200 letters, digits and . _ - / : and begins with a letter or digit.")
+            throw RegistryError(
+                .invalidName,
+                "An adapter's name has 1 to 200 letters, digits and . _ - / : and begins with a letter or digit."
+            )
         }
         try checkFree(name, replaces: replaces)
         let file = try AdapterFile.open(path: path, base: checkpoint.configuration, limits: limits)
@@ -77,7 +83,9 @@ package final class ModelRegistry: Sendable {
         return try entries.withLock { entries in
             if entries[name] != nil, !replaces { throw taken(name) }
             guard entries[name] != nil || entries.count < adapterLimit else {
-                throw RegistryError(.full, "\(adapterLimit) adapters are loaded, which is the limit. Unload one first.")
+                throw RegistryError(
+                    .full,
+                    "\(adapterLimit) adapters are loaded, which is the limit. Unload one first.")
             }
             entries[name] = entry
             return entry
@@ -108,7 +116,8 @@ package final class ModelRegistry: Sendable {
     package static func isName(_ name: String) -> Bool {
         guard let first = name.utf8.first, name.utf8.count <= 200 else { return false }
         func isAlphanumeric(_ byte: UInt8) -> Bool {
-            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
+                || (0x61...0x7A).contains(byte)
         }
         return isAlphanumeric(first)
             && name.utf8.allSatisfy { isAlphanumeric($0) || "._-/:".utf8.contains($0) }

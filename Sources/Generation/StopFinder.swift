@@ -19,7 +19,9 @@ struct StopFinder {
         for stop in stops {
             guard let start = firstIndex(of: stop) else { continue }
             // The one that is complete first; of those the one that starts first.
-            if let found = first, (found.start + found.stop.count, found.start) <= (start + stop.count, start) {
+            if let found = first,
+                (found.start + found.stop.count, found.start) <= (start + stop.count, start)
+            {
                 continue
             }
             first = (start, stop)
@@ -28,7 +30,8 @@ struct StopFinder {
             let end = includesStop ? first.start + first.stop.count : first.start
             defer { held = [] }
             return (
-                String(decoding: held[..<end], as: UTF8.self), String(decoding: first.stop, as: UTF8.self)
+                String(decoding: held[..<end], as: UTF8.self),
+                String(decoding: first.stop, as: UTF8.self)
             )
         }
         let kept = stops.map { overlap(with: $0) }.max() ?? 0
@@ -51,7 +54,9 @@ struct StopFinder {
     /// Length of the longest end of the text that begins a stop string.
     private func overlap(with stop: [UInt8]) -> Int {
         var length = min(stop.count - 1, held.count)
-        while length > 0, !held[(held.count - length)...].elementsEqual(stop[..<length]) { length -= 1 }
+        while length > 0, !held[(held.count - length)...].elementsEqual(stop[..<length]) {
+            length -= 1
+        }
         return length
     }
 }

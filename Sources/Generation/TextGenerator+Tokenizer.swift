@@ -53,15 +53,20 @@ extension Checkpoint.TokenizerSource {
         case .huggingFace(_, let config):
             for name in ["bos_token", "eos_token", "unk_token", "pad_token"] {
                 // A token is a string, or an object that describes one.
-                guard let token = config[name], let text = token.stringValue ?? token["content"]?.stringValue
+                guard let token = config[name],
+                    let text = token.stringValue ?? token["content"]?.stringValue
                 else { continue }
                 variables[name] = .string(text)
             }
         case .gguf(let metadata):
             let tokens = metadata["tokenizer.ggml.tokens"]?.array ?? []
-            let keys = [("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")]
+            let keys = [
+                ("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"),
+                ("pad_token", "padding"),
+            ]
             for (name, key) in keys {
-                guard let id = metadata["tokenizer.ggml.\(key)_token_id"]?.integer, tokens.indices.contains(id),
+                guard let id = metadata["tokenizer.ggml.\(key)_token_id"]?.integer,
+                    tokens.indices.contains(id),
                     let text = tokens[id].string
                 else { continue }
                 variables[name] = .string(text)

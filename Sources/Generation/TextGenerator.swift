@@ -38,7 +38,9 @@ package struct TextGenerator: Sendable {
     ) throws(GenerationError) -> [Int] {
         guard let template else {
             throw GenerationError(
-                .noChatTemplate, "This model has no chat template. Use /v1/completions, or serve a model that has one.")
+                .noChatTemplate,
+                "This model has no chat template. Use /v1/completions, or serve a model that has one."
+            )
         }
         var values = templateVariables
         for (name, value) in variables.members { values[name] = value }
@@ -48,7 +50,8 @@ package struct TextGenerator: Sendable {
         do {
             return tokenizer.encode(try template.render(values), addsSpecialTokens: false)
         } catch {
-            let code: GenerationError.Code = error.kind == .raised ? .templateRefused : .templateFailed
+            let code: GenerationError.Code =
+                error.kind == .raised ? .templateRefused : .templateFailed
             throw GenerationError(code, "\(error)")
         }
     }
@@ -80,18 +83,21 @@ package struct TextGenerator: Sendable {
         guard room >= (options.maximumTokens == 0 ? 0 : 1) else {
             throw GenerationError(
                 .contextLengthExceeded,
-                "The prompt has \(prompt.count) tokens, the context \(contextLength), which leaves no room for a completion.")
+                "The prompt has \(prompt.count) tokens, the context \(contextLength), which leaves no room for a completion."
+            )
         }
         if let maximum = options.maximumTokens, maximum > room {
             throw GenerationError(
                 .contextLengthExceeded,
-                "The prompt has \(prompt.count) tokens and max_tokens is \(maximum), together more than the context of \(contextLength).")
+                "The prompt has \(prompt.count) tokens and max_tokens is \(maximum), together more than the context of \(contextLength)."
+            )
         }
         let vocabularySize = registry.checkpoint.configuration.vocabularySize
         for token in options.stopTokens + Array(options.logitBias.keys)
         where token < 0 || token >= vocabularySize {
             throw GenerationError(
-                .invalidToken, "The token id \(token) is not in the vocabulary of \(vocabularySize) tokens.")
+                .invalidToken,
+                "The token id \(token) is not in the vocabulary of \(vocabularySize) tokens.")
         }
         var adapterName: String?
         if case .adapter(let entry) = model { adapterName = entry.name }
@@ -100,13 +106,16 @@ package struct TextGenerator: Sendable {
             adapterName: adapterName, parameters: parameters(options, room: room, index: index))
         guard let events = engine.submit(request) else {
             throw GenerationError(
-                .tooManyRequests, "The server has as many requests as it may hold. Try again in a moment.")
+                .tooManyRequests,
+                "The server has as many requests as it may hold. Try again in a moment.")
         }
         return Completion(
             id: request.id, prompt: prompt, events: events, generator: self, options: options)
     }
 
-    private func parameters(_ options: CompletionOptions, room: Int, index: Int) -> SamplingParameters {
+    private func parameters(_ options: CompletionOptions, room: Int, index: Int)
+        -> SamplingParameters
+    {
         var parameters = SamplingParameters()
         parameters.maximumTokens = options.maximumTokens ?? room
         parameters.minimumTokens = options.minimumTokens
@@ -114,12 +123,14 @@ package struct TextGenerator: Sendable {
         parameters.topK = max(0, options.topK ?? defaults.topK ?? 0)
         parameters.topP = Float(options.topP ?? defaults.topP ?? 1)
         parameters.minP = Float(options.minP ?? defaults.minP ?? 0)
-        parameters.repetitionPenalty = Float(options.repetitionPenalty ?? defaults.repetitionPenalty ?? 1)
+        parameters.repetitionPenalty = Float(
+            options.repetitionPenalty ?? defaults.repetitionPenalty ?? 1)
         parameters.presencePenalty = Float(options.presencePenalty)
         parameters.frequencyPenalty = Float(options.frequencyPenalty)
         for (token, bias) in options.logitBias { parameters.logitBias[Int32(token)] = Float(bias) }
         // Completions of one request differ, and differ the same way every time.
-        let seed = options.seed.map { UInt64(bitPattern: Int64($0)) } ?? UInt64.random(in: .min ... .max)
+        let seed =
+            options.seed.map { UInt64(bitPattern: Int64($0)) } ?? UInt64.random(in: .min ... .max)
         parameters.seed = seed &+ UInt64(index) &* 0xD1B5_4A32_D192_ED03
         let own = options.ignoresEnd ? [] : defaults.endTokens
         parameters.endTokens = Set((own + options.stopTokens).map { Int32($0) })

@@ -81,8 +81,10 @@ private struct Parser {
     private mutating func value() throws(JSONError) -> JSON {
         skipSpace()
         switch next {
-        case UInt8(ascii: "{"): return try nested { (parser) throws(JSONError) in try parser.object() }
-        case UInt8(ascii: "["): return try nested { (parser) throws(JSONError) in try parser.array() }
+        case UInt8(ascii: "{"):
+            return try nested { (parser) throws(JSONError) in try parser.object() }
+        case UInt8(ascii: "["):
+            return try nested { (parser) throws(JSONError) in try parser.array() }
         case UInt8(ascii: "\""): return .string(try string())
         case UInt8(ascii: "t"): return try word("true", .bool(true))
         case UInt8(ascii: "f"): return try word("false", .bool(false))

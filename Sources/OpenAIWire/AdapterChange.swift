@@ -29,7 +29,9 @@ public struct AdapterChange: Sendable, Equatable {
 extension Parameters {
     fileprivate mutating func required(_ name: String) throws(APIError) -> String {
         guard let value = try string(name), !value.isEmpty else {
-            throw APIError(status: 400, code: "missing_parameter", message: "\(name) is missing.", parameter: name)
+            throw APIError(
+                status: 400, code: "missing_parameter", message: "\(name) is missing.",
+                parameter: name)
         }
         return value
     }

@@ -24,14 +24,16 @@ public struct ChatRequest: Sendable, Equatable {
         let newer = try parameters.integer("max_completion_tokens", in: 1...Int.max)
         let older = try parameters.integer("max_tokens", in: 1...Int.max)
         if let newer, let older, newer != older {
-            throw .invalid("max_tokens", "max_tokens and max_completion_tokens say different things.")
+            throw .invalid(
+                "max_tokens", "max_tokens and max_completion_tokens say different things.")
         }
         sampling.maximumTokens = newer ?? older
         if sampling.minimumTokens > sampling.maximumTokens ?? .max {
             throw .invalid("min_tokens", "min_tokens is larger than max_tokens.")
         }
         let wantsLogprobs = try parameters.bool("logprobs") ?? false
-        let topCount = try parameters.integer("top_logprobs", in: 0...SamplingOptions.Limits.logprobs)
+        let topCount = try parameters.integer(
+            "top_logprobs", in: 0...SamplingOptions.Limits.logprobs)
         if topCount != nil, !wantsLogprobs {
             throw .invalid("top_logprobs", "top_logprobs needs logprobs: true.")
         }
@@ -62,7 +64,8 @@ public struct ChatRequest: Sendable, Equatable {
         }
         guard let messages = parameters.json("messages") else {
             throw APIError(
-                status: 400, code: "missing_parameter", message: "messages is missing.", parameter: "messages")
+                status: 400, code: "missing_parameter", message: "messages is missing.",
+                parameter: "messages")
         }
         self.messages = try ChatRequest.messages(messages)
         try parameters.finish()
@@ -73,12 +76,15 @@ public struct ChatRequest: Sendable, Equatable {
             elements.count <= SamplingOptions.Limits.messages
         else {
             throw .invalid(
-                "messages", "messages must be a list of 1 to \(SamplingOptions.Limits.messages) messages.")
+                "messages",
+                "messages must be a list of 1 to \(SamplingOptions.Limits.messages) messages.")
         }
         var messages: [JSON] = []
         for (index, element) in elements.enumerated() {
             let path = "messages[\(index)]"
-            guard var message = element.objectValue else { throw .invalid(path, "\(path) must be an object.") }
+            guard var message = element.objectValue else {
+                throw .invalid(path, "\(path) must be an object.")
+            }
             guard let role = message["role"]?.stringValue, roles.contains(role) else {
                 throw .invalid(
                     "\(path).role", "\(path).role must be one of \(roles.joined(separator: ", ")).")
@@ -94,7 +100,8 @@ public struct ChatRequest: Sendable, Equatable {
             case let other?:
                 throw APIError(
                     status: 400, code: "invalid_type",
-                    message: "\(path).content must be a string or a list of text parts, not \(other.kind).",
+                    message:
+                        "\(path).content must be a string or a list of text parts, not \(other.kind).",
                     parameter: "\(path).content")
             }
             messages.append(.object(message))
@@ -108,7 +115,8 @@ public struct ChatRequest: Sendable, Equatable {
             let type = part["type"]?.stringValue ?? ""
             guard type == "text", let text = part["text"]?.stringValue else {
                 throw .unsupported(
-                    "\(path)[\(index)]", "\(path)[\(index)] has the type \"\(type)\"; supported is text.")
+                    "\(path)[\(index)]",
+                    "\(path)[\(index)] has the type \"\(type)\"; supported is text.")
             }
             texts.append(text)
         }

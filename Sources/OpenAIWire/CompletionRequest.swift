@@ -28,10 +28,12 @@ public struct CompletionRequest: Sendable, Equatable {
         stream = try StreamOptions.read(&parameters)
         guard let prompt = parameters.json("prompt") else {
             throw APIError(
-                status: 400, code: "missing_parameter", message: "prompt is missing.", parameter: "prompt")
+                status: 400, code: "missing_parameter", message: "prompt is missing.",
+                parameter: "prompt")
         }
         prompts = try CompletionRequest.prompts(prompt)
-        try parameters.accept("suffix", only: "", because: "the models here complete to the right only.")
+        try parameters.accept(
+            "suffix", only: "", because: "the models here complete to the right only.")
         try parameters.finish()
         if sampling.minimumTokens > sampling.maximumTokens ?? .max {
             throw .invalid("min_tokens", "min_tokens is larger than max_tokens.")
@@ -40,12 +42,17 @@ public struct CompletionRequest: Sendable, Equatable {
 
     private static func prompts(_ json: JSON) throws(APIError) -> [Prompt] {
         let invalid = APIError.invalid(
-            "prompt", "prompt must be a string, a list of strings, a list of token ids, or a list of such lists; none of them empty.")
+            "prompt",
+            "prompt must be a string, a list of strings, a list of token ids, or a list of such lists; none of them empty."
+        )
         if let text = json.stringValue { return [.text(text)] }
         guard let elements = json.arrayValue, !elements.isEmpty else { throw invalid }
         if let tokens = tokens(elements) { return [.tokens(tokens)] }
         guard elements.count <= SamplingOptions.Limits.prompts else {
-            throw .invalid("prompt", "prompt has \(elements.count) entries; at most \(SamplingOptions.Limits.prompts) are allowed.")
+            throw .invalid(
+                "prompt",
+                "prompt has \(elements.count) entries; at most \(SamplingOptions.Limits.prompts) are allowed."
+            )
         }
         var prompts: [Prompt] = []
         for element in elements {
@@ -73,7 +80,8 @@ extension Parameters {
         guard let model = try string("model"), !model.isEmpty else {
             throw APIError(
                 status: 400, code: "missing_parameter",
-                message: "model is missing: name the base model or an adapter. GET /v1/models lists them.",
+                message:
+                    "model is missing: name the base model or an adapter. GET /v1/models lists them.",
                 parameter: "model")
         }
         return model

@@ -11,7 +11,8 @@ struct Parameters {
         guard let object = json.objectValue else {
             throw APIError(
                 status: 400, code: "invalid_body",
-                message: path.isEmpty ? "The body must be a JSON object." : "\(path) must be an object.",
+                message: path.isEmpty
+                    ? "The body must be a JSON object." : "\(path) must be an object.",
                 parameter: path.isEmpty ? nil : path)
         }
         self.object = object
@@ -27,7 +28,8 @@ struct Parameters {
     private func wrongType(_ name: String, _ value: JSON, _ expected: String) -> APIError {
         APIError(
             status: 400, code: "invalid_type",
-            message: "\(path)\(name) must be \(expected), not \(value.kind).", parameter: path + name)
+            message: "\(path)\(name) must be \(expected), not \(value.kind).",
+            parameter: path + name)
     }
 
     mutating func string(_ name: String) throws(APIError) -> String? {
@@ -46,19 +48,24 @@ struct Parameters {
         guard let value = json(name) else { return nil }
         guard let number = value.integerValue else { throw wrongType(name, value, "an integer") }
         guard range.contains(number) else {
-            let upper = range.upperBound == .max ? "at least \(range.lowerBound)" : "between \(range.lowerBound) and \(range.upperBound)"
+            let upper =
+                range.upperBound == .max
+                ? "at least \(range.lowerBound)"
+                : "between \(range.lowerBound) and \(range.upperBound)"
             throw .invalid(path + name, "\(path)\(name) is \(number); it must be \(upper).")
         }
         return number
     }
 
-    mutating func number(_ name: String, in range: ClosedRange<Double>) throws(APIError) -> Double? {
+    mutating func number(_ name: String, in range: ClosedRange<Double>) throws(APIError) -> Double?
+    {
         guard let value = json(name) else { return nil }
         guard let number = value.doubleValue else { throw wrongType(name, value, "a number") }
         guard range.contains(number) else {
             throw .invalid(
                 path + name,
-                "\(path)\(name) is \(number); it must be between \(range.lowerBound) and \(range.upperBound).")
+                "\(path)\(name) is \(number); it must be between \(range.lowerBound) and \(range.upperBound)."
+            )
         }
         return number
     }
@@ -72,7 +79,9 @@ struct Parameters {
             throw wrongType(name, value, "a string or a list of strings")
         }
         guard strings.count <= limit else {
-            throw .invalid(path + name, "\(path)\(name) has \(strings.count) entries; at most \(limit) are allowed.")
+            throw .invalid(
+                path + name,
+                "\(path)\(name) has \(strings.count) entries; at most \(limit) are allowed.")
         }
         return strings
     }
@@ -84,7 +93,9 @@ struct Parameters {
             throw wrongType(name, value, "a list of integers")
         }
         guard numbers.count <= limit else {
-            throw .invalid(path + name, "\(path)\(name) has \(numbers.count) entries; at most \(limit) are allowed.")
+            throw .invalid(
+                path + name,
+                "\(path)\(name) has \(numbers.count) entries; at most \(limit) are allowed.")
         }
         return numbers
     }
@@ -93,9 +104,12 @@ struct Parameters {
     mutating func ignore(_ names: String...) { read.formUnion(names) }
 
     /// A parameter that is understood only when it says what happens anyway.
-    mutating func accept(_ name: String, only values: JSON..., because reason: String) throws(APIError) {
+    mutating func accept(_ name: String, only values: JSON..., because reason: String)
+        throws(APIError)
+    {
         guard let value = json(name), !values.contains(value) else { return }
-        throw .unsupported(path + name, "\(path)\(name) = \(value.text()) is not supported: \(reason)")
+        throw .unsupported(
+            path + name, "\(path)\(name) = \(value.text()) is not supported: \(reason)")
     }
 
     /// Refuses what is left.
@@ -103,7 +117,8 @@ struct Parameters {
         for member in object.members where !read.contains(member.name) && !member.value.isNull {
             throw .unsupported(
                 path + member.name,
-                "\(path)\(member.name) is not a parameter of this server. Leave it out: nothing is ignored in silence.")
+                "\(path)\(member.name) is not a parameter of this server. Leave it out: nothing is ignored in silence."
+            )
         }
     }
 }

@@ -12,7 +12,8 @@ public struct Usage: Sendable, Equatable {
 
     public var json: JSON {
         [
-            "prompt_tokens": .integer(promptTokens), "completion_tokens": .integer(completionTokens),
+            "prompt_tokens": .integer(promptTokens),
+            "completion_tokens": .integer(completionTokens),
             "total_tokens": .integer(promptTokens + completionTokens),
         ]
     }
@@ -28,7 +29,10 @@ public struct WireToken: Sendable, Equatable {
     public var rank: Int
     public var top: [WireToken]
 
-    public init(id: Int, text: String, bytes: [UInt8], logprob: Double?, rank: Int = 0, top: [WireToken] = []) {
+    public init(
+        id: Int, text: String, bytes: [UInt8], logprob: Double?, rank: Int = 0,
+        top: [WireToken] = []
+    ) {
         self.id = id
         self.text = text
         self.bytes = bytes
@@ -118,7 +122,9 @@ public struct ResponseHead: Sendable {
     }
 
     /// A whole response or a chunk with these choices.
-    public func json(choices: [JSON], usage: Usage? = nil, isChunk: Bool, extra: [(String, JSON)] = []) -> JSON {
+    public func json(
+        choices: [JSON], usage: Usage? = nil, isChunk: Bool, extra: [(String, JSON)] = []
+    ) -> JSON {
         let object =
             switch kind {
             case .chat: isChunk ? "chat.completion.chunk" : "chat.completion"

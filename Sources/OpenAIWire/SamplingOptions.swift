@@ -40,7 +40,11 @@ public struct SamplingOptions: Sendable, Equatable {
         minimumTokens = try parameters.integer("min_tokens", in: 0...Int.max) ?? 0
         temperature = try parameters.number("temperature", in: 0...2)
         topP = try parameters.number("top_p", in: 0...1)
-        if topP == 0 { throw .invalid("top_p", "top_p is 0; it must be above 0. For greedy decoding set temperature to 0.") }
+        if topP == 0 {
+            throw .invalid(
+                "top_p", "top_p is 0; it must be above 0. For greedy decoding set temperature to 0."
+            )
+        }
         topK = try parameters.integer("top_k", in: -1...Int(Int32.max))
         minP = try parameters.number("min_p", in: 0...1)
         repetitionPenalty = try parameters.number("repetition_penalty", in: 0.01...100)
@@ -49,8 +53,11 @@ public struct SamplingOptions: Sendable, Equatable {
         seed = try parameters.integer("seed", in: Int.min...Int.max)
         count = try parameters.integer("n", in: 1...Limits.count) ?? 1
         stopStrings = try parameters.strings("stop", limit: Limits.stopStrings)
-        guard stopStrings.allSatisfy({ !$0.isEmpty && $0.utf8.count <= Limits.stopStringByteCount }) else {
-            throw .invalid("stop", "A stop string must have between 1 and \(Limits.stopStringByteCount) bytes.")
+        guard stopStrings.allSatisfy({ !$0.isEmpty && $0.utf8.count <= Limits.stopStringByteCount })
+        else {
+            throw .invalid(
+                "stop", "A stop string must have between 1 and \(Limits.stopStringByteCount) bytes."
+            )
         }
         stopTokens = try parameters.integers("stop_token_ids", limit: Limits.stopTokens)
         includesStopString = try parameters.bool("include_stop_str_in_output") ?? false
@@ -64,19 +71,26 @@ public struct SamplingOptions: Sendable, Equatable {
         try parameters.accept(
             "service_tier", only: "auto", "default", because: "there is one tier.")
         try parameters.accept(
-            "best_of", only: .integer(count), because: "ask for n completions and choose among them.")
+            "best_of", only: .integer(count),
+            because: "ask for n completions and choose among them.")
     }
 
     private mutating func readLogitBias(_ parameters: inout Parameters) throws(APIError) {
         guard let value = parameters.json("logit_bias") else { return }
         guard let members = value.objectValue?.members, members.count <= Limits.logitBias else {
             throw .invalid(
-                "logit_bias", "logit_bias must be an object of at most \(Limits.logitBias) token ids and numbers.")
+                "logit_bias",
+                "logit_bias must be an object of at most \(Limits.logitBias) token ids and numbers."
+            )
         }
         for (name, bias) in members {
-            guard let token = Int(name), token >= 0, let number = bias.doubleValue, abs(number) <= 100 else {
+            guard let token = Int(name), token >= 0, let number = bias.doubleValue,
+                abs(number) <= 100
+            else {
                 throw .invalid(
-                    "logit_bias", "logit_bias maps token ids to numbers between -100 and 100; \(name): \(bias.text()) does not.")
+                    "logit_bias",
+                    "logit_bias maps token ids to numbers between -100 and 100; \(name): \(bias.text()) does not."
+                )
             }
             logitBias[token] = number
         }
@@ -91,7 +105,9 @@ public struct StreamOptions: Sendable, Equatable {
         let streams = try parameters.bool("stream") ?? false
         let json = parameters.json("stream_options")
         guard streams else {
-            if json != nil { throw .invalid("stream_options", "stream_options needs stream: true.") }
+            if json != nil {
+                throw .invalid("stream_options", "stream_options needs stream: true.")
+            }
             return nil
         }
         var options = StreamOptions()

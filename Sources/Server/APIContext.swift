@@ -68,7 +68,8 @@ struct ErrorMiddleware: RouterMiddleware {
             "request",
             metadata: [
                 "method": .string(request.method.rawValue), "path": .string(request.uri.path),
-                "status": "\(response.status.code)", "seconds": "\((ContinuousClock.now - start) / .seconds(1))",
+                "status": "\(response.status.code)",
+                "seconds": "\((ContinuousClock.now - start) / .seconds(1))",
             ])
         return response
     }

@@ -14,7 +14,9 @@ public struct APIKeys: Sendable {
     /// - Throws: `APIKeysError` naming the line at fault, never a key.
     public init(text: String) throws(APIKeysError) {
         var tenants: [[UInt8]: Tenant] = [:]
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false)
+            .enumerated()
+        {
             let line = line.trimmingCharacters(in: .whitespaces)
             if line.isEmpty || line.hasPrefix("#") { continue }
             guard let colon = line.firstIndex(of: ":") else {
@@ -23,7 +25,9 @@ public struct APIKeys: Sendable {
             let name = line[..<colon].trimmingCharacters(in: .whitespaces)
             let key = line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
             guard !name.isEmpty, key.utf8.count >= 8, !key.contains(" ") else {
-                throw APIKeysError("line \(index + 1) lacks a name, or its key has fewer than 8 characters or a space")
+                throw APIKeysError(
+                    "line \(index + 1) lacks a name, or its key has fewer than 8 characters or a space"
+                )
             }
             guard tenants.updateValue(Tenant(name: name), forKey: APIKeys.hash(key)) == nil else {
                 throw APIKeysError("the key in line \(index + 1) stands twice")
@@ -94,7 +98,8 @@ struct AdminOnly: RouterMiddleware {
 
 extension APIKeys {
     fileprivate func tenant(_ request: Request) throws -> Tenant {
-        guard let header = request.headers[.authorization], header.lowercased().hasPrefix("bearer ") else {
+        guard let header = request.headers[.authorization], header.lowercased().hasPrefix("bearer ")
+        else {
             throw APIError(
                 status: 401, type: "authentication_error", code: "missing_api_key",
                 message: "An API key is needed: send it as \"Authorization: Bearer KEY\".")

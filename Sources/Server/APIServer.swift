@@ -29,7 +29,8 @@ package struct APIServer {
     private let logger: Logger
 
     package init(
-        configuration: Configuration, generator: TextGenerator, metrics: PrometheusMetrics, logger: Logger
+        configuration: Configuration, generator: TextGenerator, metrics: PrometheusMetrics,
+        logger: Logger
     ) {
         self.configuration = configuration
         self.generator = generator
@@ -49,19 +50,24 @@ package struct APIServer {
                 configuration: .init(
                     additionalChannelHandlers: [ConnectionWatch()], idleTimeout: .seconds(120),
                     httpDecoderConfiguration: .init(
-                        maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 64 << 10, maxHeaderFieldCount: 100))),
+                        maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 64 << 10,
+                        maxHeaderFieldCount: 100))),
             configuration: .init(
-                address: .hostname(configuration.host, port: configuration.port), serverName: "martlet",
+                address: .hostname(configuration.host, port: configuration.port),
+                serverName: "martlet",
                 backlog: 1024, reuseAddress: true,
-                availableConnectionsDelegate: MaximumAvailableConnections(configuration.maximumConnections, logger: logger)),
-            onServerRunning: { channel in onReady(channel.localAddress?.port ?? configuration.port) },
+                availableConnectionsDelegate: MaximumAvailableConnections(
+                    configuration.maximumConnections, logger: logger)),
+            onServerRunning: { channel in onReady(channel.localAddress?.port ?? configuration.port)
+            },
             logger: logger)
     }
 
     private func router() -> Router<APIContext> {
         let router = Router(context: APIContext.self)
         router.add(middleware: ErrorMiddleware())
-        OperationRoutes(generator: generator, metrics: metrics, version: configuration.version).add(to: router)
+        OperationRoutes(generator: generator, metrics: metrics, version: configuration.version).add(
+            to: router)
         let open = router.group("v1").add(middleware: Authentication(keys: configuration.keys))
         CompletionRoutes(generator: generator).add(to: open)
         let models = ModelRoutes(generator: generator, adapterRoots: configuration.adapterRoots)
@@ -85,7 +91,8 @@ package struct APIServer {
             for method in methods where method != allowed {
                 router.on(RouterPath(path), method: method) { _, _ -> Response in
                     var response = APIError(
-                        status: 405, code: "method_not_allowed", message: "This route takes \(allowed.rawValue) only."
+                        status: 405, code: "method_not_allowed",
+                        message: "This route takes \(allowed.rawValue) only."
                     ).response
                     response.headers[.allow] = allowed.rawValue
                     return response

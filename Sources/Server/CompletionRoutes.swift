@@ -26,7 +26,8 @@ struct CompletionRoutes {
     /// Reads the body, starts the completions, and answers whole or as a stream.
     @concurrent
     private func respond(
-        _ request: Request, _ context: APIContext, _ start: @Sendable (JSON, APIContext) throws -> Exchange
+        _ request: Request, _ context: APIContext,
+        _ start: @Sendable (JSON, APIContext) throws -> Exchange
     ) async throws -> Response {
         let exchange = try start(try await body(of: request, context), context)
         let departure = await context.departure()
@@ -38,7 +39,8 @@ struct CompletionRoutes {
             return Response(json: json)
         }
         return Response(
-            status: .ok, headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
+            status: .ok,
+            headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
             body: ResponseBody { bodyWriter in
                 let writer = EventWriter(bodyWriter)
                 do {
@@ -67,7 +69,8 @@ struct CompletionRoutes {
         let model = try generator.registry.model(request.model)
         let prompt = try generator.prompt(
             messages: request.messages, tools: request.tools,
-            addsGenerationPrompt: request.addsGenerationPrompt, variables: request.templateVariables)
+            addsGenerationPrompt: request.addsGenerationPrompt, variables: request.templateVariables
+        )
         var options = CompletionOptions(request.sampling)
         options.logprobCount = request.logprobCount
         return try exchange(
@@ -84,7 +87,10 @@ struct CompletionRoutes {
             switch prompt {
             case .text(let text):
                 prompts.append(
-                    (generator.tokenizer.encode(text, addsSpecialTokens: request.addsSpecialTokens), text))
+                    (
+                        generator.tokenizer.encode(
+                            text, addsSpecialTokens: request.addsSpecialTokens), text
+                    ))
             case .tokens(let tokens): prompts.append((try generator.checked(tokens), nil))
             }
         }
@@ -94,7 +100,12 @@ struct CompletionRoutes {
             options.promptLogprobCount = max(count, options.promptLogprobCount ?? 0)
         }
         if request.echoes {
-            prompts = prompts.map { ($0.tokens, $0.text ?? generator.tokenizer.decode($0.tokens, skipsSpecialTokens: false)) }
+            prompts = prompts.map {
+                (
+                    $0.tokens,
+                    $0.text ?? generator.tokenizer.decode($0.tokens, skipsSpecialTokens: false)
+                )
+            }
         }
         return try exchange(
             .completion, model, named: request.model, prompts: prompts, options,
@@ -105,13 +116,15 @@ struct CompletionRoutes {
     private func exchange(
         _ kind: ResponseHead.Kind, _ model: ModelRegistry.Model, named name: String,
         prompts: [(tokens: [Int], text: String?)], _ options: CompletionOptions, count: Int,
-        _ sampling: SamplingOptions, _ stream: StreamOptions?, _ context: APIContext, echoes: Bool = false
+        _ sampling: SamplingOptions, _ stream: StreamOptions?, _ context: APIContext,
+        echoes: Bool = false
     ) throws -> Exchange {
         var choices: [Exchange.Choice] = []
         do {
             for prompt in prompts {
                 for index in 0..<count {
-                    let completion = try generator.complete(prompt.tokens, with: model, options: options, index: index)
+                    let completion = try generator.complete(
+                        prompt.tokens, with: model, options: options, index: index)
                     choices.append(
                         Exchange.Choice(
                             index: choices.count, completion: completion,
@@ -128,8 +141,10 @@ struct CompletionRoutes {
             model: name, fingerprint: model.adapter.map { "fp_\($0.digest.short)" })
         return Exchange(
             head: head, choices: choices, stream: stream, tokenizer: generator.tokenizer,
-            promptTokenCount: prompts.reduce(0) { $0 + $1.tokens.count }, logprobCount: options.logprobCount,
-            writesPromptLogprobs: sampling.promptLogprobCount != nil, writesTokenIDs: sampling.writesTokenIDs,
+            promptTokenCount: prompts.reduce(0) { $0 + $1.tokens.count },
+            logprobCount: options.logprobCount,
+            writesPromptLogprobs: sampling.promptLogprobCount != nil,
+            writesTokenIDs: sampling.writesTokenIDs,
             metrics: ExchangeMetrics(model: name))
     }
 }
@@ -141,7 +156,9 @@ private final class EventWriter: @unchecked Sendable {
 
     init(_ writer: any ResponseBodyWriter) { self.writer = writer }
 
-    @concurrent func write(_ text: String) async throws { try await writer.write(ByteBuffer(string: text)) }
+    @concurrent func write(_ text: String) async throws {
+        try await writer.write(ByteBuffer(string: text))
+    }
 
     @concurrent func finish() async throws { try await writer.finish(nil) }
 }
@@ -153,7 +170,8 @@ func body(of request: Request, _ context: APIContext) async throws -> JSON {
         throw NIOTooManyBytesError(maxBytes: limit)
     }
     let buffer = try await request.body.collect(upTo: limit)
-    return try JSON(parsing: Array(buffer.readableBytesView), limits: JSON.Limits(byteCount: limit, depth: 64))
+    return try JSON(
+        parsing: Array(buffer.readableBytesView), limits: JSON.Limits(byteCount: limit, depth: 64))
 }
 
 extension CompletionOptions {

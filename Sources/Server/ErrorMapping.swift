@@ -17,7 +17,9 @@ extension APIError {
         case let error as GenerationError: self.init(error)
         case let error as RegistryError: self.init(error)
         case let error as ModelFileError:
-            self.init(status: 400, code: error.code.description, message: error.message, parameter: "lora_path")
+            self.init(
+                status: 400, code: error.code.description, message: error.message,
+                parameter: "lora_path")
         case let error as JSONError:
             self.init(status: 400, code: "invalid_json", message: "The body is \(error).")
         case is NIOTooManyBytesError:
@@ -39,38 +41,58 @@ extension APIError {
     private init(_ error: GenerationError) {
         switch error.code {
         case .modelNotFound:
-            self.init(status: 404, code: "model_not_found", message: error.message, parameter: "model")
+            self.init(
+                status: 404, code: "model_not_found", message: error.message, parameter: "model")
         case .contextLengthExceeded:
-            self.init(status: 400, code: "context_length_exceeded", message: error.message, parameter: "max_tokens")
+            self.init(
+                status: 400, code: "context_length_exceeded", message: error.message,
+                parameter: "max_tokens")
         case .invalidToken:
-            self.init(status: 400, code: "invalid_token", message: error.message, parameter: "prompt")
+            self.init(
+                status: 400, code: "invalid_token", message: error.message, parameter: "prompt")
         case .emptyPrompt:
-            self.init(status: 400, code: "empty_prompt", message: error.message, parameter: "prompt")
+            self.init(
+                status: 400, code: "empty_prompt", message: error.message, parameter: "prompt")
         case .noChatTemplate:
-            self.init(status: 400, code: "no_chat_template", message: error.message, parameter: "messages")
+            self.init(
+                status: 400, code: "no_chat_template", message: error.message, parameter: "messages"
+            )
         case .templateRefused, .templateFailed:
-            self.init(status: 400, code: "chat_template_error", message: error.message, parameter: "messages")
+            self.init(
+                status: 400, code: "chat_template_error", message: error.message,
+                parameter: "messages")
         case .tooManyRequests:
             self.init(
-                status: 429, type: "rate_limit_error", code: "queue_full", message: error.message, retryAfter: 1)
+                status: 429, type: "rate_limit_error", code: "queue_full", message: error.message,
+                retryAfter: 1)
         case .shuttingDown:
             self.init(
-                status: 503, type: "server_error", code: "shutting_down", message: error.message, retryAfter: 5)
+                status: 503, type: "server_error", code: "shutting_down", message: error.message,
+                retryAfter: 5)
         case .modelFailed:
-            self.init(status: 500, type: "server_error", code: "model_failed", message: error.message)
+            self.init(
+                status: 500, type: "server_error", code: "model_failed", message: error.message)
         }
     }
 
     private init(_ error: RegistryError) {
         switch error.code {
         case .invalidName:
-            self.init(status: 400, code: "invalid_value", message: error.description, parameter: "lora_name")
+            self.init(
+                status: 400, code: "invalid_value", message: error.description,
+                parameter: "lora_name")
         case .taken:
-            self.init(status: 400, code: "adapter_exists", message: error.description, parameter: "lora_name")
+            self.init(
+                status: 400, code: "adapter_exists", message: error.description,
+                parameter: "lora_name")
         case .notFound:
-            self.init(status: 404, code: "adapter_not_found", message: error.description, parameter: "lora_name")
+            self.init(
+                status: 404, code: "adapter_not_found", message: error.description,
+                parameter: "lora_name")
         case .full:
-            self.init(status: 400, code: "too_many_adapters", message: error.description, parameter: "lora_name")
+            self.init(
+                status: 400, code: "too_many_adapters", message: error.description,
+                parameter: "lora_name")
         }
     }
 

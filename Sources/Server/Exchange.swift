@@ -107,7 +107,8 @@ struct Exchange: Sendable {
             guard let echo = choice.echo else { continue }
             // With log probabilities the prompt's text goes with their first piece.
             if logprobCount == nil, !echo.isEmpty {
-                try await write(chunk([choiceJSON(choice, text: echo, tokens: nil, offset: 0, finish: nil)]))
+                try await write(
+                    chunk([choiceJSON(choice, text: echo, tokens: nil, offset: 0, finish: nil)]))
             }
             offsets[choice.index] = logprobCount == nil ? echo.unicodeScalars.count : 0
         }
@@ -115,10 +116,12 @@ struct Exchange: Sendable {
             tokenCount.withLock { $0 += piece.tokens.count }
             try await write(event(piece, choice, &offsets[choice.index]))
         }
-        let usage = Usage(promptTokens: promptTokenCount, completionTokens: tokenCount.withLock { $0 })
+        let usage = Usage(
+            promptTokens: promptTokenCount, completionTokens: tokenCount.withLock { $0 })
         metrics.finish(usage)
         if includesUsage {
-            try await write(ServerSentEvent.data(head.json(choices: [], usage: usage, isChunk: true)))
+            try await write(
+                ServerSentEvent.data(head.json(choices: [], usage: usage, isChunk: true)))
         }
         try await write(ServerSentEvent.done)
     }
@@ -127,7 +130,8 @@ struct Exchange: Sendable {
         let tokens = piece.scores.map { token($0) }
         guard head.kind == .completion else {
             var json = choiceJSON(
-                choice, delta: piece.text.isEmpty ? [:] : ["content": .string(piece.text)], finish: piece.finish)
+                choice, delta: piece.text.isEmpty ? [:] : ["content": .string(piece.text)],
+                finish: piece.finish)
             if logprobCount != nil, case .object(var object) = json {
                 object["logprobs"] = ["content": .array(tokens.map(\.chatJSON))]
                 json = .object(object)
@@ -140,9 +144,15 @@ struct Exchange: Sendable {
             text = echo + text
             all = promptTokens(choice, scores) + all
         }
-        defer { offset += all.isEmpty ? text.unicodeScalars.count : all.reduce(0) { $0 + $1.text.unicodeScalars.count } }
+        defer {
+            offset +=
+                all.isEmpty
+                ? text.unicodeScalars.count : all.reduce(0) { $0 + $1.text.unicodeScalars.count }
+        }
         return chunk([
-            choiceJSON(choice, text: text, tokens: logprobCount == nil ? nil : all, offset: offset, finish: piece.finish)
+            choiceJSON(
+                choice, text: text, tokens: logprobCount == nil ? nil : all, offset: offset,
+                finish: piece.finish)
         ])
     }
 
@@ -158,11 +168,13 @@ struct Exchange: Sendable {
     }
 
     private func choiceJSON(
-        _ choice: Choice, text: String, tokens: [WireToken]?, offset: Int, finish: Completion.Finish?
+        _ choice: Choice, text: String, tokens: [WireToken]?, offset: Int,
+        finish: Completion.Finish?
     ) -> JSON {
         var json = JSON.Object([("index", .integer(choice.index)), ("text", .string(text))])
         json["logprobs"] =
-            tokens.map { WireToken.completionJSON($0, offset: offset, writesIDs: writesTokenIDs) } ?? .null
+            tokens.map { WireToken.completionJSON($0, offset: offset, writesIDs: writesTokenIDs) }
+            ?? .null
         json["finish_reason"] = finish?.reason ?? .null
         if let stop = finish?.stop { json["stop_reason"] = stop }
         return .object(json)
@@ -203,10 +215,12 @@ struct Exchange: Sendable {
                 try await body(choices[0], piece)
             }
         }
-        let (stream, continuation) = AsyncThrowingStream<(Int, Completion.Piece), any Error>.makeStream()
+        let (stream, continuation) = AsyncThrowingStream<(Int, Completion.Piece), any Error>
+            .makeStream()
         async let done: Void = {
             do {
-                try await forEachPiece { choice, piece in continuation.yield((choice.index, piece)) }
+                try await forEachPiece { choice, piece in continuation.yield((choice.index, piece))
+                }
                 continuation.finish()
             } catch {
                 continuation.finish(throwing: error)
@@ -235,7 +249,10 @@ struct Exchange: Sendable {
     private func promptTokens(_ choice: Choice, _ scores: [TokenScores]) -> [WireToken] {
         let first = choice.completion.prompt[0]
         let bytes = tokenizer.bytes(of: first)
-        return [WireToken(id: first, text: String(decoding: bytes, as: UTF8.self), bytes: bytes, logprob: nil)]
+        return [
+            WireToken(
+                id: first, text: String(decoding: bytes, as: UTF8.self), bytes: bytes, logprob: nil)
+        ]
             + scores.map { token($0) }
     }
 }
@@ -270,7 +287,8 @@ final class ExchangeMetrics: Sendable {
     }
 
     func finish(_ usage: Usage) {
-        Recorder(label: "martlet_request_seconds").record((ContinuousClock.now - start) / .seconds(1))
+        Recorder(label: "martlet_request_seconds").record(
+            (ContinuousClock.now - start) / .seconds(1))
         Counter(label: "martlet_requests_total", dimensions: dimensions).increment()
         Counter(label: "martlet_prompt_tokens_total", dimensions: dimensions)
             .increment(by: Int64(usage.promptTokens))

@@ -18,7 +18,9 @@ struct ModelRoutes {
 
     init(generator: TextGenerator, adapterRoots: [String]) {
         self.generator = generator
-        self.adapterRoots = adapterRoots.map { URL(fileURLWithPath: $0).resolvingSymlinksInPath().path }
+        self.adapterRoots = adapterRoots.map {
+            URL(fileURLWithPath: $0).resolvingSymlinksInPath().path
+        }
     }
 
     func add(to group: RouterGroup<APIContext>) {
@@ -26,7 +28,9 @@ struct ModelRoutes {
             Response(json: ["object": "list", "data": .array(models)])
         }
         group.get("models/**") { _, context -> Response in
-            let name = context.parameters.getCatchAll().joined(separator: "/").removingPercentEncoding ?? ""
+            let name =
+                context.parameters.getCatchAll().joined(separator: "/").removingPercentEncoding
+                ?? ""
             _ = try generator.registry.model(name)
             guard let model = models.first(where: { $0["id"]?.stringValue == name }) else {
                 throw HTTPError(.notFound)
@@ -41,16 +45,22 @@ struct ModelRoutes {
             let path = try checked(change.path)
             let registry = generator.registry
             let created = Int(Date().timeIntervalSince1970)
-            let entry = try await withCheckedThrowingContinuation { (done: CheckedContinuation<ModelRegistry.Entry, any Error>) in
+            let entry = try await withCheckedThrowingContinuation {
+                (done: CheckedContinuation<ModelRegistry.Entry, any Error>) in
                 queue.async {
                     done.resume(
                         with: Result {
-                            try registry.load(name: change.name, path: path, replaces: change.replaces, created: created)
+                            try registry.load(
+                                name: change.name, path: path, replaces: change.replaces,
+                                created: created)
                         })
                 }
             }
             context.logger.info(
-                "adapter loaded", metadata: ["adapter": .string(entry.name), "digest": "\(entry.adapter.digest.short)"])
+                "adapter loaded",
+                metadata: [
+                    "adapter": .string(entry.name), "digest": "\(entry.adapter.digest.short)",
+                ])
             return Response.text("Success: LoRA adapter '\(entry.name)' added successfully.")
         }
         group.post("unload_lora_adapter") { request, context -> Response in
@@ -67,11 +77,14 @@ struct ModelRoutes {
             throw APIError.invalid("lora_path", "lora_path must be an absolute path.")
         }
         let resolved = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
-        guard adapterRoots.isEmpty || adapterRoots.contains(where: { resolved == $0 || resolved.hasPrefix($0 + "/") })
+        guard
+            adapterRoots.isEmpty
+                || adapterRoots.contains(where: { resolved == $0 || resolved.hasPrefix($0 + "/") })
         else {
             throw APIError(
                 status: 403, type: "permission_error", code: "path_not_allowed",
-                message: "lora_path lies outside the folders that --adapter-root allows.", parameter: "lora_path")
+                message: "lora_path lies outside the folders that --adapter-root allows.",
+                parameter: "lora_path")
         }
         return resolved
     }
@@ -81,15 +94,17 @@ struct ModelRoutes {
         let base = registry.baseNames.map { name in
             model(name, created: registry.created, extra: [("parent", .null), ("tier", "device")])
         }
-        return base + registry.adapters.map { entry in
-            model(
-                entry.name, created: entry.created,
-                extra: [
-                    ("parent", .string(registry.baseNames[0])), ("root", .string(entry.path)),
-                    ("digest", .string(entry.adapter.digest.description)), ("tier", "device"),
-                    ("rank", .integer(entry.adapter.rank)), ("bytes", .integer(entry.adapter.byteCount)),
-                ])
-        }
+        return base
+            + registry.adapters.map { entry in
+                model(
+                    entry.name, created: entry.created,
+                    extra: [
+                        ("parent", .string(registry.baseNames[0])), ("root", .string(entry.path)),
+                        ("digest", .string(entry.adapter.digest.description)), ("tier", "device"),
+                        ("rank", .integer(entry.adapter.rank)),
+                        ("bytes", .integer(entry.adapter.byteCount)),
+                    ])
+            }
     }
 
     private func model(_ name: String, created: Int, extra: [(String, JSON)]) -> JSON {

@@ -19,7 +19,8 @@ struct OperationRoutes {
         router.get("ready") { _, _ -> Response in
             guard !Task.isShuttingDownGracefully else {
                 throw APIError(
-                    status: 503, type: "server_error", code: "shutting_down", message: "The server is shutting down.")
+                    status: 503, type: "server_error", code: "shutting_down",
+                    message: "The server is shutting down.")
             }
             return Response(json: ["status": "ready"])
         }

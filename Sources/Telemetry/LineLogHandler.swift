@@ -22,7 +22,9 @@ public struct LineLogHandler: LogHandler {
         var all = metadata
         if let provided = metadataProvider?.get() { all.merge(provided) { $1 } }
         if let own = event.metadata { all.merge(own) { $1 } }
-        let pairs = all.sorted { $0.key < $1.key }.map { " \($0)=\(LineLogHandler.quoted("\($1)"))" }.joined()
+        let pairs = all.sorted { $0.key < $1.key }.map {
+            " \($0)=\(LineLogHandler.quoted("\($1)"))"
+        }.joined()
         let time = Date().formatted(.iso8601.time(includingFractionalSeconds: true))
         let line = "\(time) \(event.level) \(LineLogHandler.plain("\(event.message)"))\(pairs)\n"
         FileHandle.standardError.write(Data(line.utf8))
@@ -30,11 +32,16 @@ public struct LineLogHandler: LogHandler {
 
     /// Values with spaces or worse are quoted, so that a value cannot pretend to be another pair.
     private static func quoted(_ value: String) -> String {
-        let isPlain = !value.isEmpty && value.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x3D }
-        return isPlain ? value : "\"" + plain(value).replacingOccurrences(of: "\"", with: "\\\"") + "\""
+        let isPlain =
+            !value.isEmpty
+            && value.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x3D }
+        return isPlain
+            ? value : "\"" + plain(value).replacingOccurrences(of: "\"", with: "\\\"") + "\""
     }
 
     private static func plain(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : $0 }))
+        String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : $0 }))
     }
 }

@@ -24,7 +24,9 @@ public final class PrometheusMetrics: MetricsFactory, Sendable {
         let byLabel = Dictionary(grouping: all) { $0.0.label }
         for (label, series) in byLabel.sorted(by: { $0.key < $1.key }) {
             text += "# TYPE \(label) \(series[0].1.type)\n"
-            for (key, instrument) in series.sorted(by: { $0.0.dimensions.lexicographicallyPrecedes($1.0.dimensions) }) {
+            for (key, instrument) in series.sorted(by: {
+                $0.0.dimensions.lexicographicallyPrecedes($1.0.dimensions)
+            }) {
                 instrument.write(to: &text, label: key.label, dimensions: key.dimensions)
             }
         }
@@ -66,7 +68,9 @@ public final class PrometheusMetrics: MetricsFactory, Sendable {
         label: String, dimensions: [(String, String)], aggregate: Bool
     ) -> any RecorderHandler {
         guard aggregate else { return instrument(label, dimensions) { PrometheusGauge() } }
-        return instrument(label, dimensions) { PrometheusHistogram(isTime: label.hasSuffix("_seconds")) }
+        return instrument(label, dimensions) {
+            PrometheusHistogram(isTime: label.hasSuffix("_seconds"))
+        }
     }
 
     public func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler {
@@ -84,7 +88,8 @@ private protocol Instrument: AnyObject, Sendable {
 }
 
 private func series(_ label: String, _ dimensions: [String], _ value: String) -> String {
-    dimensions.isEmpty ? "\(label) \(value)\n" : "\(label){\(dimensions.joined(separator: ","))} \(value)\n"
+    dimensions.isEmpty
+        ? "\(label) \(value)\n" : "\(label){\(dimensions.joined(separator: ","))} \(value)\n"
 }
 
 private final class PrometheusCounter: CounterHandler, Instrument {

@@ -21,23 +21,27 @@ package struct TinyEngine {
         self.format = format
         self.threads = threads
         self.kernels = kernels
-        weights = try ModelWeights(checkpoint, format: format, team: WorkerTeam(memberCount: threads))
+        weights = try ModelWeights(
+            checkpoint, format: format, team: WorkerTeam(memberCount: threads))
     }
 
     package func adapter(_ name: String) throws -> DeviceAdapter {
         let path = Repository.conformance("\(checkpoint.configuration.family.rawValue)/\(name)")
         return try DeviceAdapter(
-            try AdapterFile.open(path: path, base: checkpoint.configuration, limits: AdapterLimits()),
+            try AdapterFile.open(
+                path: path, base: checkpoint.configuration, limits: AdapterLimits()),
             base: checkpoint, format: format)
     }
 
-    package func model(maximumRows: Int, blockCount: Int, maximumContext: Int = 64) -> DecoderModel {
+    package func model(maximumRows: Int, blockCount: Int, maximumContext: Int = 64) -> DecoderModel
+    {
         let c = checkpoint.configuration
         let cache = KeyValueCache(
             format: format, layerCount: c.layerCount, headCount: c.keyValueHeadCount,
             headDimension: c.headDimension, blockCount: blockCount)
         return DecoderModel(
-            weights: weights, cache: cache, kernels: kernels, team: WorkerTeam(memberCount: threads),
+            weights: weights, cache: cache, kernels: kernels,
+            team: WorkerTeam(memberCount: threads),
             maximumRows: maximumRows, maximumContext: maximumContext)
     }
 
@@ -50,7 +54,8 @@ package struct TinyEngine {
             maximumContext: maximumContext, blockCount: blockCount, maximumWaiting: 1000)
         return EngineCore(
             model: model(
-                maximumRows: maximumStepTokens, blockCount: blockCount, maximumContext: maximumContext),
+                maximumRows: maximumStepTokens, blockCount: blockCount,
+                maximumContext: maximumContext),
             limits: limits)
     }
 }

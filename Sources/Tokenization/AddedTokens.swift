@@ -69,8 +69,10 @@ struct AddedTokens: Sendable {
 
     private static func adjoinsWord(_ text: [UInt8], _ start: Int, _ end: Int) -> Bool {
         let before = scalar(in: text, before: start)
-        let after = end < text.count
-            ? String(decoding: text[end..<min(end + 4, text.count)], as: UTF8.self).unicodeScalars.first : nil
+        let after =
+            end < text.count
+            ? String(decoding: text[end..<min(end + 4, text.count)], as: UTF8.self).unicodeScalars
+                .first : nil
         return [before, after].contains { $0.map(isWord) ?? false }
     }
 

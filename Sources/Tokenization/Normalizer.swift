@@ -17,7 +17,8 @@ enum Normalizer: Sendable, Equatable {
         }
     }
 
-    private static func replace(_ pattern: String, with content: String, in text: String) -> String {
+    private static func replace(_ pattern: String, with content: String, in text: String) -> String
+    {
         let (text, pattern, content) = (Array(text.utf8), Array(pattern.utf8), Array(content.utf8))
         var result: [UInt8] = []
         result.reserveCapacity(text.count)

@@ -57,7 +57,8 @@ private enum Class: UInt8 {
                 return
             }
             switch scalar.properties.generalCategory {
-            case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter:
+            case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter,
+                .otherLetter:
                 self = .letter
             case .decimalNumber, .letterNumber, .otherNumber: self = .number
             default: self = .other

@@ -61,7 +61,8 @@ extension Tokenizer {
         case "llama": try definition.readPieces(vocabulary)
         default:
             throw TokenizerError(
-                "the GGUF tokenizer \(vocabulary.model) is not supported; supported are gpt2 and llama")
+                "the GGUF tokenizer \(vocabulary.model) is not supported; supported are gpt2 and llama"
+            )
         }
         let addsBeginning = vocabulary.model == "llama" || vocabulary.pre == "llama-bpe"
         if vocabulary.addsBeginning ?? addsBeginning {
@@ -92,11 +93,14 @@ extension Tokenizer.Definition {
         }
         encoder.reserve(vocabulary.merges.count)
         for (rank, merge) in vocabulary.merges.enumerated() {
-            let parts = merge.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
+            let parts = merge.split(separator: " ", omittingEmptySubsequences: false).map(
+                String.init)
             guard parts.count == 2 else { throw TokenizerError("merge \(rank) is not a pair") }
             try addMerge(parts[0], parts[1], rank: rank)
         }
-        unknownToken = vocabulary.unknownToken.flatMap { tokens.indices.contains($0) ? Int32($0) : nil }
+        unknownToken = vocabulary.unknownToken.flatMap {
+            tokens.indices.contains($0) ? Int32($0) : nil
+        }
     }
 
     /// SentencePiece's scores become merges: every way to put a token together from two others,
@@ -110,7 +114,9 @@ extension Tokenizer.Definition {
         fusesUnknown = true
         unknownToken = Int32(vocabulary.unknownToken ?? 0)
         normalizers = [.replace(" ", with: Tokenizer.spaceMark)]
-        if vocabulary.addsSpacePrefix ?? true { normalizers.insert(.prepend(Tokenizer.spaceMark), at: 0) }
+        if vocabulary.addsSpacePrefix ?? true {
+            normalizers.insert(.prepend(Tokenizer.spaceMark), at: 0)
+        }
         stripsFirstSpace = vocabulary.addsSpacePrefix ?? true
 
         let order = vocabulary.tokens.indices.sorted {

@@ -38,7 +38,8 @@ extension Tokenizer.Definition {
         for (rank, merge) in merges.enumerated() {
             let parts: [String]
             if let text = merge.stringValue {
-                parts = text.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
+                parts = text.split(separator: " ", omittingEmptySubsequences: false).map(
+                    String.init)
             } else {
                 parts = merge.arrayValue?.compactMap(\.stringValue) ?? []
             }
@@ -53,7 +54,8 @@ extension Tokenizer.Definition {
     }
 
     mutating func addMerge(_ left: String, _ right: String, rank: Int) throws(TokenizerError) {
-        guard let leftID = id(of: left), let rightID = id(of: right), let merged = id(of: left + right)
+        guard let leftID = id(of: left), let rightID = id(of: right),
+            let merged = id(of: left + right)
         else {
             throw TokenizerError("merge \(rank) (\(left) \(right)) is not in the vocabulary")
         }
@@ -74,11 +76,14 @@ extension Tokenizer.Definition {
             case "Replace":
                 guard let pattern = part["pattern"]?["String"]?.stringValue, !pattern.isEmpty,
                     let content = part["content"]?.stringValue
-                else { throw TokenizerError("the tokenizer's Replace normalizer has no plain pattern") }
+                else {
+                    throw TokenizerError("the tokenizer's Replace normalizer has no plain pattern")
+                }
                 normalizers.append(.replace(pattern, with: content))
             default:
                 throw TokenizerError(
-                    "the normalizer \(type) is not supported; supported are NFC, Prepend and Replace")
+                    "the normalizer \(type) is not supported; supported are NFC, Prepend and Replace"
+                )
             }
         }
     }
@@ -91,21 +96,27 @@ extension Tokenizer.Definition {
             switch type {
             case "Digits":
                 guard part["individual_digits"]?.boolValue == true else {
-                    throw TokenizerError("the Digits pre-tokenizer without individual_digits is not supported")
+                    throw TokenizerError(
+                        "the Digits pre-tokenizer without individual_digits is not supported")
                 }
                 setsDigitsApart = true
             case "Split":
-                guard part["behavior"]?.stringValue == "Isolated", part["invert"]?.boolValue != true,
+                guard part["behavior"]?.stringValue == "Isolated",
+                    part["invert"]?.boolValue != true,
                     let regex = part["pattern"]?["Regex"]?.stringValue, pattern == nil
-                else { throw TokenizerError("this use of the Split pre-tokenizer is not supported") }
+                else {
+                    throw TokenizerError("this use of the Split pre-tokenizer is not supported")
+                }
                 pattern = regex
             case "ByteLevel":
                 guard part["add_prefix_space"]?.boolValue != true else {
-                    throw TokenizerError("the ByteLevel pre-tokenizer with add_prefix_space is not supported")
+                    throw TokenizerError(
+                        "the ByteLevel pre-tokenizer with add_prefix_space is not supported")
                 }
                 if part["use_regex"]?.boolValue ?? true {
                     guard pattern == nil else {
-                        throw TokenizerError("a Split before a splitting ByteLevel is not supported")
+                        throw TokenizerError(
+                            "a Split before a splitting ByteLevel is not supported")
                     }
                     pattern = PreTokenizer.gpt2Pattern
                 }
@@ -118,7 +129,8 @@ extension Tokenizer.Definition {
         }
         guard isByteLevel else {
             guard pattern == nil, !setsDigitsApart else {
-                throw TokenizerError("a splitting pre-tokenizer with byte fallback is not supported")
+                throw TokenizerError(
+                    "a splitting pre-tokenizer with byte fallback is not supported")
             }
             return
         }
@@ -142,13 +154,15 @@ extension Tokenizer.Definition {
         case "always": prependsSpace = .always
         case "first": prependsSpace = .first
         case "never": prependsSpace = .never
-        case let scheme: throw TokenizerError("the Metaspace prepend_scheme \(scheme) is not supported")
+        case let scheme:
+            throw TokenizerError("the Metaspace prepend_scheme \(scheme) is not supported")
         }
     }
 
     fileprivate mutating func readAddedTokens(_ json: JSON) throws(TokenizerError) {
         for entry in json.arrayValue ?? [] {
-            guard let id = entry["id"]?.integerValue, let content = entry["content"]?.stringValue else {
+            guard let id = entry["id"]?.integerValue, let content = entry["content"]?.stringValue
+            else {
                 throw TokenizerError("an added token has no id or no content")
             }
             try setToken(content, id: id)
@@ -184,11 +198,16 @@ extension Tokenizer.Definition {
             if item["Sequence"] != nil {
                 seesText = true
             } else if let name = item["SpecialToken"]?["id"]?.stringValue {
-                let special = json["special_tokens"]?[name]?["ids"]?.arrayValue?.compactMap(\.integerValue)
+                let special = json["special_tokens"]?[name]?["ids"]?.arrayValue?.compactMap(
+                    \.integerValue)
                 guard let special, special.allSatisfy({ tokens.indices.contains($0) }) else {
                     throw TokenizerError("the post-processor names the unknown token \(name)")
                 }
-                if seesText { suffix += special.map { Int32($0) } } else { prefix += special.map { Int32($0) } }
+                if seesText {
+                    suffix += special.map { Int32($0) }
+                } else {
+                    prefix += special.map { Int32($0) }
+                }
             } else {
                 throw TokenizerError("the post-processor's template has an unknown part")
             }
@@ -199,12 +218,15 @@ extension Tokenizer.Definition {
     fileprivate mutating func checkDecoder(_ json: JSON) throws(TokenizerError) {
         for part in Self.members(of: json, "decoders") {
             switch (part["type"]?.stringValue ?? "", isByteLevel) {
-            case ("ByteLevel", true), ("ByteFallback", false), ("Fuse", false), ("Metaspace", false):
+            case ("ByteLevel", true), ("ByteFallback", false), ("Fuse", false),
+                ("Metaspace", false):
                 continue
-            case ("Replace", false) where part["pattern"]?["String"]?.stringValue == Tokenizer.spaceMark
+            case ("Replace", false)
+            where part["pattern"]?["String"]?.stringValue == Tokenizer.spaceMark
                 && part["content"]?.stringValue == " ":
                 continue
-            case ("Strip", false) where part["content"]?.stringValue == " "
+            case ("Strip", false)
+            where part["content"]?.stringValue == " "
                 && part["start"]?.integerValue == 1 && part["stop"]?.integerValue == 0:
                 if prependsSpace == .never { stripsFirstSpace = true }
             case (let type, _):

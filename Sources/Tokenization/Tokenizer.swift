@@ -104,7 +104,9 @@ public struct Tokenizer: Sendable {
 
     /// The byte of a token like `<0x0A>`.
     private static func fallbackByte(_ token: String) -> UInt8? {
-        guard token.utf8.count == 6, token.hasPrefix("<0x"), token.hasSuffix(">") else { return nil }
+        guard token.utf8.count == 6, token.hasPrefix("<0x"), token.hasSuffix(">") else {
+            return nil
+        }
         return UInt8(token.dropFirst(3).dropLast(), radix: 16)
     }
 
@@ -119,10 +121,14 @@ public struct Tokenizer: Sendable {
 
     public func id(of token: String) -> Int? { definition.id(of: token).map { Int($0) } }
 
-    public func isSpecial(_ id: Int) -> Bool { specialTokens.contains(Int32(truncatingIfNeeded: id)) }
+    public func isSpecial(_ id: Int) -> Bool {
+        specialTokens.contains(Int32(truncatingIfNeeded: id))
+    }
 
     /// The bytes that a token adds to a text; for special tokens, their names.
-    public func bytes(of id: Int) -> [UInt8] { tokenBytes.indices.contains(id) ? tokenBytes[id] : [] }
+    public func bytes(of id: Int) -> [UInt8] {
+        tokenBytes.indices.contains(id) ? tokenBytes[id] : []
+    }
 
     // MARK: Encoding
 
@@ -170,7 +176,9 @@ public struct Tokenizer: Sendable {
         var text = text
         let prepends =
             definition.prependsSpace == .always || definition.prependsSpace == .first && isFirst
-        if prepends, text.unicodeScalars.first != Tokenizer.spaceMark.unicodeScalars.first { text = Tokenizer.spaceMark + text }
+        if prepends, text.unicodeScalars.first != Tokenizer.spaceMark.unicodeScalars.first {
+            text = Tokenizer.spaceMark + text
+        }
         encodePieces(text, into: &ids)
     }
 
@@ -233,7 +241,9 @@ public struct Tokenizer: Sendable {
         }
         flush()
         // SentencePiece's first space is its own, not the text's.
-        if definition.stripsFirstSpace || definition.prependsSpace != .never, text.utf8.first == UInt8(ascii: " ") {
+        if definition.stripsFirstSpace || definition.prependsSpace != .never,
+            text.utf8.first == UInt8(ascii: " ")
+        {
             text.unicodeScalars.removeFirst()
         }
         return text
@@ -241,6 +251,7 @@ public struct Tokenizer: Sendable {
 
     /// Whether a token stands for one byte of a character that the vocabulary lacks.
     func isFallbackByte(_ id: Int) -> Bool {
-        !definition.isByteLevel && tokenBytes[id].count == 1 && byteTokens[Int(tokenBytes[id][0])] == Int32(id)
+        !definition.isByteLevel && tokenBytes[id].count == 1
+            && byteTokens[Int(tokenBytes[id][0])] == Int32(id)
     }
 }

@@ -54,7 +54,8 @@ struct AdapterLinear {
         segments.flatMap { segment in
             stride(from: segment.rows.lowerBound, to: segment.rows.upperBound, by: shrinkRows).map {
                 Batch.Segment(
-                    rows: $0..<min($0 + shrinkRows, segment.rows.upperBound), adapter: segment.adapter)
+                    rows: $0..<min($0 + shrinkRows, segment.rows.upperBound),
+                    adapter: segment.adapter)
             }
         }
     }
@@ -103,13 +104,16 @@ struct AdapterLinear {
         let column = group.columns[index] + columnInProjection
         let count = min(panels.count * Lanes.count, weights.outputCount - columnInProjection)
         kernels.multiply(
-            input, rows: 0..<rowCount, by: weights, panels: panels, into: output, outputColumn: column)
+            input, rows: 0..<rowCount, by: weights, panels: panels, into: output,
+            outputColumn: column)
         for segment in segments {
-            guard let expansion = segment.adapter[layer: layer, group.site]?.expansions[index] else {
+            guard let expansion = segment.adapter[layer: layer, group.site]?.expansions[index]
+            else {
                 continue
             }
             kernels.multiply(
-                shrunkInput, rows: segment.rows, inputColumn: expansion.column, by: expansion.weights,
+                shrunkInput, rows: segment.rows, inputColumn: expansion.column,
+                by: expansion.weights,
                 panels: panels, into: output, outputColumn: column, accumulate: true)
             for row in segment.rows {
                 if let gain = expansion.gain {

@@ -49,7 +49,9 @@ package struct Batch: Sendable {
         positions.append(contentsOf: rows.map { Int32(firstPosition + $0 - rows.lowerBound) })
         runs.append(Run(rows: rows, firstPosition: firstPosition, blocks: blocks))
         guard let adapter else { return }
-        if let last = segments.last, last.adapter === adapter, last.rows.upperBound == rows.lowerBound {
+        if let last = segments.last, last.adapter === adapter,
+            last.rows.upperBound == rows.lowerBound
+        {
             segments[segments.count - 1].rows = last.rows.lowerBound..<rows.upperBound
         } else {
             segments.append(Segment(rows: rows, adapter: adapter))

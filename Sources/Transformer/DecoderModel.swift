@@ -71,7 +71,9 @@ package final class DecoderModel {
     /// Logits of some of the last batch's rows, in that order, at most `maximumLogitRows`.
     ///
     /// - Returns: a matrix that the next call overwrites, and what sampling needs of each row.
-    package func logits(of rows: some Collection<Int>) -> (logits: Matrix, summaries: [LogitSummary]) {
+    package func logits(of rows: some Collection<Int>) -> (
+        logits: Matrix, summaries: [LogitSummary]
+    ) {
         precondition(rows.count <= DecoderModel.maximumLogitRows, "Too many logit rows.")
         let rows = Array(rows)
         let epsilon = configuration.normEpsilon
@@ -266,13 +268,16 @@ package final class DecoderModel {
         let rows = DecoderModel.attentionRows(group: c.headCount / c.keyValueHeadCount)
         return batch.runs.indices.flatMap { index in
             let run = batch.runs[index]
-            return stride(from: run.rows.lowerBound, to: run.rows.upperBound, by: rows).flatMap { start in
+            return stride(from: run.rows.lowerBound, to: run.rows.upperBound, by: rows).flatMap {
+                start in
                 (0..<c.keyValueHeadCount).map { head in
                     (
                         index,
                         AttentionPiece(
-                            layer: 0, head: head, rows: start..<min(start + rows, run.rows.upperBound),
-                            firstPosition: run.firstPosition + start - run.rows.lowerBound, window: 0)
+                            layer: 0, head: head,
+                            rows: start..<min(start + rows, run.rows.upperBound),
+                            firstPosition: run.firstPosition + start - run.rows.lowerBound,
+                            window: 0)
                     )
                 }
             }

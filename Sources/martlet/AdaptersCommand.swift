@@ -12,10 +12,12 @@ struct AdaptersCommand: ParsableCommand {
         subcommands: [List.self, InspectOne.self, Verify.self])
 
     struct List: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Lists the adapters in a folder, and whether each can be served.")
+        static let configuration = CommandConfiguration(
+            abstract: "Lists the adapters in a folder, and whether each can be served.")
 
         @Argument(help: "A folder of adapter folders.") var folder: String
-        @Option(help: ArgumentHelp("The base model they are for.", valueName: "path")) var model: String
+        @Option(help: ArgumentHelp("The base model they are for.", valueName: "path")) var model:
+            String
 
         func run() throws {
             let base = try Checkpoint.open(path: model)
@@ -31,10 +33,12 @@ struct AdaptersCommand: ParsableCommand {
     }
 
     struct InspectOne: ParsableCommand {
-        static let configuration = CommandConfiguration(commandName: "inspect", abstract: "Says what one adapter changes.")
+        static let configuration = CommandConfiguration(
+            commandName: "inspect", abstract: "Says what one adapter changes.")
 
         @Argument(help: "An adapter folder or a GGUF LoRA file.") var path: String
-        @Option(help: ArgumentHelp("The base model it is for.", valueName: "path")) var model: String
+        @Option(help: ArgumentHelp("The base model it is for.", valueName: "path")) var model:
+            String
 
         func run() throws {
             print(try AdapterReport(path: path, base: try Checkpoint.open(path: model)).text)
@@ -43,10 +47,13 @@ struct AdaptersCommand: ParsableCommand {
 
     struct Verify: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Checks adapters as the server would, tensor by tensor; fails if any is refused.")
+            abstract:
+                "Checks adapters as the server would, tensor by tensor; fails if any is refused.")
 
-        @Argument(help: "Adapter folders, GGUF LoRA files, or folders of adapter folders.") var paths: [String]
-        @Option(help: ArgumentHelp("The base model they are for.", valueName: "path")) var model: String
+        @Argument(help: "Adapter folders, GGUF LoRA files, or folders of adapter folders.")
+        var paths: [String]
+        @Option(help: ArgumentHelp("The base model they are for.", valueName: "path")) var model:
+            String
 
         func run() throws {
             let base = try Checkpoint.open(path: model)
@@ -55,7 +62,8 @@ struct AdaptersCommand: ParsableCommand {
                 let inside = (try? ModelSettings.adapters(in: path)) ?? []
                 for adapter in inside.isEmpty ? [(name: path, path: path)] : inside {
                     do {
-                        let file = try AdapterFile.open(path: adapter.path, base: base.configuration, limits: AdapterLimits())
+                        let file = try AdapterFile.open(
+                            path: adapter.path, base: base.configuration, limits: AdapterLimits())
                         let digest = try DeviceAdapter(file, base: base, format: .f32).digest
                         print("\(adapter.name.padded(to: 24))ok  \(digest)")
                     } catch {
@@ -74,7 +82,9 @@ struct AdapterReport {
     private let file: AdapterFile
     private let digest: AdapterDigest
 
-    static let header = "name".padded(to: 24) + "rank".padded(to: 6) + "modules".padded(to: 9) + "size".padded(to: 12) + "digest"
+    static let header =
+        "name".padded(to: 24) + "rank".padded(to: 6) + "modules".padded(to: 9)
+        + "size".padded(to: 12) + "digest"
 
     init(path: String, base: Checkpoint) throws {
         file = try AdapterFile.open(path: path, base: base.configuration, limits: AdapterLimits())
@@ -94,18 +104,23 @@ struct AdapterReport {
         var lines = [
             "adapter".padded(to: 18) + file.path, "digest".padded(to: 18) + digest.description,
             "trained on".padded(to: 18) + (file.baseModelName ?? "not said"),
-            "rank".padded(to: 18) + "\(file.rank)", "stored".padded(to: 18) + ByteCount.text(byteCount),
+            "rank".padded(to: 18) + "\(file.rank)",
+            "stored".padded(to: 18) + ByteCount.text(byteCount),
         ]
         for projection in Projection.allCases {
             let deltas = file.deltas.filter { $0.key.projection == projection }
             guard !deltas.isEmpty else { continue }
-            let ranks = Set(deltas.values.map(\.rank)).sorted().map(String.init).joined(separator: ", ")
-            let scales = Set(deltas.values.map(\.scale)).sorted().map { "\($0)" }.joined(separator: ", ")
+            let ranks = Set(deltas.values.map(\.rank)).sorted().map(String.init).joined(
+                separator: ", ")
+            let scales = Set(deltas.values.map(\.scale)).sorted().map { "\($0)" }.joined(
+                separator: ", ")
             let kinds = [
                 deltas.values.contains { $0.magnitude != nil } ? "DoRA" : nil,
                 deltas.values.contains { $0.bias != nil } ? "bias" : nil,
             ].compactMap { $0 }.map { ", " + $0 }.joined()
-            lines.append("\(projection.rawValue.padded(to: 18))\(deltas.count) layers, rank \(ranks), scale \(scales)\(kinds)")
+            lines.append(
+                "\(projection.rawValue.padded(to: 18))\(deltas.count) layers, rank \(ranks), scale \(scales)\(kinds)"
+            )
         }
         return lines.joined(separator: "\n")
     }

@@ -25,7 +25,8 @@ struct Assembly {
         let kernels = try KernelSet.best()
         let tokenizer = try Tokenizer(checkpoint.tokenizer)
         guard tokenizer.tokenCount <= configuration.vocabularySize + 65_536 else {
-            throw TokenizerMismatch(tokens: tokenizer.tokenCount, vocabulary: configuration.vocabularySize)
+            throw TokenizerMismatch(
+                tokens: tokenizer.tokenCount, vocabulary: configuration.vocabularySize)
         }
         let team = WorkerTeam(memberCount: settings.threads)
         let weights = try ModelWeights(checkpoint, format: settings.weights, team: team) {
@@ -34,7 +35,8 @@ struct Assembly {
         let limits = try Assembly.limits(settings, configuration, maximumWaiting: maximumWaiting)
         let template = try checkpoint.tokenizer.chatTemplate.map { try ChatTemplate($0) }
 
-        let fallbackName = URL(fileURLWithPath: settings.modelPath).deletingPathExtension().lastPathComponent
+        let fallbackName = URL(fileURLWithPath: settings.modelPath).deletingPathExtension()
+            .lastPathComponent
         let registry = ModelRegistry(
             baseNames: modelNames.isEmpty ? [fallbackName] : modelNames, checkpoint: checkpoint,
             format: settings.weights, limits: AdapterLimits(), adapterLimit: adapterLimit,
@@ -50,7 +52,8 @@ struct Assembly {
         engine = InferenceEngine(limits: limits) {
             let cache = KeyValueCache(
                 format: weights.format, layerCount: configuration.layerCount,
-                headCount: configuration.keyValueHeadCount, headDimension: configuration.headDimension,
+                headCount: configuration.keyValueHeadCount,
+                headDimension: configuration.headDimension,
                 blockCount: limits.blockCount)
             let model = DecoderModel(
                 weights: weights, cache: cache, kernels: kernels, team: team,
@@ -59,7 +62,8 @@ struct Assembly {
         }
         generator = TextGenerator(
             registry: registry, tokenizer: tokenizer, engine: engine, template: template,
-            templateVariables: checkpoint.tokenizer.templateVariables, defaults: checkpoint.generation)
+            templateVariables: checkpoint.tokenizer.templateVariables,
+            defaults: checkpoint.generation)
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         summary = """
             \(configuration.family.rawValue), \(configuration.layerCount) layers, \
@@ -83,11 +87,14 @@ struct Assembly {
         let blockCount = min(settings.kvByteCount / blockByteCount, useful)
         let room = blockCount * positions
         guard room >= min(wanted, 16), settings.contextLength.map({ $0 <= room }) ?? true else {
-            throw CacheTooSmall(tokens: room, wanted: wanted, bytesPerToken: blockByteCount / positions)
+            throw CacheTooSmall(
+                tokens: room, wanted: wanted, bytesPerToken: blockByteCount / positions)
         }
         return EngineLimits(
-            maximumSequences: settings.maximumSequences, maximumStepTokens: settings.maximumStepTokens,
-            maximumContext: min(wanted, room), blockCount: blockCount, maximumWaiting: maximumWaiting)
+            maximumSequences: settings.maximumSequences,
+            maximumStepTokens: settings.maximumStepTokens,
+            maximumContext: min(wanted, room), blockCount: blockCount,
+            maximumWaiting: maximumWaiting)
     }
 }
 
@@ -95,7 +102,9 @@ struct TokenizerMismatch: Error, CustomStringConvertible {
     let tokens: Int
     let vocabulary: Int
 
-    var description: String { "the tokenizer has \(tokens) tokens and the model \(vocabulary): they do not belong together" }
+    var description: String {
+        "the tokenizer has \(tokens) tokens and the model \(vocabulary): they do not belong together"
+    }
 }
 
 struct CacheTooSmall: Error, CustomStringConvertible {

@@ -7,7 +7,8 @@ import Tensors
 struct Inspect: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Says what is in a model or an adapter, and what it will cost.",
-        discussion: "An adapter is checked against the base that --model names, exactly as `serve` does.")
+        discussion:
+            "An adapter is checked against the base that --model names, exactly as `serve` does.")
 
     @Argument(help: "A model folder, a GGUF file, or an adapter.")
     var path: String
@@ -37,24 +38,36 @@ struct Inspect: ParsableCommand {
         }
         return [
             line("model", checkpoint.path), line("family", c.family.rawValue),
-            line("parameters", parameters), line("stored", ByteCount.text(checkpoint.storedByteCount)),
+            line("parameters", parameters),
+            line("stored", ByteCount.text(checkpoint.storedByteCount)),
             line("layers", c.layerCount), line("hidden size", c.hiddenSize),
             line("feed-forward", c.intermediateSize),
-            line("heads", "\(c.headCount) queries, \(c.keyValueHeadCount) keys/values, \(c.headDimension) wide"),
+            line(
+                "heads",
+                "\(c.headCount) queries, \(c.keyValueHeadCount) keys/values, \(c.headDimension) wide"
+            ),
             line("vocabulary", "\(c.vocabularySize)\(c.tiesEmbeddings ? ", tied" : "")"),
             line("context", c.contextLength),
             line("window", c.slidingWindow.map { "\($0)" } ?? "none"),
             line("rope", "theta \(c.rope.theta), scaling \(c.rope.scaling.name)"),
             line("chat template", checkpoint.tokenizer.chatTemplate == nil ? "none" : "yes"),
-            line("memory as bf16", "\(ByteCount.text(parameters * 2)), \(ByteCount.text(cache(.bf16))) of cache a token"),
-            line("memory as f32", "\(ByteCount.text(parameters * 4)), \(ByteCount.text(cache(.f32))) of cache a token"),
+            line(
+                "memory as bf16",
+                "\(ByteCount.text(parameters * 2)), \(ByteCount.text(cache(.bf16))) of cache a token"
+            ),
+            line(
+                "memory as f32",
+                "\(ByteCount.text(parameters * 4)), \(ByteCount.text(cache(.f32))) of cache a token"
+            ),
         ].joined(separator: "\n")
     }
 }
 
 extension ModelConfiguration {
     fileprivate var parameterCount: Int {
-        let linears = Projection.allCases.reduce(0) { $0 + outputCount(of: $1) * inputCount(of: $1.site) }
+        let linears = Projection.allCases.reduce(0) {
+            $0 + outputCount(of: $1) * inputCount(of: $1.site)
+        }
         let embeddings = vocabularySize * hiddenSize * (tiesEmbeddings ? 1 : 2)
         return embeddings + layerCount * (linears + 2 * hiddenSize) + hiddenSize
     }

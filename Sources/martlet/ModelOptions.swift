@@ -14,7 +14,8 @@ extension ComputeFormat: ExpressibleByArgument {}
 struct ModelOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "The base model: a Hugging Face folder (safetensors) or a GGUF file.", valueName: "path"))
+            "The base model: a Hugging Face folder (safetensors) or a GGUF file.", valueName: "path"
+        ))
     var model: String?
 
     @Option(
@@ -25,25 +26,39 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         name: .customLong("adapter"),
-        help: ArgumentHelp("One adapter: a PEFT folder or a GGUF LoRA file. May be repeated.", valueName: "name=path"))
+        help: ArgumentHelp(
+            "One adapter: a PEFT folder or a GGUF LoRA file. May be repeated.",
+            valueName: "name=path"))
     var adapter: [String] = []
 
-    @Option(help: "The format that weights are multiplied in: bf16 is fast, f32 is the reference. (default: bf16)")
+    @Option(
+        help:
+            "The format that weights are multiplied in: bf16 is fast, f32 is the reference. (default: bf16)"
+    )
     var weights: ComputeFormat?
 
     @Option(help: "Threads that compute. (default: all processors)")
     var threads: Int?
 
-    @Option(help: "The longest sequence, prompt and completion together. (default: the model's, as far as the cache holds it)")
+    @Option(
+        help:
+            "The longest sequence, prompt and completion together. (default: the model's, as far as the cache holds it)"
+    )
     var contextLength: Int?
 
     @Option(help: "Sequences that run at the same time. (default: 64)")
     var maxSequences: Int?
 
-    @Option(help: "Token rows of one forward pass; long prompts are split into chunks of this size. (default: 256)")
+    @Option(
+        help:
+            "Token rows of one forward pass; long prompts are split into chunks of this size. (default: 256)"
+    )
     var maxStepTokens: Int?
 
-    @Option(help: ArgumentHelp("Memory for the key/value cache, such as 4GiB. (default: 4GiB or a quarter of the memory)", valueName: "size"))
+    @Option(
+        help: ArgumentHelp(
+            "Memory for the key/value cache, such as 4GiB. (default: 4GiB or a quarter of the memory)",
+            valueName: "size"))
     var kvMemory: String?
 
     @Option(
@@ -76,7 +91,9 @@ struct Settings {
         // YAML files hold integers as such, the environment as text.
         if let value = reader.int(forKey: ConfigKey([name])) { return value }
         guard let text = string(name) else { return nil }
-        guard let value = Int(text) else { throw ValidationError("\(name) is \"\(text)\", not an integer.") }
+        guard let value = Int(text) else {
+            throw ValidationError("\(name) is \"\(text)\", not an integer.")
+        }
         return value
     }
 
@@ -99,7 +116,8 @@ struct ModelSettings: Sendable {
             throw ValidationError("Which model? Give --model a Hugging Face folder or a GGUF file.")
         }
         guard !model.hasPrefix("hf:") else {
-            throw ValidationError("Models are not fetched yet: download the folder and give its path.")
+            throw ValidationError(
+                "Models are not fetched yet: download the folder and give its path.")
         }
         modelPath = ModelSettings.absolute(model)
         adapters = []
@@ -110,9 +128,15 @@ struct ModelSettings: Sendable {
             guard let equals = pair.firstIndex(of: "="), equals != pair.startIndex else {
                 throw ValidationError("--adapter takes name=path, not \"\(pair)\".")
             }
-            adapters.append((String(pair[..<equals]), ModelSettings.absolute(String(pair[pair.index(after: equals)...]))))
+            adapters.append(
+                (
+                    String(pair[..<equals]),
+                    ModelSettings.absolute(String(pair[pair.index(after: equals)...]))
+                ))
         }
-        if let repeated = Dictionary(grouping: adapters, by: \.name).first(where: { $1.count > 1 })?.key {
+        if let repeated = Dictionary(grouping: adapters, by: \.name).first(where: { $1.count > 1 })?
+            .key
+        {
             throw ValidationError("Two adapters are called \(repeated).")
         }
         if let weights = options.weights {
@@ -125,21 +149,32 @@ struct ModelSettings: Sendable {
         } else {
             weights = .bf16
         }
-        func integer(_ flag: Int?, _ name: String, default fallback: Int?, in range: ClosedRange<Int>) throws -> Int? {
+        func integer(
+            _ flag: Int?, _ name: String, default fallback: Int?, in range: ClosedRange<Int>
+        ) throws -> Int? {
             guard let value = try flag ?? settings.integer(name) ?? fallback else { return nil }
             guard range.contains(value) else {
-                throw ValidationError("--\(name) is \(value); it must be between \(range.lowerBound) and \(range.upperBound).")
+                throw ValidationError(
+                    "--\(name) is \(value); it must be between \(range.lowerBound) and \(range.upperBound)."
+                )
             }
             return value
         }
-        threads = try integer(options.threads, "threads", default: WorkerTeam.defaultMemberCount, in: 1...1024) ?? 1
-        contextLength = try integer(options.contextLength, "context-length", default: nil, in: 16...1 << 22)
-        maximumSequences = try integer(options.maxSequences, "max-sequences", default: 64, in: 1...4096) ?? 64
-        maximumStepTokens = try integer(options.maxStepTokens, "max-step-tokens", default: 256, in: 1...8192) ?? 256
+        threads =
+            try integer(
+                options.threads, "threads", default: WorkerTeam.defaultMemberCount, in: 1...1024)
+            ?? 1
+        contextLength = try integer(
+            options.contextLength, "context-length", default: nil, in: 16...1 << 22)
+        maximumSequences =
+            try integer(options.maxSequences, "max-sequences", default: 64, in: 1...4096) ?? 64
+        maximumStepTokens =
+            try integer(options.maxStepTokens, "max-step-tokens", default: 256, in: 1...8192) ?? 256
         let memory = Int(clamping: ProcessInfo.processInfo.physicalMemory)
         if let size = options.kvMemory ?? settings.string("kv-memory") {
             guard let bytes = ByteCount.parse(size) else {
-                throw ValidationError("--kv-memory is \"\(size)\"; write a size such as 512MiB or 4GiB.")
+                throw ValidationError(
+                    "--kv-memory is \"\(size)\"; write a size such as 512MiB or 4GiB.")
             }
             kvByteCount = bytes
         } else {
@@ -147,7 +182,9 @@ struct ModelSettings: Sendable {
         }
     }
 
-    private static func absolute(_ path: String) -> String { URL(fileURLWithPath: path).standardizedFileURL.path }
+    private static func absolute(_ path: String) -> String {
+        URL(fileURLWithPath: path).standardizedFileURL.path
+    }
 
     /// Sub-folders that hold a PEFT adapter, by name.
     static func adapters(in folder: String) throws -> [(name: String, path: String)] {

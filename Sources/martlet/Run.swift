@@ -41,7 +41,8 @@ struct Run: AsyncParsableCommand {
         }
         let assembly = try Assembly(settings, progress: Progress())
         let (generator, engine) = (assembly.generator, assembly.engine)
-        let served = try settings.adapters.first.map { try generator.registry.model($0.name) } ?? .base
+        let served =
+            try settings.adapters.first.map { try generator.registry.model($0.name) } ?? .base
         let tokens =
             raw
             ? generator.tokenizer.encode(prompt)

@@ -30,7 +30,10 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "The port to listen on; 0 picks a free one. (default: 8080)")
     var port: Int?
 
-    @Option(help: ArgumentHelp("The base model's name in requests; may be repeated. (default: the folder's name)", valueName: "name"))
+    @Option(
+        help: ArgumentHelp(
+            "The base model's name in requests; may be repeated. (default: the folder's name)",
+            valueName: "name"))
     var servedModelName: [String] = []
 
     @Option(
@@ -39,13 +42,20 @@ struct Serve: AsyncParsableCommand {
             valueName: "file"))
     var apiKeyFile: String?
 
-    @Option(help: ArgumentHelp("A folder that /v1/load_lora_adapter may load from; may be repeated. (default: any)", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp(
+            "A folder that /v1/load_lora_adapter may load from; may be repeated. (default: any)",
+            valueName: "folder"))
     var adapterRoot: [String] = []
 
-    @Option(help: "Requests that may wait beyond those that run, before the server answers 429. (default: 1024)")
+    @Option(
+        help:
+            "Requests that may wait beyond those that run, before the server answers 429. (default: 1024)"
+    )
     var maxWaiting: Int?
 
-    @Option(help: "Seconds that requests get to finish when the server is told to stop. (default: 30)")
+    @Option(
+        help: "Seconds that requests get to finish when the server is told to stop. (default: 30)")
     var drainTimeout: Int?
 
     @Option(help: "trace, debug, info, notice, warning, error or critical. (default: info)")
@@ -65,31 +75,45 @@ struct Serve: AsyncParsableCommand {
         var server = APIServer.Configuration()
         server.host = host ?? settings.string("host") ?? server.host
         server.port = try port ?? settings.integer("port") ?? server.port
-        guard (0...65535).contains(server.port) else { throw ValidationError("--port is \(server.port).") }
+        guard (0...65535).contains(server.port) else {
+            throw ValidationError("--port is \(server.port).")
+        }
         server.adapterRoots = adapterRoot.isEmpty ? settings.strings("adapter-root") : adapterRoot
         server.version = Martlet.version
         if let file = apiKeyFile ?? settings.string("api-key-file") {
             server.keys = try APIKeys(text: try String(contentsOfFile: file, encoding: .utf8))
         }
         let waiting = try maxWaiting ?? settings.integer("max-waiting") ?? 1024
-        guard (0...1_000_000).contains(waiting) else { throw ValidationError("--max-waiting is \(waiting).") }
+        guard (0...1_000_000).contains(waiting) else {
+            throw ValidationError("--max-waiting is \(waiting).")
+        }
         let drain = try drainTimeout ?? settings.integer("drain-timeout") ?? 30
-        guard (0...86_400).contains(drain) else { throw ValidationError("--drain-timeout is \(drain).") }
+        guard (0...86_400).contains(drain) else {
+            throw ValidationError("--drain-timeout is \(drain).")
+        }
 
         let assembly = try Assembly(
             try ModelSettings(model, settings),
-            modelNames: servedModelName.isEmpty ? settings.strings("served-model-name") : servedModelName,
+            modelNames: servedModelName.isEmpty
+                ? settings.strings("served-model-name") : servedModelName,
             maximumWaiting: waiting, progress: Progress())
         logger.info("\(assembly.summary)")
         for entry in assembly.generator.registry.adapters {
-            logger.debug("adapter", metadata: ["adapter": .string(entry.name), "digest": "\(entry.adapter.digest.short)"])
+            logger.debug(
+                "adapter",
+                metadata: [
+                    "adapter": .string(entry.name), "digest": "\(entry.adapter.digest.short)",
+                ])
         }
         let host = server.host
-        let api = APIServer(configuration: server, generator: assembly.generator, metrics: metrics, logger: logger)
-            .service { port in logger.info("listening on http://\(host):\(port)") }
+        let api = APIServer(
+            configuration: server, generator: assembly.generator, metrics: metrics, logger: logger
+        )
+        .service { port in logger.info("listening on http://\(host):\(port)") }
         // Services stop in reverse: first the server drains, then the engine ends.
         var group = ServiceGroupConfiguration(
-            services: [assembly.engine, api], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+            services: [assembly.engine, api], gracefulShutdownSignals: [.sigterm, .sigint],
+            logger: logger)
         group.maximumGracefulShutdownDuration = .seconds(drain)
         group.maximumCancellationDuration = .seconds(10)
         try await ServiceGroup(configuration: group).run()

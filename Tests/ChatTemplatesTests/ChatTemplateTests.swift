@@ -20,7 +20,8 @@ struct ChatTemplateTests {
         for item in cases {
             let name = item["template"]?.stringValue ?? ""
             if templates[name] == nil {
-                let source = try String(contentsOfFile: Self.folder + "/templates/\(name)", encoding: .utf8)
+                let source = try String(
+                    contentsOfFile: Self.folder + "/templates/\(name)", encoding: .utf8)
                 templates[name] = Result { try ChatTemplate(source) }
             }
             let conversation = item["conversation"]?.stringValue ?? ""
@@ -32,12 +33,15 @@ struct ChatTemplateTests {
                 ("eos_token", "</s>"), ("date_string", "26 Jul 2024"),
                 ("enable_thinking", .bool(conversation != "thinking")),
             ])
-            let what = "\(name), \(conversation), tools \(usesTools), generation \(item["generation"]?.text() ?? "")"
+            let what =
+                "\(name), \(conversation), tools \(usesTools), generation \(item["generation"]?.text() ?? "")"
             let template = try #require(templates[name])
             let result = Result { try template.get().render(variables) }
             switch (result, item["text"]?.stringValue) {
             case (.success(let text), let expected?):
-                #expect(text.utf8.elementsEqual(expected.utf8), "\(what)\n\(text.debugDescription)\n\(expected.debugDescription)")
+                #expect(
+                    text.utf8.elementsEqual(expected.utf8),
+                    "\(what)\n\(text.debugDescription)\n\(expected.debugDescription)")
             case (.failure(let error), let expected?):
                 Issue.record("\(what): \(error), expected \(expected.debugDescription)")
             case (.success(let text), nil):
@@ -47,19 +51,28 @@ struct ChatTemplateTests {
         }
     }
 
-    static func render(_ source: String, _ variables: JSON.Object = JSON.Object()) throws -> String {
+    static func render(_ source: String, _ variables: JSON.Object = JSON.Object()) throws -> String
+    {
         try ChatTemplate(source).render(variables)
     }
 
     @Test(arguments: [
-        ("{{ 1 + 2 * 3 }}", "7"), ("{{ 7 // 2 }} {{ -7 // 2 }} {{ -7 % 3 }}", "3 -4 2"), ("{{ 7 / 2 }}", "3.5"),
+        ("{{ 1 + 2 * 3 }}", "7"), ("{{ 7 // 2 }} {{ -7 // 2 }} {{ -7 % 3 }}", "3 -4 2"),
+        ("{{ 7 / 2 }}", "3.5"),
         ("{{ 'a' ~ 1 ~ none }}", "a1None"), ("{{ [1, 'x', true] }}", "[1, 'x', True]"),
         ("{{ {'a': 1}['a'] }}", "1"), ("{{ 'abc'[::-1] }}{{ 'abc'[-2:] }}", "cbabc"),
-        ("{% for i in range(3) if i != 1 %}{{ loop.index }}{{ i }},{% else %}none{% endfor %}", "10,22,"),
-        ("{% set ns = namespace(n=0) %}{% for i in [1,2] %}{% set ns.n = ns.n + i %}{% endfor %}{{ ns.n }}", "3"),
+        (
+            "{% for i in range(3) if i != 1 %}{{ loop.index }}{{ i }},{% else %}none{% endfor %}",
+            "10,22,"
+        ),
+        (
+            "{% set ns = namespace(n=0) %}{% for i in [1,2] %}{% set ns.n = ns.n + i %}{% endfor %}{{ ns.n }}",
+            "3"
+        ),
         ("{% set x = 1 %}{% for i in [1] %}{% set x = 2 %}{% endfor %}{{ x }}", "1"),
         ("{% macro f(a, b='z') %}{{ a }}{{ b }}{% endmacro %}{{ f(1) }}{{ f(1, b=2) }}", "1z12"),
-        ("a\n  {% if true %}\nb\n  {% endif %}\nc", "a\nb\nc"), ("a {%- if true %} b {%- endif -%} c", "a bc"),
+        ("a\n  {% if true %}\nb\n  {% endif %}\nc", "a\nb\nc"),
+        ("a {%- if true %} b {%- endif -%} c", "a bc"),
         ("{{ undefined_thing }}|{{ undefined_thing is defined }}", "|False"),
         ("{{ 'x' if false }}", ""), ("{{ not true or 1 }}", "1"), ("{{ 1 < 2 < 3 }}", "True"),
         ("{{ 'a,b'.split(',') | join('-') | upper }}", "A-B"), ("{{ [3,1,2] | sort | last }}", "3"),
@@ -67,10 +80,15 @@ struct ChatTemplateTests {
         ("{{ [{'a': 1}, {'a': 2}] | map(attribute='a') | list }}", "[1, 2]"),
         ("{{ [{'a': 1}, {'b': 2}] | selectattr('a', 'defined') | list | length }}", "1"),
         ("{% raw %}{{ x }}{% endraw %}", "{{ x }}"), ("{# gone #}x", "x"),
-        ("{%- for m in [1,2,3] -%}{% if m == 2 %}{% continue %}{% endif %}{{ m }}{%- endfor -%}", "13"),
-        ("{{ 'a' in 'cat' and 2 not in [1] }}", "True"), ("{{ 'x' is string and 1 is number }}", "True"),
+        (
+            "{%- for m in [1,2,3] -%}{% if m == 2 %}{% continue %}{% endif %}{{ m }}{%- endfor -%}",
+            "13"
+        ),
+        ("{{ 'a' in 'cat' and 2 not in [1] }}", "True"),
+        ("{{ 'x' is string and 1 is number }}", "True"),
         ("{% filter upper %}a{% endfilter %}{% set t %}b{% endset %}{{ t }}", "Ab"),
-        ("{{ ' x ' | trim }}{{ 'abc' | replace('b', 'd') }}", "xadc"), ("{{ dict(a=1).items() | list }}", "[['a', 1]]"),
+        ("{{ ' x ' | trim }}{{ 'abc' | replace('b', 'd') }}", "xadc"),
+        ("{{ dict(a=1).items() | list }}", "[['a', 1]]"),
     ])
     func language(_ source: String, _ expected: String) throws {
         #expect(try Self.render(source) == expected)
@@ -87,9 +105,12 @@ struct ChatTemplateTests {
     }
 
     @Test(arguments: [
-        "{% if %}", "{{ ", "{% for %}", "{% include 'x' %}", "{{ a | nosuchfilter }}", "{{ a is nosuchtest }}",
+        "{% if %}", "{{ ", "{% for %}", "{% include 'x' %}", "{{ a | nosuchfilter }}",
+        "{{ a is nosuchtest }}",
         "{% endif %}", "{{ 'a }}", "{# open", "{{ " + String(repeating: "(", count: 5000),
-        String(repeating: "{% if 1 %}", count: 5000), "{{ " + String(repeating: "not ", count: 100) + "-" + String(repeating: "-", count: 5000) + "1 }}",
+        String(repeating: "{% if 1 %}", count: 5000),
+        "{{ " + String(repeating: "not ", count: 100) + "-" + String(repeating: "-", count: 5000)
+            + "1 }}",
     ])
     func brokenTemplatesAreRefused(_ source: String) throws {
         let error = #expect(throws: TemplateError.self) { _ = try ChatTemplate(source) }
@@ -97,11 +118,15 @@ struct ChatTemplateTests {
     }
 
     @Test func errorsSayWhere() throws {
-        let error = #expect(throws: TemplateError.self) { try Self.render("a\nb\n{{ raise_exception('no') }}") }
+        let error = #expect(throws: TemplateError.self) {
+            try Self.render("a\nb\n{{ raise_exception('no') }}")
+        }
         #expect(error?.kind == .raised)
         #expect(error?.line == 3)
         #expect(error?.message == "no")
-        let missing = #expect(throws: TemplateError.self) { try Self.render("\n{{ nothing.here }}") }
+        let missing = #expect(throws: TemplateError.self) {
+            try Self.render("\n{{ nothing.here }}")
+        }
         #expect(missing?.line == 2)
     }
 }

@@ -20,8 +20,12 @@ struct ConformanceTests {
 
         init(_ family: String) throws {
             let summary = try readJSON(Repository.conformance("cases.json"))
-            tokens = summary["tokens"]?.arrayValue?.compactMap { $0.integerValue.map(Int32.init) } ?? []
-            cases = summary["families"]?[family]?.objectValue?.members.map { ($0.name, $0.value["code"]?.stringValue) } ?? []
+            tokens =
+                summary["tokens"]?.arrayValue?.compactMap { $0.integerValue.map(Int32.init) } ?? []
+            cases =
+                summary["families"]?[family]?.objectValue?.members.map {
+                    ($0.name, $0.value["code"]?.stringValue)
+                } ?? []
             folder = Repository.conformance(family)
             expected = try SafetensorsFile(path: folder + "/expected.safetensors")
         }
@@ -42,7 +46,9 @@ struct ConformanceTests {
         var largest: Float = 0
         for row in 0..<b.rowCount {
             for column in 0..<b.columnCount {
-                largest = max(largest, abs(a[row: firstRow + row, column: column] - b[row: row, column: column]))
+                largest = max(
+                    largest,
+                    abs(a[row: firstRow + row, column: column] - b[row: row, column: column]))
             }
         }
         return largest
@@ -62,7 +68,8 @@ struct ConformanceTests {
             format: .f32, layerCount: c.layerCount, headCount: c.keyValueHeadCount,
             headDimension: c.headDimension, blockCount: (accepted.count + 1) * blocksEach)
         let model = DecoderModel(
-            weights: try ModelWeights(base, format: .f32, team: team), cache: cache, kernels: kernels,
+            weights: try ModelWeights(base, format: .f32, team: team), cache: cache,
+            kernels: kernels,
             team: team, maximumRows: rowCount, maximumContext: 64)
         var batch = Batch()
         for (index, name) in (["base"] + accepted).enumerated() {
@@ -91,7 +98,9 @@ struct ConformanceTests {
     }
 
     @Test func everyKernelSetMatchesPEFT() throws {
-        for kernels in KernelSet.available { try Self.run("llama", modelFile: "model", kernels: kernels) }
+        for kernels in KernelSet.available {
+            try Self.run("llama", modelFile: "model", kernels: kernels)
+        }
     }
 
     @Test func whatCannotRunIsRefusedWithItsCode() throws {
@@ -109,9 +118,13 @@ struct ConformanceTests {
 
     @Test func anAdapterForAnotherBaseIsRefused() throws {
         let qwen = try Checkpoint.open(path: Repository.conformance("qwen3/model"))
-        let error = #expect(throws: ModelFileError.self) { _ = try Suite("llama").adapter("all-linear", qwen) }
+        let error = #expect(throws: ModelFileError.self) {
+            _ = try Suite("llama").adapter("all-linear", qwen)
+        }
         #expect(error?.code == .wrongShape)
-        let gguf = #expect(throws: ModelFileError.self) { _ = try Suite("llama").adapter("all-linear.gguf", qwen) }
+        let gguf = #expect(throws: ModelFileError.self) {
+            _ = try Suite("llama").adapter("all-linear.gguf", qwen)
+        }
         #expect(gguf?.code == .wrongBaseModel)
     }
 

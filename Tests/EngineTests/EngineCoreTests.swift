@@ -14,7 +14,8 @@ struct EngineCoreTests {
     }
 
     static func request(
-        _ number: Int, adapter: DeviceAdapter?, promptCount: Int, maximumTokens: Int = 12, seed: UInt64 = 4,
+        _ number: Int, adapter: DeviceAdapter?, promptCount: Int, maximumTokens: Int = 12,
+        seed: UInt64 = 4,
         change: (inout SamplingParameters) -> Void = { _ in }
     ) -> EngineRequest {
         var generator = SeededGenerator(seed: UInt64(number))
@@ -27,7 +28,8 @@ struct EngineCoreTests {
         change(&parameters)
         let prompt = (0..<promptCount).map { _ in Int32.random(in: 0..<70, using: &generator) }
         return EngineRequest(
-            id: RequestID(UInt64(number)), prompt: prompt, adapter: adapter, adapterName: nil, parameters: parameters)
+            id: RequestID(UInt64(number)), prompt: prompt, adapter: adapter, adapterName: nil,
+            parameters: parameters)
     }
 
     /// Runs until nothing is left. `arrivals` are submitted one a step.
@@ -41,11 +43,14 @@ struct EngineCoreTests {
                 guard case .step(let step) = output.event else { continue }
                 var result = results[output.id] ?? Result()
                 if let scores = step.promptScores {
-                    result.promptLogprobs = scores.flatMap { [$0.chosen.logprob.bitPattern] + $0.top.map(\.logprob.bitPattern) }
+                    result.promptLogprobs = scores.flatMap {
+                        [$0.chosen.logprob.bitPattern] + $0.top.map(\.logprob.bitPattern)
+                    }
                 }
                 if let token = step.token { result.tokens.append(token) }
                 if let scores = step.scores {
-                    result.logprobs += [scores.chosen.logprob.bitPattern] + scores.top.map(\.logprob.bitPattern)
+                    result.logprobs +=
+                        [scores.chosen.logprob.bitPattern] + scores.top.map(\.logprob.bitPattern)
                 }
                 result.finish = step.finish ?? result.finish
                 results[output.id] = result
@@ -58,9 +63,13 @@ struct EngineCoreTests {
     }
 
     static func mixed(_ engine: TinyEngine, count: Int) throws -> [EngineRequest] {
-        let names: [String?] = [nil, "plain", "all-linear", "dora", "odd-rank", nil, "lora-bias", "rank-over-lane"]
+        let names: [String?] = [
+            nil, "plain", "all-linear", "dora", "odd-rank", nil, "lora-bias", "rank-over-lane",
+        ]
         let adapters = try names.map { try $0.map { try engine.adapter($0) } }
-        return (0..<count).map { request($0 + 1, adapter: adapters[$0 % adapters.count], promptCount: 1 + $0 * 7 % 40) }
+        return (0..<count).map {
+            request($0 + 1, adapter: adapters[$0 % adapters.count], promptCount: 1 + $0 * 7 % 40)
+        }
     }
 
     @Test(arguments: ComputeFormat.allCases, ["llama", "mistral", "qwen3"])
@@ -116,7 +125,8 @@ struct EngineCoreTests {
         let engine = try TinyEngine()
         func tokens(seed: UInt64) -> [Int32]? {
             var core = engine.core()
-            let request = Self.request(1, adapter: nil, promptCount: 5, maximumTokens: 30, seed: seed)
+            let request = Self.request(
+                1, adapter: nil, promptCount: 5, maximumTokens: 30, seed: seed)
             return Self.run(&core, [request])[request.id]?.tokens
         }
         #expect(tokens(seed: 1) == tokens(seed: 1))
@@ -127,7 +137,8 @@ struct EngineCoreTests {
         let engine = try TinyEngine(format: .f32)
         func run(_ change: (inout SamplingParameters) -> Void) throws -> Result {
             var core = engine.core()
-            let request = Self.request(3, adapter: nil, promptCount: 6, maximumTokens: 20, change: change)
+            let request = Self.request(
+                3, adapter: nil, promptCount: 6, maximumTokens: 20, change: change)
             return try #require(Self.run(&core, [request])[request.id])
         }
         let greedy = try run { $0.temperature = 0 }
@@ -135,19 +146,33 @@ struct EngineCoreTests {
         #expect(try run { $0.topP = 1e-6 }.tokens == greedy.tokens)
         #expect(try run { $0.minP = 1 }.tokens == greedy.tokens)
         let first = try #require(greedy.tokens.first)
-        #expect(try run { $0.temperature = 0; $0.logitBias = [first: -100] }.tokens.first != first)
+        #expect(
+            try run {
+                $0.temperature = 0; $0.logitBias = [first: -100]
+            }.tokens.first != first)
         #expect(try run { $0.logitBias = [7: 100] }.tokens.allSatisfy { $0 == 7 })
         // An end token ends, unless it is too early.
-        let ended = try run { $0.temperature = 0; $0.endTokens = [first] }
+        let ended = try run {
+            $0.temperature = 0; $0.endTokens = [first]
+        }
         #expect(ended.tokens == [first] && ended.finish == .endToken(first))
-        let later = try run { $0.temperature = 0; $0.endTokens = [first]; $0.minimumTokens = 3 }
+        let later = try run {
+            $0.temperature = 0; $0.endTokens = [first]; $0.minimumTokens = 3
+        }
         #expect(later.tokens.count >= 3 && !later.tokens.prefix(3).contains(first))
         // Penalties: nothing repeats when repeating is made hopeless.
-        let unrepeated = try run { $0.temperature = 0; $0.presencePenalty = 1000 }
+        let unrepeated = try run {
+            $0.temperature = 0; $0.presencePenalty = 1000
+        }
         #expect(Set(unrepeated.tokens).count == unrepeated.tokens.count)
-        let frequency = try run { $0.temperature = 0; $0.frequencyPenalty = 1000 }
+        let frequency = try run {
+            $0.temperature = 0; $0.frequencyPenalty = 1000
+        }
         #expect(Set(frequency.tokens).count == frequency.tokens.count)
-        #expect(try run { $0.temperature = 0; $0.repetitionPenalty = 50 }.tokens != greedy.tokens)
+        #expect(
+            try run {
+                $0.temperature = 0; $0.repetitionPenalty = 50
+            }.tokens != greedy.tokens)
         #expect(greedy.finish == .length && greedy.tokens.count == 20)
     }
 
@@ -159,23 +184,33 @@ struct EngineCoreTests {
         let draws = 3000
         var probabilities = [Double](repeating: 0, count: 70)
         for seed in 0..<draws {
-            let request = Self.request(1000 + seed, adapter: nil, promptCount: 1, maximumTokens: 1, seed: UInt64(seed) &* 77) {
+            let request = Self.request(
+                1000 + seed, adapter: nil, promptCount: 1, maximumTokens: 1,
+                seed: UInt64(seed) &* 77
+            ) {
                 $0.temperature = 1
                 $0.logprobCount = 70
             }
-            let same = EngineRequest(id: request.id, prompt: [5, 9], adapter: nil, adapterName: nil, parameters: request.parameters)
+            let same = EngineRequest(
+                id: request.id, prompt: [5, 9], adapter: nil, adapterName: nil,
+                parameters: request.parameters)
             core.apply(.submit(same))
             while !core.isIdle {
                 for output in core.step() {
-                    guard case .step(let step) = output.event, let token = step.token else { continue }
+                    guard case .step(let step) = output.event, let token = step.token else {
+                        continue
+                    }
                     counts[Int(token)] += 1
-                    for score in step.scores?.top ?? [] { probabilities[Int(score.token)] = exponential(Double(score.logprob)) }
+                    for score in step.scores?.top ?? [] {
+                        probabilities[Int(score.token)] = exponential(Double(score.logprob))
+                    }
                 }
             }
         }
         let statistic = zip(counts, probabilities).reduce(0.0) { sum, pair in
             let expected = pair.1 * Double(draws)
-            return expected < 5 ? sum : sum + (Double(pair.0) - expected) * (Double(pair.0) - expected) / expected
+            return expected < 5
+                ? sum : sum + (Double(pair.0) - expected) * (Double(pair.0) - expected) / expected
         }
         #expect(statistic < 130, "chi-squared \(statistic) over at most 69 degrees of freedom")
     }

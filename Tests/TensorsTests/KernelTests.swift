@@ -14,16 +14,19 @@ struct KernelTests {
     }
 
     static func activations(_ matrix: Matrix, _ format: ComputeFormat) -> Activations {
-        let result = Activations(format: format, rowCount: matrix.rowCount, columnCount: matrix.columnCount)
+        let result = Activations(
+            format: format, rowCount: matrix.rowCount, columnCount: matrix.columnCount)
         for row in 0..<matrix.rowCount {
             scalar.scale(
-                matrix, row: row, column: 0, by: 1, count: matrix.columnCount, into: result, outputRow: row, column: 0)
+                matrix, row: row, column: 0, by: 1, count: matrix.columnCount, into: result,
+                outputRow: row, column: 0)
         }
         return result
     }
 
     static func packed(_ matrix: Matrix, _ format: ComputeFormat) -> PackedMatrix {
-        let packed = PackedMatrix(format: format, outputCount: matrix.rowCount, inputCount: matrix.columnCount)
+        let packed = PackedMatrix(
+            format: format, outputCount: matrix.rowCount, inputCount: matrix.columnCount)
         packed.pack(team: WorkerTeam(memberCount: 1)) { index, row in
             for column in 0..<row.count { row[column] = matrix[row: index, column: column] }
         }
@@ -37,7 +40,8 @@ struct KernelTests {
     @Test(arguments: ComputeFormat.allCases, [1, 2, 3, 4, 5, 7, 11, 12, 13, 16, 24, 25, 37])
     func productsEqualTheScalarSet(_ format: ComputeFormat, _ rows: Int) {
         var generator = SeededGenerator(seed: UInt64(rows))
-        for (inputs, outputs) in [(1, 1), (2, 16), (7, 15), (8, 17), (33, 33), (64, 80), (50, 130)] {
+        for (inputs, outputs) in [(1, 1), (2, 16), (7, 15), (8, 17), (33, 33), (64, 80), (50, 130)]
+        {
             let x = Self.activations(Self.matrix(rows, inputs, &generator), format)
             let w = Self.packed(Self.matrix(outputs, inputs, &generator), format)
             let start = Self.matrix(rows, outputs, &generator)
@@ -46,12 +50,15 @@ struct KernelTests {
                 for set in Self.sets {
                     let y = Matrix(rows: (0..<rows).map { start.row($0) })
                     set.multiply(
-                        x, rows: 0..<rows, by: w, panels: 0..<w.panelCount, into: y, outputColumn: 0,
+                        x, rows: 0..<rows, by: w, panels: 0..<w.panelCount, into: y,
+                        outputColumn: 0,
                         accumulate: accumulate)
                     results.append(Self.bits(y))
                 }
                 for (set, result) in zip(Self.sets, results) {
-                    #expect(result == results.last, "\(set.name), \(format), \(rows) × \(inputs) × \(outputs)")
+                    #expect(
+                        result == results.last,
+                        "\(set.name), \(format), \(rows) × \(inputs) × \(outputs)")
                 }
             }
         }
@@ -67,7 +74,9 @@ struct KernelTests {
             Self.activations(a, .f32), rows: 0..<3, by: w, panels: 0..<2, into: y, outputColumn: 0)
         for row in 0..<3 {
             for output in 0..<18 {
-                let expected = (0..<19).reduce(0.0) { $0 + Double(a[row: row, column: $1]) * Double(b[row: output, column: $1]) }
+                let expected = (0..<19).reduce(0.0) {
+                    $0 + Double(a[row: row, column: $1]) * Double(b[row: output, column: $1])
+                }
                 #expect(abs(Double(y[row: row, column: output]) - expected) < 1e-5)
             }
         }
@@ -81,7 +90,8 @@ struct KernelTests {
         let w = Self.packed(Self.matrix(90, 70, &generator), format)
         for set in Self.sets {
             let whole = Matrix(rowCount: 29, columnCount: 90)
-            set.multiply(x, rows: 0..<29, by: w, panels: 0..<w.panelCount, into: whole, outputColumn: 0)
+            set.multiply(
+                x, rows: 0..<29, by: w, panels: 0..<w.panelCount, into: whole, outputColumn: 0)
             let parts = Matrix(rowCount: 29, columnCount: 90)
             for row in 0..<29 {
                 for panel in 0..<w.panelCount {
@@ -100,63 +110,98 @@ struct KernelTests {
         let x = Self.matrix(1, 2 * count, &generator)
         let narrow = Self.matrix(1, count, &generator)
         let weight = Self.matrix(1, count, &generator)
-        let identity = Self.packed(Matrix(rows: (0..<count).map { row in (0..<count).map { $0 == row ? 1 : 0 } }), format)
+        let identity = Self.packed(
+            Matrix(rows: (0..<count).map { row in (0..<count).map { $0 == row ? 1 : 0 } }), format)
         func shown(_ activations: Activations) -> [[UInt32]] {
             let y = Matrix(rowCount: 1, columnCount: count)
-            Self.scalar.multiply(activations, rows: 0..<1, by: identity, panels: 0..<identity.panelCount, into: y, outputColumn: 0)
+            Self.scalar.multiply(
+                activations, rows: 0..<1, by: identity, panels: 0..<identity.panelCount, into: y,
+                outputColumn: 0)
             return Self.bits(y)
         }
         let results = Self.sets.map { set in
             let out = Activations(format: format, rowCount: 1, columnCount: count)
             set.rmsNorm(narrow, row: 0, weight: weight, epsilon: 1e-5, into: out, outputRow: 0)
             let norm = shown(out)
-            set.siluMultiply(x, row: 0, gateColumn: 0, upColumn: count, count: count, into: out, column: 0)
+            set.siluMultiply(
+                x, row: 0, gateColumn: 0, upColumn: count, count: count, into: out, column: 0)
             let gated = shown(out)
             let heads = Matrix(rows: [x.row(0)])
             let angles = Matrix(rows: [(0..<2 * count).map { Float($0) * 0.1 }])
-            set.rotate(heads, row: 0, column: 0, headCount: 1, headDimension: 2 * count, angles: angles, position: 0)
+            set.rotate(
+                heads, row: 0, column: 0, headCount: 1, headDimension: 2 * count, angles: angles,
+                position: 0)
             let summary = set.summarize(narrow, row: 0)
             var weights = narrow.row(0)
-            let sum = set.exponentials(narrow.row(0), maximum: summary.maximum, inverseTemperature: 1.3, into: &weights)
-            return [norm, gated, Self.bits(heads), [weights.map(\.bitPattern)],
-                [[sum.bitPattern, summary.maximum.bitPattern, summary.logSumExp.bitPattern, UInt32(summary.argmax)]]]
+            let sum = set.exponentials(
+                narrow.row(0), maximum: summary.maximum, inverseTemperature: 1.3, into: &weights)
+            return [
+                norm, gated, Self.bits(heads), [weights.map(\.bitPattern)],
+                [
+                    [
+                        sum.bitPattern, summary.maximum.bitPattern, summary.logSumExp.bitPattern,
+                        UInt32(summary.argmax),
+                    ]
+                ],
+            ]
         }
-        for (set, result) in zip(Self.sets, results) { #expect(result == results.last, "\(set.name), \(format)") }
+        for (set, result) in zip(Self.sets, results) {
+            #expect(result == results.last, "\(set.name), \(format)")
+        }
     }
 
-    @Test(arguments: ComputeFormat.allCases, [(4, 1, 0), (6, 3, 0), (10, 2, 5), (64, 3, 0), (40, 14, 20)])
-    func attentionEqualsTheScalarSet(_ format: ComputeFormat, _ shape: (dimension: Int, group: Int, window: Int)) {
+    @Test(
+        arguments: ComputeFormat.allCases,
+        [(4, 1, 0), (6, 3, 0), (10, 2, 5), (64, 3, 0), (40, 14, 20)])
+    func attentionEqualsTheScalarSet(
+        _ format: ComputeFormat, _ shape: (dimension: Int, group: Int, window: Int)
+    ) {
         let (d, group, window) = shape
         var generator = SeededGenerator(seed: UInt64(d * group + window))
         let positionCount = 45
-        let cache = KeyValueCache(format: format, layerCount: 1, headCount: 2, headDimension: d, blockCount: 5)
+        let cache = KeyValueCache(
+            format: format, layerCount: 1, headCount: 2, headDimension: d, blockCount: 5)
         let keys = Self.matrix(positionCount, 4 * d, &generator)
         let blocks: [Int32] = [3, 0, 4]
         for position in 0..<positionCount {
             cache.store(
-                layer: 0, block: Int(blocks[position / 16]), slot: position % 16, from: keys, row: position,
+                layer: 0, block: Int(blocks[position / 16]), slot: position % 16, from: keys,
+                row: position,
                 keyColumn: 0, valueColumn: 2 * d)
         }
         let queries = Self.matrix(positionCount, 2 * group * d, &generator)
         for rows in [0..<1, 0..<4, 15..<16, 30..<45, 44..<45, 17..<23] {
             var results: [[[UInt32]]] = []
             for set in Self.sets {
-                let out = Activations(format: format, rowCount: positionCount, columnCount: 2 * group * d)
+                let out = Activations(
+                    format: format, rowCount: positionCount, columnCount: 2 * group * d)
                 let scratch = Matrix(
-                    rowCount: 1, columnCount: KernelSet.attentionScratchCount(
-                        rowCount: rows.count, group: group, headDimension: d, positionCount: positionCount))
+                    rowCount: 1,
+                    columnCount: KernelSet.attentionScratchCount(
+                        rowCount: rows.count, group: group, headDimension: d,
+                        positionCount: positionCount))
                 for head in 0..<2 {
                     set.attend(
-                        AttentionPiece(layer: 0, head: head, rows: rows, firstPosition: rows.lowerBound, window: window),
-                        queries: queries, group: group, scale: 0.3, cache: cache, blocks: blocks, into: out, scratch: scratch)
+                        AttentionPiece(
+                            layer: 0, head: head, rows: rows, firstPosition: rows.lowerBound,
+                            window: window),
+                        queries: queries, group: group, scale: 0.3, cache: cache, blocks: blocks,
+                        into: out, scratch: scratch)
                 }
                 let identity = Self.packed(
-                    Matrix(rows: (0..<2 * group * d).map { row in (0..<2 * group * d).map { $0 == row ? 1 : 0 } }), format)
+                    Matrix(
+                        rows: (0..<2 * group * d).map { row in
+                            (0..<2 * group * d).map { $0 == row ? 1 : 0 }
+                        }), format)
                 let y = Matrix(rowCount: positionCount, columnCount: 2 * group * d)
-                Self.scalar.multiply(out, rows: rows, by: identity, panels: 0..<identity.panelCount, into: y, outputColumn: 0)
+                Self.scalar.multiply(
+                    out, rows: rows, by: identity, panels: 0..<identity.panelCount, into: y,
+                    outputColumn: 0)
                 results.append(rows.map { y.row($0).map(\.bitPattern) })
             }
-            for (set, result) in zip(Self.sets, results) { #expect(result == results.last, "\(set.name), \(format), \(shape), \(rows)") }
+            for (set, result) in zip(Self.sets, results) {
+                #expect(result == results.last, "\(set.name), \(format), \(shape), \(rows)")
+            }
         }
     }
 
@@ -164,27 +209,41 @@ struct KernelTests {
     @Test func theScalarAttentionIsAttention() {
         var generator = SeededGenerator(seed: 3)
         let (d, count) = (6, 19)
-        let cache = KeyValueCache(format: .f32, layerCount: 1, headCount: 1, headDimension: d, blockCount: 2)
+        let cache = KeyValueCache(
+            format: .f32, layerCount: 1, headCount: 1, headDimension: d, blockCount: 2)
         let projections = Self.matrix(count, 2 * d, &generator)
         for position in 0..<count {
-            cache.store(layer: 0, block: position / 16, slot: position % 16, from: projections, row: position, keyColumn: 0, valueColumn: d)
+            cache.store(
+                layer: 0, block: position / 16, slot: position % 16, from: projections,
+                row: position, keyColumn: 0, valueColumn: d)
         }
         let query = Self.matrix(1, d, &generator)
         let out = Activations(format: .f32, rowCount: 1, columnCount: d)
-        let scratch = Matrix(rowCount: 1, columnCount: KernelSet.attentionScratchCount(rowCount: 1, group: 1, headDimension: d, positionCount: count))
+        let scratch = Matrix(
+            rowCount: 1,
+            columnCount: KernelSet.attentionScratchCount(
+                rowCount: 1, group: 1, headDimension: d, positionCount: count))
         Self.scalar.attend(
-            AttentionPiece(layer: 0, head: 0, rows: 0..<1, firstPosition: count - 1, window: 0), queries: query,
+            AttentionPiece(layer: 0, head: 0, rows: 0..<1, firstPosition: count - 1, window: 0),
+            queries: query,
             group: 1, scale: 0.5, cache: cache, blocks: [0, 1], into: out, scratch: scratch)
-        let identity = Self.packed(Matrix(rows: (0..<d).map { row in (0..<d).map { $0 == row ? 1 : 0 } }), .f32)
+        let identity = Self.packed(
+            Matrix(rows: (0..<d).map { row in (0..<d).map { $0 == row ? 1 : 0 } }), .f32)
         let y = Matrix(rowCount: 1, columnCount: d)
-        Self.scalar.multiply(out, rows: 0..<1, by: identity, panels: 0..<1, into: y, outputColumn: 0)
+        Self.scalar.multiply(
+            out, rows: 0..<1, by: identity, panels: 0..<1, into: y, outputColumn: 0)
         let scores = (0..<count).map { p in
-            0.5 * (0..<d).reduce(0.0) { $0 + Double(query[row: 0, column: $1]) * Double(projections[row: p, column: $1]) }
+            0.5
+                * (0..<d).reduce(0.0) {
+                    $0 + Double(query[row: 0, column: $1]) * Double(projections[row: p, column: $1])
+                }
         }
         let weights = scores.map { Double(Float($0 - (scores.max() ?? 0))).exponential }
         let sum = weights.reduce(0, +)
         for i in 0..<d {
-            let expected = (0..<count).reduce(0.0) { $0 + weights[$1] / sum * Double(projections[row: $1, column: d + i]) }
+            let expected = (0..<count).reduce(0.0) {
+                $0 + weights[$1] / sum * Double(projections[row: $1, column: d + i])
+            }
             #expect(abs(Double(y[row: 0, column: i]) - expected) < 1e-5)
         }
     }

@@ -20,7 +20,8 @@ struct WorkerTeamTests {
     @Test func sleepersWakeUp() async throws {
         let team = WorkerTeam(memberCount: 2)
         for _ in 0..<3 {
-            try await Task.sleep(for: .milliseconds(30))  // long enough for the other member to sleep
+            // Long enough for the other member to sleep.
+            try await Task.sleep(for: .milliseconds(30))
             let sum = Atomic<Int>(0)
             team.run { sum.add($0 + 1, ordering: .relaxed) }
             #expect(sum.load(ordering: .relaxed) == 3)

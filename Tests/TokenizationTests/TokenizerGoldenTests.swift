@@ -26,10 +26,13 @@ struct TokenizerGoldenTests {
         }
 
         func ids(_ name: String) -> [[Int]] {
-            expected[name]?.arrayValue?.map { $0.arrayValue?.compactMap(\.integerValue) ?? [] } ?? []
+            expected[name]?.arrayValue?.map { $0.arrayValue?.compactMap(\.integerValue) ?? [] }
+                ?? []
         }
 
-        func strings(_ name: String) -> [String] { expected[name]?.arrayValue?.compactMap(\.stringValue) ?? [] }
+        func strings(_ name: String) -> [String] {
+            expected[name]?.arrayValue?.compactMap(\.stringValue) ?? []
+        }
     }
 
     @Test(arguments: kinds)
@@ -53,9 +56,13 @@ struct TokenizerGoldenTests {
         #expect(sequences.count >= 600)
         for (index, ids) in sequences.enumerated() {
             let decoded = golden.tokenizer.decode(ids)
-            #expect(decoded.utf8.elementsEqual(golden.strings("decoded")[index].utf8), "\(kind): \(ids)")
+            #expect(
+                decoded.utf8.elementsEqual(golden.strings("decoded")[index].utf8), "\(kind): \(ids)"
+            )
             let special = golden.tokenizer.decode(ids, skipsSpecialTokens: false)
-            #expect(special.utf8.elementsEqual(golden.strings("decodedSpecial")[index].utf8), "\(kind): \(ids)")
+            #expect(
+                special.utf8.elementsEqual(golden.strings("decodedSpecial")[index].utf8),
+                "\(kind): \(ids)")
         }
         for (ids, text) in zip(golden.ids("ids"), golden.strings("roundTrips")) {
             #expect(golden.tokenizer.decode(ids).utf8.elementsEqual(text.utf8), "\(kind): \(ids)")
@@ -72,11 +79,15 @@ struct TokenizerGoldenTests {
             pieces.append(detokenizer.finish())
             var text = pieces.joined()
             // Only a whole text sheds the space that SentencePiece put before it.
-            if ["llama2", "mistral"].contains(kind), text.utf8.first == 0x20 { text.unicodeScalars.removeFirst() }
+            if ["llama2", "mistral"].contains(kind), text.utf8.first == 0x20 {
+                text.unicodeScalars.removeFirst()
+            }
             #expect(text.utf8.elementsEqual(golden.tokenizer.decode(ids).utf8), "\(kind): \(ids)")
             let shown = pieces.dropLast().joined()
             if !golden.tokenizer.decode(ids).unicodeScalars.contains("\u{FFFD}") {
-                #expect(!shown.unicodeScalars.contains("\u{FFFD}"), "\(kind): half a character of \(ids)")
+                #expect(
+                    !shown.unicodeScalars.contains("\u{FFFD}"),
+                    "\(kind): half a character of \(ids)")
             }
         }
     }
@@ -92,15 +103,23 @@ struct TokenizerGoldenTests {
         func error(_ change: (inout JSON.Object) -> Void) throws -> String {
             guard case .object(var object) = try Self.golden("gpt2.tokenizer") else { return "" }
             change(&object)
-            let error = #expect(throws: TokenizerError.self) { _ = try Tokenizer(huggingFace: .object(object)) }
+            let error = #expect(throws: TokenizerError.self) {
+                _ = try Tokenizer(huggingFace: .object(object))
+            }
             return error?.description ?? ""
         }
         #expect(try error { $0["normalizer"] = ["type": "Lowercase"] }.contains("Lowercase"))
         #expect(try error { $0["pre_tokenizer"] = ["type": "Whitespace"] }.contains("Whitespace"))
         #expect(try error { $0["decoder"] = ["type": "WordPiece"] }.contains("WordPiece"))
-        #expect(try error { $0["post_processor"] = ["type": "BertProcessing"] }.contains("BertProcessing"))
+        #expect(
+            try error { $0["post_processor"] = ["type": "BertProcessing"] }.contains(
+                "BertProcessing"))
         #expect(try error { $0["model"] = ["type": "Unigram"] }.contains("Unigram"))
-        #expect(try error { $0["model"] = ["type": "BPE", "vocab": ["a": -1], "merges": []] }.contains("-1"))
-        #expect(try error { $0["model"] = ["type": "BPE", "vocab": ["a": 1], "merges": ["a b"]] }.contains("merge 0"))
+        #expect(
+            try error { $0["model"] = ["type": "BPE", "vocab": ["a": -1], "merges": []] }.contains(
+                "-1"))
+        #expect(
+            try error { $0["model"] = ["type": "BPE", "vocab": ["a": 1], "merges": ["a b"]] }
+                .contains("merge 0"))
     }
 }

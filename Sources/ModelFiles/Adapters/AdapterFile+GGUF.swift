@@ -3,7 +3,9 @@ internal import Tensors
 
 extension AdapterFile {
     /// Reads a GGUF LoRA as llama.cpp defines it: scale = alpha / rank, or 1 when alpha is 0.
-    init(ggufPath path: String, base: ModelConfiguration, limits: AdapterLimits) throws(ModelFileError) {
+    init(ggufPath path: String, base: ModelConfiguration, limits: AdapterLimits)
+        throws(ModelFileError)
+    {
         let file = try GGUFFile(path: path)
         func require(
             _ key: String, _ expected: [String], _ code: ModelFileError.Code
@@ -20,7 +22,8 @@ extension AdapterFile {
         try require("general.architecture", architecture, .wrongBaseModel)
         for (key, value) in file.metadata where key.hasPrefix("adapter.") {
             switch key {
-            case "adapter.type", "adapter.lora.alpha", "adapter.lora.task_name", "adapter.lora.prompt_prefix":
+            case "adapter.type", "adapter.lora.alpha", "adapter.lora.task_name",
+                "adapter.lora.prompt_prefix":
                 continue
             default:
                 if value.array?.isEmpty == true { continue }
@@ -31,7 +34,9 @@ extension AdapterFile {
             throw ModelFileError(.limitExceeded, "\(path) is larger than \(limits.byteCount) bytes")
         }
         let alpha = file.metadata["adapter.lora.alpha"]?.number ?? 0
-        guard alpha.isFinite else { throw ModelFileError(.invalidField, "\(path): adapter.lora.alpha is not finite") }
+        guard alpha.isFinite else {
+            throw ModelFileError(.invalidField, "\(path): adapter.lora.alpha is not finite")
+        }
 
         var halves: [Target: (a: StoredTensor?, b: StoredTensor?)] = [:]
         for (name, var tensor) in file.tensors {
@@ -41,7 +46,8 @@ extension AdapterFile {
                     ggufName: String(name.dropLast(".lora_a".count)), layerCount: base.layerCount)
             else {
                 throw ModelFileError(
-                    .unexpectedTensor, "\(path): tensor \(name) is not part of a LoRA for this base")
+                    .unexpectedTensor, "\(path): tensor \(name) is not part of a LoRA for this base"
+                )
             }
             let target = Target(layer: layer, projection: projection)
             if isA {
@@ -51,13 +57,17 @@ extension AdapterFile {
                 halves[target, default: (nil, nil)].b = tensor
             }
         }
-        guard !halves.isEmpty else { throw ModelFileError(.missingTensor, "\(path) holds no tensors") }
+        guard !halves.isEmpty else {
+            throw ModelFileError(.missingTensor, "\(path) holds no tensors")
+        }
         var deltas: [Target: Delta] = [:]
         for (target, (a, b)) in halves {
             guard let a, let b else {
                 let found = a ?? b
                 throw ModelFileError(
-                    .missingTensor, "\(path): tensor \(found?.name ?? "") lacks its \(a == nil ? "lora_a" : "lora_b")")
+                    .missingTensor,
+                    "\(path): tensor \(found?.name ?? "") lacks its \(a == nil ? "lora_a" : "lora_b")"
+                )
             }
             guard a.shape.count == 2 else {
                 throw ModelFileError(.wrongShape, "\(path): tensor \(a.name) has shape \(a.shape)")

@@ -23,7 +23,8 @@ extension AdapterFile {
         }
         let tensors = try SafetensorsFile(path: tensorPath).tensors
         guard tensors.values.reduce(0, { $0 + $1.byteRange.count }) <= limits.byteCount else {
-            throw ModelFileError(.limitExceeded, "\(folder) is larger than \(limits.byteCount) bytes")
+            throw ModelFileError(
+                .limitExceeded, "\(folder) is larger than \(limits.byteCount) bytes")
         }
         var parts: [Target: Parts] = [:]
         for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
@@ -43,26 +44,32 @@ extension AdapterFile {
             guard let found = parts[target] else {
                 if expected {
                     throw ModelFileError(
-                        .missingTensor, "\(folder): target_modules names \(module), but the file has no tensors for it")
+                        .missingTensor,
+                        "\(folder): target_modules names \(module), but the file has no tensors for it"
+                    )
                 }
                 continue
             }
             guard expected else {
                 throw ModelFileError(
                     .unexpectedTensor,
-                    "\(folder): there are tensors for \(module), which the configuration does not target")
+                    "\(folder): there are tensors for \(module), which the configuration does not target"
+                )
             }
             let delta = try found.delta(of: module, configuration, source: folder)
-            try AdapterFile.checkShapes(delta, of: target, base: base, limits: limits, source: folder)
+            try AdapterFile.checkShapes(
+                delta, of: target, base: base, limits: limits, source: folder)
             guard delta.rank == configuration.rank(of: module) else {
                 throw ModelFileError(
                     .rankMismatch,
-                    "\(folder): \(module) has rank \(delta.rank) in the file and \(configuration.rank(of: module)) in the configuration")
+                    "\(folder): \(module) has rank \(delta.rank) in the file and \(configuration.rank(of: module)) in the configuration"
+                )
             }
             deltas[target] = delta
         }
         guard !deltas.isEmpty else {
-            throw ModelFileError(.missingTensor, "\(folder): target_modules matches nothing in this base")
+            throw ModelFileError(
+                .missingTensor, "\(folder): target_modules matches nothing in this base")
         }
         path = folder
         self.deltas = deltas
@@ -88,15 +95,21 @@ extension AdapterFile {
         }
         for module in others where configuration.targets.contains(module) {
             throw ModelFileError(
-                .unsupportedField, "\(source): target_modules matches \(module); supported are the seven projections of each layer")
+                .unsupportedField,
+                "\(source): target_modules matches \(module); supported are the seven projections of each layer"
+            )
         }
     }
 
     /// Equal for adapters that compute the same from the same tensors.
     static func normalizedConfiguration(of deltas: [Target: Delta]) -> JSON {
-        .array(deltas.sorted { $0.key < $1.key }.map { target, delta in
-            ["module": .string(target.moduleName), "rank": .integer(delta.rank), "scale": .number(Double(delta.scale))]
-        })
+        .array(
+            deltas.sorted { $0.key < $1.key }.map { target, delta in
+                [
+                    "module": .string(target.moduleName), "rank": .integer(delta.rank),
+                    "scale": .number(Double(delta.scale)),
+                ]
+            })
     }
 }
 
@@ -107,10 +120,11 @@ private struct Parts {
     var bias: StoredTensor?
     var magnitude: StoredTensor?
 
-    private static let suffixes: [(String, any WritableKeyPath<Parts, StoredTensor?> & Sendable)] = [
-        (".lora_A.weight", \.a), (".lora_B.weight", \.b), (".lora_B.bias", \.bias),
-        (".lora_magnitude_vector", \.magnitude),
-    ]
+    private static let suffixes: [(String, any WritableKeyPath<Parts, StoredTensor?> & Sendable)] =
+        [
+            (".lora_A.weight", \.a), (".lora_B.weight", \.b), (".lora_B.bias", \.bias),
+            (".lora_magnitude_vector", \.magnitude),
+        ]
 
     /// Which module's which part a tensor is, by its name.
     static func place(
@@ -132,16 +146,20 @@ private struct Parts {
         of module: String, _ configuration: PEFTConfiguration, source: String
     ) throws(ModelFileError) -> AdapterFile.Delta {
         func missing(_ part: String) -> ModelFileError {
-            ModelFileError(.missingTensor, "\(source): base_model.model.\(module).\(part) is missing")
+            ModelFileError(
+                .missingTensor, "\(source): base_model.model.\(module).\(part) is missing")
         }
         guard let a else { throw missing("lora_A.weight") }
         guard let b else { throw missing("lora_B.weight") }
         if configuration.hasBias, bias == nil { throw missing("lora_B.bias") }
         if configuration.usesDoRA, magnitude == nil { throw missing("lora_magnitude_vector") }
-        for (tensor, wanted) in [(bias, configuration.hasBias), (magnitude, configuration.usesDoRA)] {
+        for (tensor, wanted) in [
+            (bias, configuration.hasBias), (magnitude, configuration.usesDoRA),
+        ] {
             if let tensor, !wanted {
                 throw ModelFileError(
-                    .unexpectedTensor, "\(source): the configuration does not call for tensor \(tensor.name)")
+                    .unexpectedTensor,
+                    "\(source): the configuration does not call for tensor \(tensor.name)")
             }
         }
         guard a.shape.count == 2 else {

@@ -71,11 +71,13 @@ package struct AdapterFile: Sendable {
             guard let tensor, tensor.shape != shape else { return }
             throw ModelFileError(
                 .wrongShape,
-                "\(source): tensor \(tensor.name) has shape \(tensor.shape); this base and rank need \(shape)")
+                "\(source): tensor \(tensor.name) has shape \(tensor.shape); this base and rank need \(shape)"
+            )
         }
         guard rank > 0, rank <= limits.rank else {
             throw ModelFileError(
-                .limitExceeded, "\(source): tensor \(delta.a.name) has rank \(rank); the limit is \(limits.rank)")
+                .limitExceeded,
+                "\(source): tensor \(delta.a.name) has rank \(rank); the limit is \(limits.rank)")
         }
         try check(delta.a, [rank, inputs])
         try check(delta.b, [outputs, rank])

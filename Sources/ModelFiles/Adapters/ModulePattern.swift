@@ -56,7 +56,8 @@ package struct ModulePattern: Sendable {
             if starts.isEmpty { return [] }
             switch node {
             case .scalar(let matches):
-                return Set(starts.filter { $0 < text.count && matches.contains(text[$0]) }.map { $0 + 1 })
+                return Set(
+                    starts.filter { $0 < text.count && matches.contains(text[$0]) }.map { $0 + 1 })
             case .sequence(let nodes):
                 return nodes.reduce(starts) { ends(of: $1, from: $0) }
             case .choice(let nodes):
@@ -169,8 +170,10 @@ private struct PatternParser {
             guard let close = text[position...].firstIndex(of: "}") else { return nil }
             let body = String(String.UnicodeScalarView(text[position + 1..<close]))
             let parts = body.split(separator: ",", omittingEmptySubsequences: false)
-            guard parts.count <= 2, let first = parts.first, let minimum = first.isEmpty ? 0 : Int(first),
-                let maximum = parts.count == 1 ? minimum : parts[1].isEmpty ? Int.max : Int(parts[1])
+            guard parts.count <= 2, let first = parts.first,
+                let minimum = first.isEmpty ? 0 : Int(first),
+                let maximum = parts.count == 1
+                    ? minimum : parts[1].isEmpty ? Int.max : Int(parts[1])
             else { return nil }
             guard minimum <= 1000, maximum >= minimum else {
                 throw ModulePatternError("a repetition of {\(body)}")
@@ -225,7 +228,9 @@ private struct PatternParser {
     }
 
     private func classEscape(_ scalar: Unicode.Scalar) throws(ModulePatternError) -> Matches {
-        func negated(_ matches: Matches) -> Matches { Matches(ranges: matches.ranges, negated: true) }
+        func negated(_ matches: Matches) -> Matches {
+            Matches(ranges: matches.ranges, negated: true)
+        }
         switch scalar {
         case "d": return .digit
         case "D": return negated(.digit)
@@ -252,7 +257,9 @@ private struct PatternParser {
             if scalar == "\\" {
                 guard let escaped = take() else { break }
                 let inner = try classEscape(escaped)
-                guard !inner.negated else { throw ModulePatternError("\\\(escaped) inside a class") }
+                guard !inner.negated else {
+                    throw ModulePatternError("\\\(escaped) inside a class")
+                }
                 guard inner.ranges.count == 1, let single = inner.ranges.first, single.count == 1,
                     let value = Unicode.Scalar(single.lowerBound)
                 else {

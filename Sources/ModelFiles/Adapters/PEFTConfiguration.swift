@@ -54,7 +54,8 @@ package struct PEFTConfiguration: Sendable {
         for (name, value) in members
         where !PEFTConfiguration.knownFields.contains(name) && !value.isDefault {
             throw ModelFileError(
-                .unknownField, "\(source): the field \(name) is not known, and it is set to \(value.text())")
+                .unknownField,
+                "\(source): the field \(name) is not known, and it is set to \(value.text())")
         }
         for name in PEFTConfiguration.unsupportedFields {
             if let value = config[name], !value.isDefault {
@@ -69,10 +70,12 @@ package struct PEFTConfiguration: Sendable {
                 throw ModelFileError(
                     .unsupportedField,
                     "\(source): init_lora_weights is \(name), so the tensors are relative to a changed base; "
-                        + "save with path_initial_model_for_weight_conversion to make them ordinary")
+                        + "save with path_initial_model_for_weight_conversion to make them ordinary"
+                )
             }
         }
-        _ = try fields.bool("fan_in_fan_out", default: false)  // of the base's storage: linears have none
+        // How the base stores its weights; PEFT sets it to false itself for linear modules.
+        _ = try fields.bool("fan_in_fan_out", default: false)
 
         rank = try fields.integer("r", default: 8)
         guard rank > 0 else { throw ModelFileError(.invalidField, "\(source): r is \(rank)") }
@@ -81,7 +84,8 @@ package struct PEFTConfiguration: Sendable {
         hasBias = try fields.bool("lora_bias", default: false)
         usesDoRA = try fields.bool("use_dora", default: false)
         guard !(hasBias && usesDoRA) else {
-            throw ModelFileError(.invalidField, "\(source): lora_bias and use_dora exclude each other in PEFT")
+            throw ModelFileError(
+                .invalidField, "\(source): lora_bias and use_dora exclude each other in PEFT")
         }
         targets = try TargetModules(fields: fields)
         baseModelName = config["base_model_name_or_path"]?.stringValue
@@ -89,16 +93,19 @@ package struct PEFTConfiguration: Sendable {
         rankPattern = []
         for (key, value) in try PEFTConfiguration.patterns("rank_pattern", fields) {
             guard let rank = value.integerValue, rank > 0 else {
-                throw ModelFileError(.invalidField, "\(source): rank_pattern has \(value.text()) for \(key)")
+                throw ModelFileError(
+                    .invalidField, "\(source): rank_pattern has \(value.text()) for \(key)")
             }
             rankPattern.append((try PEFTConfiguration.pattern(key, "rank_pattern", source), rank))
         }
         alphaPattern = []
         for (key, value) in try PEFTConfiguration.patterns("alpha_pattern", fields) {
             guard let alpha = value.doubleValue else {
-                throw ModelFileError(.invalidField, "\(source): alpha_pattern has \(value.text()) for \(key)")
+                throw ModelFileError(
+                    .invalidField, "\(source): alpha_pattern has \(value.text()) for \(key)")
             }
-            alphaPattern.append((try PEFTConfiguration.pattern(key, "alpha_pattern", source), alpha))
+            alphaPattern.append(
+                (try PEFTConfiguration.pattern(key, "alpha_pattern", source), alpha))
         }
     }
 
@@ -107,7 +114,8 @@ package struct PEFTConfiguration: Sendable {
     ) throws(ModelFileError) -> [(name: String, value: JSON)] {
         guard let value = fields.config[name], !value.isNull else { return [] }
         guard let object = value.objectValue else {
-            throw ModelFileError(.invalidField, "\(fields.source): \(name) is \(value.kind), expected an object")
+            throw ModelFileError(
+                .invalidField, "\(fields.source): \(name) is \(value.kind), expected an object")
         }
         return object.members
     }
@@ -156,7 +164,8 @@ package struct TargetModules: Sendable {
     private let layerPatterns: [String]
 
     fileprivate init(fields: Fields) throws(ModelFileError) {
-        selected = try TargetModules.selector("target_modules", fields) ?? .names(["q_proj", "v_proj"])
+        selected =
+            try TargetModules.selector("target_modules", fields) ?? .names(["q_proj", "v_proj"])
         excluded = try TargetModules.selector("exclude_modules", fields)
         layers = try TargetModules.integers("layers_to_transform", fields)
         layerPatterns = try TargetModules.strings("layers_pattern", fields)
@@ -166,12 +175,14 @@ package struct TargetModules: Sendable {
             default:
                 throw ModelFileError(
                     .invalidField,
-                    "\(fields.source): layers_to_transform and layers_pattern need target_modules to be a list")
+                    "\(fields.source): layers_to_transform and layers_pattern need target_modules to be a list"
+                )
             }
         }
         guard layers != nil || layerPatterns.isEmpty else {
             throw ModelFileError(
-                .invalidField, "\(fields.source): layers_pattern stands without layers_to_transform")
+                .invalidField, "\(fields.source): layers_pattern stands without layers_to_transform"
+            )
         }
     }
 
@@ -215,7 +226,8 @@ package struct TargetModules: Sendable {
         return .names(names)
     }
 
-    private static func strings(_ name: String, _ fields: Fields) throws(ModelFileError) -> [String] {
+    private static func strings(_ name: String, _ fields: Fields) throws(ModelFileError) -> [String]
+    {
         guard let value = fields.config[name], !value.isNull else { return [] }
         let elements = value.arrayValue ?? [value]
         let strings = elements.compactMap(\.stringValue)
@@ -226,7 +238,9 @@ package struct TargetModules: Sendable {
         return strings
     }
 
-    private static func integers(_ name: String, _ fields: Fields) throws(ModelFileError) -> Set<Int>? {
+    private static func integers(_ name: String, _ fields: Fields) throws(ModelFileError) -> Set<
+        Int
+    >? {
         guard let value = fields.config[name], !value.isNull else { return nil }
         let elements = value.arrayValue ?? [value]
         let numbers = elements.compactMap(\.integerValue)
@@ -246,7 +260,8 @@ extension ModulePattern {
             return try ModulePattern(text)
         } catch {
             throw ModelFileError(
-                .unsupportedField, "\(source): \(field) has the pattern \(text), which uses \(error)")
+                .unsupportedField,
+                "\(source): \(field) has the pattern \(text), which uses \(error)")
         }
     }
 }

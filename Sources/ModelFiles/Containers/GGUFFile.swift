@@ -64,10 +64,12 @@ package struct GGUFFile {
                 let supported = StoredType.allCases.map(\.rawValue).joined(separator: ", ")
                 throw ModelFileError(
                     .unsupportedTensorType,
-                    "tensor \(name) in \(path) has ggml type \(typeNumber); supported are \(supported)")
+                    "tensor \(name) in \(path) has ggml type \(typeNumber); supported are \(supported)"
+                )
             }
             entries.append(
-                Entry(name: name, shape: shape, type: type, offset: try reader.count(limit: 1 << 50)))
+                Entry(
+                    name: name, shape: shape, type: type, offset: try reader.count(limit: 1 << 50)))
         }
 
         let alignment = metadata["general.alignment"]?.integer ?? 32
@@ -90,7 +92,8 @@ package struct GGUFFile {
         }
         let ranges = tensors.values.map(\.byteRange).filter { !$0.isEmpty }
             .sorted { $0.lowerBound < $1.lowerBound }
-        for (range, next) in zip(ranges, ranges.dropFirst()) where range.upperBound > next.lowerBound {
+        for (range, next) in zip(ranges, ranges.dropFirst())
+        where range.upperBound > next.lowerBound {
             throw reader.malformed("tensors overlap")
         }
         self.path = path
@@ -163,7 +166,9 @@ private struct GGUFReader {
     /// A 64-bit count from the file.
     mutating func count(limit: Int) throws(ModelFileError) -> Int {
         let value = try integer(UInt64.self)
-        guard value <= limit else { throw malformed("a count of \(value) is beyond the limit \(limit)") }
+        guard value <= limit else {
+            throw malformed("a count of \(value) is beyond the limit \(limit)")
+        }
         return Int(value)
     }
 

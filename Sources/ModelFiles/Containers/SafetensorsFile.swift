@@ -50,7 +50,9 @@ package struct SafetensorsFile {
                 let shapeValues = entry["shape"]?.arrayValue,
                 let offsets = entry["data_offsets"]?.arrayValue, offsets.count == 2,
                 let start = offsets[0].integerValue, let end = offsets[1].integerValue
-            else { throw malformed("the entry of tensor \(name) lacks dtype, shape or data_offsets") }
+            else {
+                throw malformed("the entry of tensor \(name) lacks dtype, shape or data_offsets")
+            }
             let shape = shapeValues.compactMap(\.integerValue)
             guard shape.count == shapeValues.count, shape.count <= 8,
                 shape.allSatisfy({ $0 >= 0 && $0 < 1 << 40 })
@@ -72,8 +74,12 @@ package struct SafetensorsFile {
             ranges.append(start..<end)
         }
         var position = 0
-        for range in ranges.sorted(by: { ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound) }) {
-            guard range.lowerBound == position else { throw malformed("tensors overlap or leave a gap") }
+        for range in ranges.sorted(by: {
+            ($0.lowerBound, $0.upperBound) < ($1.lowerBound, $1.upperBound)
+        }) {
+            guard range.lowerBound == position else {
+                throw malformed("tensors overlap or leave a gap")
+            }
             position = range.upperBound
         }
         guard position == file.byteCount - dataStart else {

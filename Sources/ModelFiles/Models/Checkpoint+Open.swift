@@ -11,7 +11,8 @@ extension Checkpoint {
         var isFolder: ObjCBool = false
         guard unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw ModelFileError(
-                .missingFile, "there is no model at \(path); give a Hugging Face folder or a .gguf file")
+                .missingFile,
+                "there is no model at \(path); give a Hugging Face folder or a .gguf file")
         }
         guard isFolder.boolValue else {
             guard GGUFFile.isGGUF(path: path) else {
@@ -28,7 +29,8 @@ extension Checkpoint {
             if files.count > 1 {
                 throw ModelFileError(
                     .unsupportedFile,
-                    "\(path) holds several GGUF files; name one of \(files.joined(separator: ", "))")
+                    "\(path) holds several GGUF files; name one of \(files.joined(separator: ", "))"
+                )
             }
         }
         return try Checkpoint(folder: path)
@@ -49,8 +51,10 @@ extension Checkpoint {
         var named: [Role: StoredTensor] = [:]
         for (name, tensor) in stored {
             if name.hasSuffix("rotary_emb.inv_freq") { continue }  // derived; newer files lack it
-            if name == "lm_head.weight", configuration.tiesEmbeddings { continue }  // transformers ties it
-            guard let role = Role(huggingFaceName: name, layerCount: configuration.layerCount) else {
+            // transformers ties the head whatever the file holds.
+            if name == "lm_head.weight", configuration.tiesEmbeddings { continue }
+            guard let role = Role(huggingFaceName: name, layerCount: configuration.layerCount)
+            else {
                 throw ModelFileError(
                     .unexpectedTensor,
                     "\(folder): tensor \(name) does not belong to a \(configuration.family) model")
@@ -62,7 +66,8 @@ extension Checkpoint {
         }
         let generationPath = folder + "/generation_config.json"
         let generation: JSON? =
-            FileManager.default.fileExists(atPath: generationPath) ? try readJSON(generationPath) : nil
+            FileManager.default.fileExists(atPath: generationPath)
+            ? try readJSON(generationPath) : nil
         try self.init(
             path: folder, configuration: configuration,
             tokenizer: try Checkpoint.readTokenizer(folder: folder),
@@ -79,7 +84,8 @@ extension Checkpoint {
         }
         let indexPath = folder + "/model.safetensors.index.json"
         guard FileManager.default.fileExists(atPath: indexPath) else {
-            let hint = FileManager.default.fileExists(atPath: folder + "/pytorch_model.bin")
+            let hint =
+                FileManager.default.fileExists(atPath: folder + "/pytorch_model.bin")
                 ? "; a pickle (pytorch_model.bin) can run code and is never read: convert it to safetensors"
                 : ""
             throw ModelFileError(
@@ -92,10 +98,12 @@ extension Checkpoint {
         var files: [String: SafetensorsFile] = [:]
         var tensors: [String: StoredTensor] = [:]
         for (name, value) in map.members {
-            guard let fileName = value.stringValue, !fileName.contains("/"), !fileName.hasPrefix(".")
+            guard let fileName = value.stringValue, !fileName.contains("/"),
+                !fileName.hasPrefix(".")
             else {
                 throw ModelFileError(
-                    .malformedFile, "\(indexPath): tensor \(name) does not name a file in the folder")
+                    .malformedFile,
+                    "\(indexPath): tensor \(name) does not name a file in the folder")
             }
             if files[fileName] == nil {
                 files[fileName] = try SafetensorsFile(path: folder + "/" + fileName)
@@ -140,7 +148,8 @@ extension Checkpoint {
             guard let role = Role(ggufName: name, layerCount: configuration.layerCount) else {
                 throw ModelFileError(
                     .unexpectedTensor,
-                    "\(ggufPath): tensor \(name) does not belong to a \(configuration.family) model")
+                    "\(ggufPath): tensor \(name) does not belong to a \(configuration.family) model"
+                )
             }
             tensor.rowOrder = configuration.ggufRowOrder(of: role)
             named[role] = tensor
@@ -178,7 +187,8 @@ extension Checkpoint.Role {
         case "model.norm.weight": self = .finalNorm
         case "lm_head.weight": self = .head
         default:
-            guard let (layer, part) = Self.layer(of: name, prefix: "model.layers.", layerCount) else {
+            guard let (layer, part) = Self.layer(of: name, prefix: "model.layers.", layerCount)
+            else {
                 return nil
             }
             switch part {

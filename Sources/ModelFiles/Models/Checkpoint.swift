@@ -73,12 +73,17 @@ package struct Checkpoint: Sendable {
         }
         for layer in 0..<c.layerCount {
             let where_ = "of layer \(layer)"
-            try require(.attentionNorm(layer: layer), "the attention norm \(where_)", [c.hiddenSize])
-            try require(.feedForwardNorm(layer: layer), "the feed-forward norm \(where_)", [c.hiddenSize])
+            try require(
+                .attentionNorm(layer: layer), "the attention norm \(where_)", [c.hiddenSize])
+            try require(
+                .feedForwardNorm(layer: layer), "the feed-forward norm \(where_)", [c.hiddenSize])
             for projection in Projection.allCases {
-                let (rows, columns) = (c.outputCount(of: projection), c.inputCount(of: projection.site))
+                let (rows, columns) = (
+                    c.outputCount(of: projection), c.inputCount(of: projection.site)
+                )
                 try require(
-                    .weight(layer: layer, projection), "\(projection.rawValue) \(where_)", [rows, columns])
+                    .weight(layer: layer, projection), "\(projection.rawValue) \(where_)",
+                    [rows, columns])
                 try checkShape(.bias(layer: layer, projection), [rows])
             }
             for role in [Role.queryNorm(layer: layer), .keyNorm(layer: layer)] {
@@ -86,14 +91,16 @@ package struct Checkpoint: Sendable {
                     try require(role, "the query or key norm \(where_)", [c.headDimension])
                 } else if let tensor = tensors[role] {
                     throw ModelFileError(
-                        .unexpectedTensor, "\(path): \(tensor.name) does not belong to a \(c.family) model")
+                        .unexpectedTensor,
+                        "\(path): \(tensor.name) does not belong to a \(c.family) model")
                 }
             }
             if c.family == .qwen2 {
                 for projection in Projection.Site.attentionInput.projections {
                     let rows = c.outputCount(of: projection)
                     try require(
-                        .bias(layer: layer, projection), "the bias of \(projection.rawValue) \(where_)", [rows])
+                        .bias(layer: layer, projection),
+                        "the bias of \(projection.rawValue) \(where_)", [rows])
                 }
             }
         }
@@ -110,7 +117,8 @@ package struct Checkpoint: Sendable {
         guard let tensor = tensors[role], tensor.shape != shape else { return }
         throw ModelFileError(
             .wrongShape,
-            "\(path): tensor \(tensor.name) has shape \(tensor.shape), the configuration says \(shape)")
+            "\(path): tensor \(tensor.name) has shape \(tensor.shape), the configuration says \(shape)"
+        )
     }
 }
 

@@ -8,7 +8,8 @@ extension ModelConfiguration {
         let kind = file.metadata["general.type"]?.string ?? "model"
         guard kind == "model" else {
             throw ModelFileError(
-                .unsupportedFile, "\(path) holds \(kind == "adapter" ? "an adapter" : kind), not a model")
+                .unsupportedFile,
+                "\(path) holds \(kind == "adapter" ? "an adapter" : kind), not a model")
         }
         // GGUF calls Mistral's architecture llama: without a window they are the same.
         let families: [Family] = [.llama, .qwen2, .qwen3]
@@ -16,7 +17,8 @@ extension ModelConfiguration {
             let supported = families.map(\.rawValue).joined(separator: ", ")
             throw ModelFileError(
                 .unsupportedModel,
-                "\(path): the architecture \"\(architecture)\" is not supported; supported are \(supported)")
+                "\(path): the architecture \"\(architecture)\" is not supported; supported are \(supported)"
+            )
         }
         func field<Value>(
             _ name: String, _ read: (GGUFValue) -> Value?, default fallback: Value? = nil
@@ -55,7 +57,8 @@ extension ModelConfiguration {
             "rope.scaling.type", \.string, default: hasFactor ? "linear" : "none")
         switch scaling {
         case "none": break
-        case "linear": rope.scaling = .linear(factor: Float(try field("rope.scaling.factor", \.number)))
+        case "linear":
+            rope.scaling = .linear(factor: Float(try field("rope.scaling.factor", \.number)))
         default:
             throw ModelFileError(
                 .unsupportedField,
@@ -64,7 +67,8 @@ extension ModelConfiguration {
         if let divisors = file.tensors["rope_freqs.weight"] {
             guard rope.scaling == .none else {
                 throw ModelFileError(
-                    .unsupportedField, "\(path): rope_freqs.weight beside rope.scaling.type \(scaling)")
+                    .unsupportedField,
+                    "\(path): rope_freqs.weight beside rope.scaling.type \(scaling)")
             }
             do {
                 rope.scaling = .divisors(try divisors.values())

@@ -13,7 +13,8 @@ extension ModelConfiguration {
             let supported = Family.allCases.map(\.rawValue).joined(separator: ", ")
             throw ModelFileError(
                 .unsupportedModel,
-                "\(source): the model family \"\(type)\" is not supported; supported are \(supported)")
+                "\(source): the model family \"\(type)\" is not supported; supported are \(supported)"
+            )
         }
         try fields.refuse("quantization_config", because: "quantized checkpoints load from GGUF")
         let activation = try fields.string("hidden_act", default: "silu")
@@ -40,16 +41,22 @@ extension ModelConfiguration {
         tiesEmbeddings = try fields.bool("tie_word_embeddings", default: false)
 
         let window = try fields.optionalInteger("sliding_window")
-        let usesWindow = family == .mistral
-            ? window != nil : try fields.bool("use_sliding_window", default: false) && family != .llama
+        let usesWindow =
+            family == .mistral
+            ? window != nil
+            : try fields.bool("use_sliding_window", default: false) && family != .llama
         slidingWindow = usesWindow ? window : nil
-        let firstWindowed = family == .mistral ? 0 : try fields.integer("max_window_layers", default: 28)
+        let firstWindowed =
+            family == .mistral ? 0 : try fields.integer("max_window_layers", default: 28)
         let hasWindow = slidingWindow != nil
-        windowedLayers = (0..<max(0, min(layerCount, 1024))).map { hasWindow && $0 >= firstWindowed }
+        windowedLayers = (0..<max(0, min(layerCount, 1024))).map {
+            hasWindow && $0 >= firstWindowed
+        }
         if let types = config["layer_types"]?.arrayValue {
             guard types.count == layerCount else {
                 throw ModelFileError(
-                    .invalidField, "\(source): layer_types has \(types.count) entries for \(layerCount) layers")
+                    .invalidField,
+                    "\(source): layer_types has \(types.count) entries for \(layerCount) layers")
             }
             windowedLayers = []
             for type in types {
@@ -103,7 +110,8 @@ package struct Fields {
         self.source = source
     }
 
-    package func integer(_ name: String, default fallback: Int? = nil) throws(ModelFileError) -> Int {
+    package func integer(_ name: String, default fallback: Int? = nil) throws(ModelFileError) -> Int
+    {
         try value(name, fallback, "an integer", \.integerValue)
     }
 
@@ -112,15 +120,20 @@ package struct Fields {
         return try integer(name)
     }
 
-    package func number(_ name: String, default fallback: Double? = nil) throws(ModelFileError) -> Double {
+    package func number(_ name: String, default fallback: Double? = nil) throws(ModelFileError)
+        -> Double
+    {
         try value(name, fallback, "a number", \.doubleValue)
     }
 
-    package func string(_ name: String, default fallback: String? = nil) throws(ModelFileError) -> String {
+    package func string(_ name: String, default fallback: String? = nil) throws(ModelFileError)
+        -> String
+    {
         try value(name, fallback, "a string", \.stringValue)
     }
 
-    package func bool(_ name: String, default fallback: Bool? = nil) throws(ModelFileError) -> Bool {
+    package func bool(_ name: String, default fallback: Bool? = nil) throws(ModelFileError) -> Bool
+    {
         try value(name, fallback, "true or false", \.boolValue)
     }
 

@@ -144,9 +144,13 @@ extension ModelConfiguration {
             "\(headCount) query heads do not divide into \(keyValueHeadCount) key/value heads")
         try require(headDimension % 2 == 0, "an odd head dimension cannot be rotated")
         try require(
-            normEpsilon > 0 && normEpsilon < 1, "the norm's epsilon \(normEpsilon) is not plausible")
-        try require(rope.theta > 1 && rope.theta.isFinite, "rope theta \(rope.theta) is not plausible")
-        if let slidingWindow { try require(slidingWindow > 0, "a window of \(slidingWindow) positions") }
+            normEpsilon > 0 && normEpsilon < 1, "the norm's epsilon \(normEpsilon) is not plausible"
+        )
+        try require(
+            rope.theta > 1 && rope.theta.isFinite, "rope theta \(rope.theta) is not plausible")
+        if let slidingWindow {
+            try require(slidingWindow > 0, "a window of \(slidingWindow) positions")
+        }
         if case .divisors(let divisors) = rope.scaling {
             try require(
                 divisors.count == headDimension / 2 && divisors.allSatisfy { $0 > 0 },

@@ -39,7 +39,9 @@ internal import Glibc
     }
 
     deinit {
-        if let base = unsafe base { unsafe munmap(UnsafeMutableRawPointer(mutating: base), byteCount) }
+        if let base = unsafe base {
+            unsafe munmap(UnsafeMutableRawPointer(mutating: base), byteCount)
+        }
     }
 
     /// Copies bytes out.
@@ -47,7 +49,8 @@ internal import Glibc
     /// - Returns: nil when the range is not inside the file.
     package func bytes(in range: Range<Int>) -> [UInt8]? {
         guard contains(range), let base = unsafe base else { return range.isEmpty ? [] : nil }
-        return unsafe Array(UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
+        return unsafe Array(
+            UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
     }
 
     /// A little-endian integer.
@@ -58,7 +61,8 @@ internal import Glibc
     ) -> Value? {
         guard offset >= 0, offset <= byteCount - MemoryLayout<Value>.size, let base = unsafe base
         else { return nil }
-        return Value(littleEndian: unsafe base.loadUnaligned(fromByteOffset: offset, as: Value.self))
+        return Value(
+            littleEndian: unsafe base.loadUnaligned(fromByteOffset: offset, as: Value.self))
     }
 
     /// Tells the kernel that the pages are not needed for now; they are read again on next use.
