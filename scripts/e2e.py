@@ -106,7 +106,7 @@ def same_bits_alone_crowded_threaded_and_chunked(_):
         alone = [ask(server, i) for i in range(16)]
     assert crowd == alone
     # One thread, chunks of 7 tokens, and a cache so small that sequences displace each other.
-    with Server("--threads", "1", "--max-step-tokens", "7", "--context-length", "128", "--kv-memory", "6MiB") as server:
+    with Server("--threads", "1", "--max-step-tokens", "7", "--context-length", "128", "--kv-memory", "6200KiB") as server:
         assert together(lambda i: ask(server, i), range(16)) == crowd
         assert server.metric("martlet_preemptions") > 0
 
@@ -132,6 +132,7 @@ def bf16_stays_close_to_f32(_):
     total = sum(max(len(s), len(t)) for s, t in zip(a, b))
     print(f"    mean divergence {mean:.5f}, greedy agreement {same}/{total}")
     assert mean < 1e-3, mean
+    assert same >= 0.95 * total, (same, total)
 
 
 # MARK: The API as clients know it
@@ -346,6 +347,7 @@ def hostile_files_are_refused_at_start(_):
 @check
 def leaving_frees_the_sequence(_):
     with Server("--max-step-tokens", "64") as server:
+        server.score("base", [1, 2, 3])
         total = server.metric("martlet_kv_blocks")
         idle = lambda: server.metric("martlet_requests_running") == 0 and server.metric("martlet_requests_waiting") == 0 and server.metric("martlet_kv_blocks_free") == total
         def leave(body, after, read=True):

@@ -9,6 +9,7 @@
 
 #pragma clang diagnostic ignored "-Wpsabi"  // vectors are passed between inlined functions only
 
+#define WIDEST (TILE_PANELS > FEW_PANELS ? TILE_PANELS : FEW_PANELS)
 #define UNROLL _Pragma("clang loop unroll(full)")
 
 CMK_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -80,11 +81,12 @@ CMK_INLINE v16f exponential(v16f x) {
 
 // MARK: Matrix products
 
-/// One input step of one output panel for one row; x and w hold one f32 or one bf16 pair a lane.
-CMK_INLINE v16f step(bool bf16, v16f acc, uint32_t x, v16u w) {
-    if (bf16) return dot_pair_step(acc, (v16u){} + x, w);
-    return fused(splat(cmk_float(x)), (v16f)w, acc);
-}
+/// What a product's inputs and panels hold. A unit is 32 bits of a panel's lane: one f32 input, or
+/// a pair of bf16 ones.
+typedef enum kind { F32, BF16, MIXED } kind;
+
+/// f32 inputs to a unit of activations.
+CMK_INLINE size_t values_per_unit(kind kind) { return kind == MIXED ? 2 : 1; }
 
 typedef struct tile {
     v16f acc[TILE_ROWS * TILE_PANELS];
@@ -92,15 +94,25 @@ typedef struct tile {
 
 /// Adds rows × panels products over `units` steps to the tile.
 CMK_INLINE void tile_add(
-    bool bf16, int rows, int panels, tile *t, const uint32_t *x, size_t x_stride,
+    kind kind, int rows, int panels, tile *t, const uint32_t *x, size_t x_stride,
     const uint32_t *const *w, size_t units) {
     for (size_t k = 0; k < units; k++) {
-        v16u weights[TILE_PANELS > FEW_PANELS ? TILE_PANELS : FEW_PANELS];
-        UNROLL for (int p = 0; p < panels; p++) weights[p] = load_units(w[p] + k * CMK_LANES);
+        v16u weights[WIDEST], odd[WIDEST];
+        UNROLL for (int p = 0; p < panels; p++) {
+            weights[p] = load_units(w[p] + k * CMK_LANES);
+            if (kind == MIXED) {
+                odd[p] = weights[p] & 0xffff0000u;
+                weights[p] = weights[p] << 16;
+            }
+        }
         UNROLL for (int r = 0; r < rows; r++) {
-            uint32_t value = x[(size_t)r * x_stride + k];
-            UNROLL for (int p = 0; p < panels; p++)
-                t->acc[r * panels + p] = step(bf16, t->acc[r * panels + p], value, weights[p]);
+            const uint32_t *input = x + (size_t)r * x_stride + k * values_per_unit(kind);
+            UNROLL for (int p = 0; p < panels; p++) {
+                v16f *acc = &t->acc[r * panels + p];
+                if (kind == MIXED) *acc = fused(splat(cmk_float(input[1])), (v16f)odd[p], *acc);
+                *acc = kind == BF16 ? dot_pair_step(*acc, (v16u){} + input[0], weights[p])
+                                    : fused(splat(cmk_float(input[0])), (v16f)weights[p], *acc);
+            }
         }
     }
 }
@@ -116,13 +128,13 @@ typedef struct product {
     bool accumulate;
 } product;
 
-CMK_INLINE void tile_product(bool bf16, int rows, int panels, const product *job) {
+CMK_INLINE void tile_product(kind kind, int rows, int panels, const product *job) {
     tile t;
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int p = 0; p < panels; p++)
             t.acc[r * panels + p] = job->accumulate
                 ? load(job->y + (size_t)r * job->y_stride + p * CMK_LANES) : splat(0);
-    tile_add(bf16, rows, panels, &t, job->x, job->x_stride, job->w, job->units);
+    tile_add(kind, rows, panels, &t, job->x, job->x_stride, job->w, job->units);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int p = 0; p < panels; p++)
             store(job->y + (size_t)r * job->y_stride + p * CMK_LANES, t.acc[r * panels + p]);
@@ -138,13 +150,13 @@ CMK_INLINE void tile_product(bool bf16, int rows, int panels, const product *job
 #define CASES_(n, call) CASES_##n(call)
 #define CASES(n, call) CASES_(n, call)
 
-CMK_INLINE void products(bool bf16, size_t rows, size_t panels, const product *job) {
+CMK_INLINE void products(kind kind, size_t rows, size_t panels, const product *job) {
     if (panels == FEW_PANELS && FEW_PANELS > TILE_PANELS) {
-        switch (rows) { CASES(FEW_ROWS, tile_product(bf16, R, FEW_PANELS, job)) }
+        switch (rows) { CASES(FEW_ROWS, tile_product(kind, R, FEW_PANELS, job)) }
     } else if (panels == TILE_PANELS) {
-        switch (rows) { CASES(TILE_ROWS, tile_product(bf16, R, TILE_PANELS, job)) }
+        switch (rows) { CASES(TILE_ROWS, tile_product(kind, R, TILE_PANELS, job)) }
     } else {
-        switch (rows) { CASES(TILE_ROWS, tile_product(bf16, R, 1, job)) }
+        switch (rows) { CASES(TILE_ROWS, tile_product(kind, R, 1, job)) }
     }
 }
 
@@ -155,7 +167,7 @@ CMK_INLINE size_t tile_height(size_t rows) {
 }
 
 CMK_INLINE void matmul(
-    bool bf16, const uint32_t *x, size_t x_stride, size_t rows, const uint32_t *w, size_t units,
+    kind kind, const uint32_t *x, size_t x_stride, size_t rows, const uint32_t *w, size_t units,
     size_t panels, float *y, size_t y_stride, bool accumulate) {
     if (rows == 0) return;
     size_t height = tile_height(rows), widest = rows <= FEW_ROWS ? FEW_PANELS : TILE_PANELS;
@@ -165,7 +177,7 @@ CMK_INLINE void matmul(
         const uint32_t *panel[FEW_PANELS];
         for (size_t i = 0; i < width; i++) panel[i] = w + (p + i) * units * CMK_LANES;
         for (size_t r = 0; r < rows; r += height)
-            products(bf16, smaller(height, rows - r), width, &(product){
+            products(kind, smaller(height, rows - r), width, &(product){
                 .x = x + r * x_stride, .x_stride = x_stride, .w = panel, .units = units,
                 .y = y + r * y_stride + p * CMK_LANES, .y_stride = y_stride,
                 .accumulate = accumulate});
@@ -176,7 +188,7 @@ static void matmul_f32(
     const float *x, size_t x_stride, size_t rows, const float *w, size_t in, size_t panels,
     float *y, size_t y_stride, bool accumulate) {
     matmul(
-        false, (const uint32_t *)x, x_stride, rows, (const uint32_t *)w, in, panels, y, y_stride,
+        F32, (const uint32_t *)x, x_stride, rows, (const uint32_t *)w, in, panels, y, y_stride,
         accumulate);
 }
 
@@ -185,7 +197,16 @@ static void matmul_bf16(
     float *y, size_t y_stride, bool accumulate) {
     assert(x_stride % 2 == 0 && in % 2 == 0);
     matmul(
-        true, (const uint32_t *)x, x_stride / 2, rows, (const uint32_t *)w, in / 2, panels, y,
+        BF16, (const uint32_t *)x, x_stride / 2, rows, (const uint32_t *)w, in / 2, panels, y,
+        y_stride, accumulate);
+}
+
+static void matmul_mixed(
+    const float *x, size_t x_stride, size_t rows, const uint16_t *w, size_t in, size_t panels,
+    float *y, size_t y_stride, bool accumulate) {
+    assert(in % 2 == 0);
+    matmul(
+        MIXED, (const uint32_t *)x, x_stride, rows, (const uint32_t *)w, in / 2, panels, y,
         y_stride, accumulate);
 }
 
@@ -314,7 +335,7 @@ CMK_INLINE void weigh_values(
         UNROLL for (int p = 0; p < panels; p++)
             w[p] = values + (panel + (size_t)p) * per_block * CMK_LANES;
         tile_add(
-            bf16, rows, panels, &t, weights + b * per_block, weight_stride, w,
+            bf16 ? BF16 : F32, rows, panels, &t, weights + b * per_block, weight_stride, w,
             smaller(per_block, units - b * per_block));
     }
     UNROLL for (int r = 0; r < rows; r++)
@@ -345,7 +366,7 @@ CMK_INLINE void attention(bool bf16, const cmk_attention *job) {
         for (size_t i = 0; i < width_blocks; i++)
             keys[i] = (const uint32_t *)job->keys + (size_t)job->blocks[first + b + i] * key_stride;
         for (size_t i = 0; i < queries; i += height)
-            products(bf16, smaller(height, queries - i), width_blocks, &(product){
+            products(bf16 ? BF16 : F32, smaller(height, queries - i), width_blocks, &(product){
                 .x = (const uint32_t *)(packed + i * padded), .x_stride = padded, .w = keys,
                 .units = key_units, .y = scores + i * count + b * CMK_BLOCK_POSITIONS,
                 .y_stride = count, .accumulate = false});
@@ -425,6 +446,7 @@ const cmk_kernels SET_TABLE = {
     .name = SET_NAME,
     .matmul_f32 = matmul_f32,
     .matmul_bf16 = matmul_bf16,
+    .matmul_mixed = matmul_mixed,
     .rms_norm_f32 = rms_norm_f32,
     .rms_norm_bf16 = rms_norm_bf16,
     .silu_mul_f32 = silu_mul_f32,

@@ -187,6 +187,7 @@ private struct EngineLoop {
 
     consuming func run() {
         var core = core
+        metrics.record(core.status)
         while let commands = mailbox.take(waiting: core.isIdle) {
             for command in commands { core.apply(command) }
             let start = ContinuousClock.now

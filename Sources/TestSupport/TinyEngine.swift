@@ -9,16 +9,19 @@ package struct TinyEngine {
     package let checkpoint: Checkpoint
     package let weights: ModelWeights
     package let format: ComputeFormat
+    private let activations: ComputeFormat
     private let threads: Int
     private let kernels: KernelSet
 
     package init(
-        family: String = "llama", format: ComputeFormat = .bf16, threads: Int = 1,
+        family: String = "llama", format: ComputeFormat = .bf16,
+        activations: ComputeFormat? = nil, threads: Int = 1,
         kernels: KernelSet = KernelSet.available[0]
     ) throws {
         checkpoint = try Checkpoint.open(
             path: Repository.conformance("\(family)/model"))
         self.format = format
+        self.activations = activations ?? format
         self.threads = threads
         self.kernels = kernels
         weights = try ModelWeights(
@@ -37,7 +40,7 @@ package struct TinyEngine {
     {
         let c = checkpoint.configuration
         let cache = KeyValueCache(
-            format: format, layerCount: c.layerCount, headCount: c.keyValueHeadCount,
+            format: activations, layerCount: c.layerCount, headCount: c.keyValueHeadCount,
             headDimension: c.headDimension, blockCount: blockCount)
         return DecoderModel(
             weights: weights, cache: cache, kernels: kernels,

@@ -27,6 +27,7 @@ package final class DecoderModel {
     package static let maximumLogitRows = 64
 
     /// - Parameters:
+    ///   - cache: its format is that of activations too: the weights' own, or f32.
     ///   - maximumRows: rows of the largest batch.
     ///   - maximumContext: positions of the longest sequence.
     package init(
@@ -40,10 +41,10 @@ package final class DecoderModel {
         self.team = team
         self.maximumRows = maximumRows
         self.maximumContext = maximumContext
-        workspace = Workspace(weights: weights, rowCount: maximumRows)
+        workspace = Workspace(weights: weights, format: cache.format, rowCount: maximumRows)
         angles = DecoderModel.angles(c, positionCount: maximumContext)
         shrunk = Matrix(rowCount: maximumRows, columnCount: 0)
-        shrunkInput = Activations(format: weights.format, rowCount: maximumRows, columnCount: 0)
+        shrunkInput = Activations(format: cache.format, rowCount: maximumRows, columnCount: 0)
         let group = c.headCount / c.keyValueHeadCount
         let scratchCount = KernelSet.attentionScratchCount(
             rowCount: DecoderModel.attentionRows(group: group), group: group,
@@ -302,7 +303,7 @@ package final class DecoderModel {
         let width = batch.segments.map(\.adapter.shrinkWidth).max() ?? 0
         guard width > shrunk.columnCount else { return }
         shrunk = Matrix(rowCount: maximumRows, columnCount: width)
-        shrunkInput = Activations(format: weights.format, rowCount: maximumRows, columnCount: width)
+        shrunkInput = Activations(format: cache.format, rowCount: maximumRows, columnCount: width)
     }
 
     /// Row p: the cosines of position p's angles, then the sines, computed in 32-bit floats as
@@ -338,8 +339,8 @@ private final class Workspace {
     private let summaries: Matrix
     private var runOfRow: [Int] = []
 
-    init(weights: ModelWeights, rowCount: Int) {
-        let (c, format, layer) = (weights.configuration, weights.format, weights.layers[0])
+    init(weights: ModelWeights, format: ComputeFormat, rowCount: Int) {
+        let (c, layer) = (weights.configuration, weights.layers[0])
         hidden = Matrix(rowCount: rowCount, columnCount: c.hiddenSize)
         normalized = Activations(format: format, rowCount: rowCount, columnCount: c.hiddenSize)
         projections = Matrix(rowCount: rowCount, columnCount: layer.attentionInput.width)

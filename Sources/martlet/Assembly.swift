@@ -51,7 +51,7 @@ struct Assembly {
 
         engine = InferenceEngine(limits: limits) {
             let cache = KeyValueCache(
-                format: weights.format, layerCount: configuration.layerCount,
+                format: settings.activations, layerCount: configuration.layerCount,
                 headCount: configuration.keyValueHeadCount,
                 headDimension: configuration.headDimension,
                 blockCount: limits.blockCount)
@@ -67,7 +67,8 @@ struct Assembly {
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         summary = """
             \(configuration.family.rawValue), \(configuration.layerCount) layers, \
-            \(ByteCount.text(weights.byteCount)) of \(settings.weights.rawValue) weights, \
+            \(ByteCount.text(weights.byteCount)) of \(settings.weights.rawValue) weights with \
+            \(settings.activations.rawValue) activations, \
             \(registry.adapters.count) adapters, context \(limits.maximumContext), \
             cache for \(limits.blockCount * KeyValueCache.blockPositions) tokens, \
             \(settings.threads) threads, kernels \(kernels.name), loaded in \((seconds * 100).rounded() / 100) s
@@ -78,7 +79,7 @@ struct Assembly {
         _ settings: ModelSettings, _ configuration: ModelConfiguration, maximumWaiting: Int
     ) throws -> EngineLimits {
         let blockByteCount = KeyValueCache.blockByteCount(
-            format: settings.weights, layerCount: configuration.layerCount,
+            format: settings.activations, layerCount: configuration.layerCount,
             headCount: configuration.keyValueHeadCount, headDimension: configuration.headDimension)
         // More blocks than every sequence at full length could use would only take room.
         let positions = KeyValueCache.blockPositions

@@ -72,9 +72,15 @@ struct EngineCoreTests {
         }
     }
 
-    @Test(arguments: ComputeFormat.allCases, ["llama", "mistral", "qwen3"])
-    func resultsDoNotDependOnTheBatch(_ format: ComputeFormat, _ family: String) throws {
-        let engine = try TinyEngine(family: family, format: format)
+    @Test(
+        arguments: [(.f32, .f32), (.bf16, .f32), (.bf16, .bf16)]
+            as [(ComputeFormat, ComputeFormat)],
+        ["llama", "mistral", "qwen3"])
+    func resultsDoNotDependOnTheBatch(
+        _ formats: (weights: ComputeFormat, activations: ComputeFormat), _ family: String
+    ) throws {
+        let engine = try TinyEngine(
+            family: family, format: formats.weights, activations: formats.activations)
         let requests = try Self.mixed(engine, count: 16)
         var together = engine.core()
         let all = Self.run(&together, requests)
@@ -111,10 +117,11 @@ struct EngineCoreTests {
         #expect(tight.status.freeBlockCount == 5)
     }
 
-    @Test func kernelSetsAgree() throws {
+    @Test(arguments: ComputeFormat.allCases)
+    func kernelSetsAgree(_ activations: ComputeFormat) throws {
         var all: [[RequestID: Result]] = []
         for kernels in KernelSet.available {
-            let engine = try TinyEngine(kernels: kernels)
+            let engine = try TinyEngine(activations: activations, kernels: kernels)
             var core = engine.core()
             all.append(Self.run(&core, try Self.mixed(engine, count: 8)))
         }

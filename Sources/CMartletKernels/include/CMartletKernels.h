@@ -79,6 +79,11 @@ typedef struct cmk_kernels {
     void (*matmul_bf16)(
         const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *w, size_t in,
         size_t panels, float *y, size_t y_stride, bool accumulate);
+    /// bf16 weights, f32 activations: the pairs' order of matmul_bf16 without rounding x. x is read
+    /// up to `in`, which is even.
+    void (*matmul_mixed)(
+        const float *x, size_t x_stride, size_t rows, const uint16_t *w, size_t in, size_t panels,
+        float *y, size_t y_stride, bool accumulate);
 
     /// y[i] = x[i] / sqrt(mean(x²) + epsilon) * weight[i]. y may be x for f32.
     void (*rms_norm_f32)(const float *x, const float *weight, float epsilon, size_t n, float *y);

@@ -34,6 +34,22 @@ static void matmul_bf16(
         }
 }
 
+static void matmul_mixed(
+    const float *x, size_t x_stride, size_t rows, const uint16_t *w, size_t in, size_t panels,
+    float *y, size_t y_stride, bool accumulate) {
+    for (size_t row = 0; row < rows; row++)
+        for (size_t o = 0; o < panels * CMK_LANES; o++) {
+            const uint16_t *panel = w + o / CMK_LANES * in * CMK_LANES + o % CMK_LANES * 2;
+            float sum = accumulate ? y[row * y_stride + o] : 0;
+            for (size_t k = 0; k < in; k += 2) {
+                const uint16_t *pair = panel + k * CMK_LANES;
+                sum = fmaf(x[row * x_stride + k + 1], cmk_from_bf16(pair[1]), sum);
+                sum = fmaf(x[row * x_stride + k], cmk_from_bf16(pair[0]), sum);
+            }
+            y[row * y_stride + o] = sum;
+        }
+}
+
 static float rms_scale(const float *x, float epsilon, size_t n) {
     float lanes[CMK_LANES] = {0};
     for (size_t i = 0; i < n; i++) lanes[i % CMK_LANES] = fmaf(x[i], x[i], lanes[i % CMK_LANES]);
@@ -203,6 +219,7 @@ const cmk_kernels cmk_scalar_kernels = {
     .name = "scalar",
     .matmul_f32 = matmul_f32,
     .matmul_bf16 = matmul_bf16,
+    .matmul_mixed = matmul_mixed,
     .rms_norm_f32 = rms_norm_f32,
     .rms_norm_bf16 = rms_norm_bf16,
     .silu_mul_f32 = silu_mul_f32,

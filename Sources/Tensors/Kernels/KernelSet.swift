@@ -80,20 +80,25 @@ extension KernelSet {
             columns: outputColumn..<outputColumn + panels.count * Lanes.count)
         precondition(
             panels.lowerBound >= 0 && panels.upperBound <= weights.panelCount
-                && input.format == weights.format
+                && (input.format == weights.format || input.format == .f32)
                 && inputColumn % weights.format.inputMultiple == 0, "Shapes do not fit.")
         let y = unsafe output.pointer(outputRow, outputColumn)
         let x = unsafe input.pointer(rows.lowerBound, inputColumn)
         let w = unsafe weights.panel(panels.lowerBound)
-        switch weights.format {
-        case .f32:
+        switch (weights.format, input.format) {
+        case (.f32, _):
             unsafe table.pointee.matmul_f32(
                 x.assumingMemoryBound(to: Float.self), input.stride, rows.count,
                 w.assumingMemoryBound(to: Float.self), inputCount, panels.count, y, output.stride,
                 accumulate)
-        case .bf16:
+        case (.bf16, .bf16):
             unsafe table.pointee.matmul_bf16(
                 x.assumingMemoryBound(to: UInt16.self), input.stride, rows.count,
+                w.assumingMemoryBound(to: UInt16.self), inputCount, panels.count, y, output.stride,
+                accumulate)
+        case (.bf16, .f32):
+            unsafe table.pointee.matmul_mixed(
+                x.assumingMemoryBound(to: Float.self), input.stride, rows.count,
                 w.assumingMemoryBound(to: UInt16.self), inputCount, panels.count, y, output.stride,
                 accumulate)
         }
