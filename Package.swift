@@ -82,10 +82,10 @@ let package = Package(
         module("ModelFiles", ["Tensors", "JSONTree"]),
         module("Tokenization", ["JSONTree", heap]),
         module("ChatTemplates", ["JSONTree"]),
-        module("Adapters", ["Tensors", "ModelFiles", "JSONTree", crypto, logging, metrics]),
+        module("Adapters", ["Tensors", "ModelFiles", "JSONTree", crypto]),
         module("Transformer", ["Tensors", "ModelFiles", "Adapters"]),
         module(
-            "Engine", ["Tensors", "Transformer", "Adapters", deque, logging, metrics, lifecycle]),
+            "Engine", ["Tensors", "Transformer", "Adapters", deque, metrics, lifecycle]),
         module("OpenAIWire", ["JSONTree"]),
         module("Telemetry", [logging, coreMetrics]),
         module(
@@ -100,7 +100,7 @@ let package = Package(
                 "Generation", "OpenAIWire", "Telemetry", "Engine", "Adapters", "ModelFiles",
                 "Tokenization",
                 "JSONTree", hummingbird, hummingbirdCore, crypto, logging, metrics, lifecycle,
-                nioCore, nioPosix,
+                nioCore,
                 nioHTTP1, nioHTTPTypes, httpTypes,
             ]),
         .executableTarget(
@@ -116,6 +116,7 @@ let package = Package(
             ],
             swiftSettings: swiftSettings),
         module("TestSupport", ["Tensors", "ModelFiles", "Adapters", "Transformer", "Engine"]),
+        tests("TidyTests", []),
         tests("TensorsTests", ["Tensors"]),
         tests("EngineTests", ["Engine", "Adapters", "Tensors"]),
         tests("TokenizationTests", ["Tokenization", "JSONTree"], exclude: ["Goldens"]),

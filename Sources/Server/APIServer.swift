@@ -4,7 +4,6 @@ internal import Hummingbird
 internal import HummingbirdCore
 package import Logging
 internal import NIOCore
-internal import NIOPosix
 internal import OpenAIWire
 package import ServiceLifecycle
 package import Telemetry
