@@ -5,7 +5,7 @@ Needs the `openai` package (scripts/e2e makes the environment). Each check is a 
 them. Everything runs on the loopback interface with bounded loops.
 """
 import concurrent.futures as futures
-import http.client, json, os, random, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
+import http.client, json, math, os, random, re, shutil, signal, socket, struct, subprocess, sys, tempfile, threading, time
 
 import openai
 
@@ -99,40 +99,45 @@ def same_bits_alone_crowded_threaded_and_chunked(_):
     prompts = [[rng.randrange(100, 40000) for _ in range(rng.randrange(3, 90))] for _ in range(16)]
     names = [(["base"] + NAMES)[i % 7] for i in range(16)]
     def ask(server, i):
-        body = {"model": names[i], "prompt": prompts[i], "max_tokens": 8, "temperature": 0.8, "seed": i, "logprobs": 3, "echo": True, "ignore_eos": True}
+        body = {"model": names[i], "prompt": prompts[i], "max_tokens": 24, "temperature": 0.8, "seed": i, "logprobs": 3, "echo": True, "ignore_eos": True}
         return server.post("/v1/completions", body)[1]["choices"][0]
     with Server("--threads", "2") as server:
         crowd = together(lambda i: ask(server, i), range(16))
         alone = [ask(server, i) for i in range(16)]
     assert crowd == alone
-    # One thread, chunks of 7 tokens, and a cache so small that sequences displace each other.
-    with Server("--threads", "1", "--max-step-tokens", "7", "--context-length", "128", "--kv-memory", "6200KiB") as server:
+    # One thread, chunks of at most 13 tokens, and a cache so small that sequences displace each other.
+    with Server("--threads", "1", "--max-step-tokens", "13", "--context-length", "128", "--kv-memory", "6200KiB") as server:
         assert together(lambda i: ask(server, i), range(16)) == crowd
-        assert server.metric("martlet_preemptions") > 0
+        assert server.metric("martlet_preemptions") > 0, server.get("/metrics")[1]
 
 
 @check
 def bf16_stays_close_to_f32(_):
-    import math
-    prompts = ["Tell me about the ocean.", "What is a prime number?", "Write a short story about a lighthouse.", "How do plants grow?",
-               "Why is the sky blue?", "Name three rivers in Europe.", "Explain gravity to a child.", "What is bread made of?"]
-    def ask(server, text):
-        r = server.post("/v1/chat/completions", {"model": "base", "messages": user(text), "max_tokens": 32, "temperature": 0, "logprobs": True, "top_logprobs": 20})[1]
-        return [c["token"] for c in r["choices"][0]["logprobs"]["content"]]
+    prompts = ["The ocean is", "A prime number is", "Once upon a time, a lighthouse", "Plants grow because", "The sky is blue because", "Three rivers in Europe are", "Gravity is", "Bread is made of"]
     golden = json.load(open(os.path.join(ROOT, "Tests/EndToEnd/smollm2.json")))
-    with Server("--weights", "f32") as server: a, exact = [ask(server, p) for p in prompts], server.score("base", golden["tokens"], 20)
-    with Server("--weights", "bf16") as server: b, rounded = [ask(server, p) for p in prompts], server.score("base", golden["tokens"], 20)
+    def write(server, text):
+        body = {"model": "base", "prompt": text, "max_tokens": 32, "temperature": 0, "logprobs": 0, "echo": True, "ignore_eos": True, "return_tokens_as_token_ids": True}
+        return [int(t.split(":")[1]) for t in server.post("/v1/completions", body)[1]["choices"][0]["logprobs"]["tokens"]]
+    with Server("--weights", "f32") as server:
+        texts = [write(server, p) for p in prompts]
+        exact = [server.score("base", t, 20) for t in texts + [golden["tokens"]]]
+    with Server("--weights", "bf16") as server:
+        alone = [write(server, p) for p in prompts]
+        rounded = [server.score("base", t, 20) for t in texts + [golden["tokens"]]]
     # The twenty likeliest tokens hold most of the mass; their part of the divergence, place by place.
-    divergences = []
-    for p, q in zip(exact["top_logprobs"][1:], rounded["top_logprobs"][1:]):
-        shared = [t for t in p if t in q]
-        divergences.append(sum(math.exp(p[t]) * (p[t] - q[t]) + math.exp(q[t]) - math.exp(p[t]) for t in shared))
-    mean = sum(divergences) / len(divergences)
-    same = sum(x == y for s, t in zip(a, b) for x, y in zip(s, t))
-    total = sum(max(len(s), len(t)) for s, t in zip(a, b))
-    print(f"    mean divergence {mean:.5f}, greedy agreement {same}/{total}")
+    divergences, best = [], []
+    for e, r in zip(exact, rounded):
+        for p, q in zip(e["top_logprobs"][1:], r["top_logprobs"][1:]):
+            shared = [t for t in p if t in q]
+            divergences.append(sum(math.exp(p[t]) * (p[t] - q[t]) + math.exp(q[t]) - math.exp(p[t]) for t in shared))
+            best.append(max(p, key=p.get) == max(q, key=q.get))
+    mean, agreed = sum(divergences) / len(divergences), sum(best) / len(best)
+    # This file's weights are 4-bit, so bf16 rounds them: a text that runs on by itself parts for good at its first
+    # near-tie, and is only reported. A checkpoint stored in bf16 loses nothing (docs/decisions/0002).
+    free = sum(x == y for s, t in zip(texts, alone) for x, y in zip(s[-32:], t[-32:])) / (32 * len(prompts))
+    print(f"    mean divergence {mean:.6f}, same likeliest token {agreed:.1%}, same free-running token {free:.1%}")
     assert mean < 1e-3, mean
-    assert same >= 0.95 * total, (same, total)
+    assert agreed >= 0.95, agreed
 
 
 # MARK: The API as clients know it

@@ -2,7 +2,6 @@ internal import Adapters
 internal import Foundation
 internal import Metrics
 internal import ServiceLifecycle
-internal import Synchronization
 
 /// The engine's thread and what surrounds it: a bounded way in, a stream of events out.
 ///
