@@ -116,8 +116,13 @@ let package = Package(
             swiftSettings: swiftSettings),
         module("TestSupport", ["Tensors", "ModelFiles", "Adapters", "Transformer", "Engine"]),
         tests("TidyTests", []),
+        tests("JSONTreeTests", ["JSONTree"]),
         tests("TensorsTests", ["Tensors"]),
+        tests("ModelFilesTests", ["ModelFiles", "Tensors", "JSONTree"], exclude: ["Goldens"]),
         tests("EngineTests", ["Engine", "Adapters", "Tensors"]),
+        tests("OpenAIWireTests", ["OpenAIWire", "JSONTree"]),
+        tests("GenerationTests", ["Generation"]),
+        tests("TelemetryTests", ["Telemetry", coreMetrics]),
         tests("TokenizationTests", ["Tokenization", "JSONTree"], exclude: ["Goldens"]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSONTree"], exclude: ["Goldens"]),
         tests(

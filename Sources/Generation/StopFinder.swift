@@ -1,18 +1,18 @@
 /// Looks for stop strings in text that comes in pieces, and holds back what may be the start of one.
-struct StopFinder {
+package struct StopFinder {
     private let stops: [[UInt8]]
     private let includesStop: Bool
     /// Text not yet let through.
     private var held: [UInt8] = []
 
-    init(_ stops: [String], includesStop: Bool) {
+    package init(_ stops: [String], includesStop: Bool) {
         self.stops = stops.map { Array($0.utf8) }
         self.includesStop = includesStop
     }
 
     /// Adds text; returns what is certain to be output, and the stop string if one is complete.
     /// Nothing may be added after that.
-    mutating func append(_ text: String) -> (text: String, stop: String?) {
+    package mutating func append(_ text: String) -> (text: String, stop: String?) {
         guard !stops.isEmpty else { return (text, nil) }
         held += Array(text.utf8)
         var first: (start: Int, stop: [UInt8])?
@@ -41,7 +41,7 @@ struct StopFinder {
     }
 
     /// What was held back, when no more text comes.
-    mutating func finish() -> String {
+    package mutating func finish() -> String {
         defer { held = [] }
         return String(decoding: held, as: UTF8.self)
     }

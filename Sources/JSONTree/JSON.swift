@@ -62,7 +62,9 @@ public enum JSON: Sendable, Hashable {
         }
 
         public static func == (a: Object, b: Object) -> Bool {
-            a.members.elementsEqual(b.members) { $0.name == $1.name && $0.value == $1.value }
+            a.members.elementsEqual(b.members) {
+                $0.name.utf8.elementsEqual($1.name.utf8) && $0.value == $1.value
+            }
         }
 
         public func hash(into hasher: inout Hasher) {
