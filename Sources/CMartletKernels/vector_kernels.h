@@ -442,6 +442,36 @@ static cmk_row_summary summarize(const float *logits, size_t n) {
     return summary;
 }
 
+// MARK: Probes
+
+CMK_INLINE float probe(bool bf16, size_t rounds) {
+    v16f acc[CMK_PROBE_STEPS];
+    v16f x = splat(0.5f), w = splat(0.25f);
+    UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) acc[i] = splat((float)i);
+    for (size_t round = 0; round < rounds; round++) {
+        UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) {
+            acc[i] = bf16 ? dot_pair_step(acc[i], (v16u)x, (v16u)w) : fused(x, w, acc[i]);
+        }
+    }
+    v16f sum = splat(0);
+    UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) sum += acc[i];
+    return fold(sum);
+}
+
+static float probe_f32(size_t rounds) { return probe(false, rounds); }
+static float probe_bf16(size_t rounds) { return probe(true, rounds); }
+
+static float probe_read(const float *x, size_t n) {
+    v16f a = splat(0), b = a, c = a, d = a;
+    for (size_t i = 0; i < n; i += 4 * CMK_LANES) {
+        a += load(x + i);
+        b += load(x + i + CMK_LANES);
+        c += load(x + i + 2 * CMK_LANES);
+        d += load(x + i + 3 * CMK_LANES);
+    }
+    return fold(a + b + c + d);
+}
+
 const cmk_kernels SET_TABLE = {
     .name = SET_NAME,
     .matmul_f32 = matmul_f32,
@@ -460,4 +490,7 @@ const cmk_kernels SET_TABLE = {
     .attention_bf16 = attention_bf16,
     .summarize = summarize,
     .exp_scaled = exp_scaled,
+    .probe_f32 = probe_f32,
+    .probe_bf16 = probe_bf16,
+    .probe_read = probe_read,
 };

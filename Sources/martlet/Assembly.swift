@@ -9,7 +9,7 @@ import Tensors
 import Tokenization
 import Transformer
 
-/// Puts the parts together: files to weights, weights to an engine, an engine to text.
+/// Puts the parts together: a model in memory, an engine on it, text around it.
 struct Assembly {
     let generator: TextGenerator
     let engine: InferenceEngine
@@ -20,19 +20,14 @@ struct Assembly {
         adapterLimit: Int = 4096, progress: Progress
     ) throws {
         let start = ContinuousClock.now
-        let checkpoint = try Checkpoint.open(path: settings.modelPath)
+        let model = try LoadedModel(settings, maximumWaiting: maximumWaiting, progress: progress)
+        let checkpoint = model.checkpoint
         let configuration = checkpoint.configuration
-        let kernels = try KernelSet.best()
         let tokenizer = try Tokenizer(checkpoint.tokenizer)
         guard tokenizer.tokenCount <= configuration.vocabularySize + 65_536 else {
             throw TokenizerMismatch(
                 tokens: tokenizer.tokenCount, vocabulary: configuration.vocabularySize)
         }
-        let team = WorkerTeam(memberCount: settings.threads)
-        let weights = try ModelWeights(checkpoint, format: settings.weights, team: team) {
-            progress.show("loading \(checkpoint.path)", $0)
-        }
-        let limits = try Assembly.limits(settings, configuration, maximumWaiting: maximumWaiting)
         let template = try checkpoint.tokenizer.chatTemplate.map { try ChatTemplate($0) }
 
         let fallbackName = URL(fileURLWithPath: settings.modelPath).deletingPathExtension()
@@ -49,17 +44,7 @@ struct Assembly {
         checkpoint.releasePages()
         progress.finish()
 
-        engine = InferenceEngine(limits: limits) {
-            let cache = KeyValueCache(
-                format: settings.activations, layerCount: configuration.layerCount,
-                headCount: configuration.keyValueHeadCount,
-                headDimension: configuration.headDimension,
-                blockCount: limits.blockCount)
-            let model = DecoderModel(
-                weights: weights, cache: cache, kernels: kernels, team: team,
-                maximumRows: limits.maximumStepTokens, maximumContext: limits.maximumContext)
-            return EngineCore(model: model, limits: limits)
-        }
+        engine = InferenceEngine(limits: model.limits) { model.makeCore() }
         generator = TextGenerator(
             registry: registry, tokenizer: tokenizer, engine: engine, template: template,
             templateVariables: checkpoint.tokenizer.templateVariables,
@@ -67,35 +52,12 @@ struct Assembly {
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         summary = """
             \(configuration.family.rawValue), \(configuration.layerCount) layers, \
-            \(ByteCount.text(weights.byteCount)) of \(settings.weights.rawValue) weights with \
+            \(ByteCount.text(model.weights.byteCount)) of \(settings.weights.rawValue) weights with \
             \(settings.activations.rawValue) activations, \
-            \(registry.adapters.count) adapters, context \(limits.maximumContext), \
-            cache for \(limits.blockCount * KeyValueCache.blockPositions) tokens, \
-            \(settings.threads) threads, kernels \(kernels.name), loaded in \((seconds * 100).rounded() / 100) s
+            \(registry.adapters.count) adapters, context \(model.limits.maximumContext), \
+            cache for \(model.limits.blockCount * KeyValueCache.blockPositions) tokens, \
+            \(settings.threads) threads, kernels \(model.kernels.name), loaded in \((seconds * 100).rounded() / 100) s
             """
-    }
-
-    private static func limits(
-        _ settings: ModelSettings, _ configuration: ModelConfiguration, maximumWaiting: Int
-    ) throws -> EngineLimits {
-        let blockByteCount = KeyValueCache.blockByteCount(
-            format: settings.activations, layerCount: configuration.layerCount,
-            headCount: configuration.keyValueHeadCount, headDimension: configuration.headDimension)
-        // More blocks than every sequence at full length could use would only take room.
-        let positions = KeyValueCache.blockPositions
-        let wanted = settings.contextLength ?? configuration.contextLength
-        let useful = settings.maximumSequences * ((wanted + positions - 1) / positions)
-        let blockCount = min(settings.kvByteCount / blockByteCount, useful)
-        let room = blockCount * positions
-        guard room >= min(wanted, 16), settings.contextLength.map({ $0 <= room }) ?? true else {
-            throw CacheTooSmall(
-                tokens: room, wanted: wanted, bytesPerToken: blockByteCount / positions)
-        }
-        return EngineLimits(
-            maximumSequences: settings.maximumSequences,
-            maximumStepTokens: settings.maximumStepTokens,
-            maximumContext: min(wanted, room), blockCount: blockCount,
-            maximumWaiting: maximumWaiting)
     }
 }
 
@@ -105,17 +67,6 @@ struct TokenizerMismatch: Error, CustomStringConvertible {
 
     var description: String {
         "the tokenizer has \(tokens) tokens and the model \(vocabulary): they do not belong together"
-    }
-}
-
-struct CacheTooSmall: Error, CustomStringConvertible {
-    let tokens: Int
-    let wanted: Int
-    let bytesPerToken: Int
-
-    var description: String {
-        "the key/value cache holds \(tokens) tokens and a sequence may have \(wanted): "
-            + "give --kv-memory at least \(ByteCount.text(wanted * bytesPerToken)), or a smaller --context-length"
     }
 }
 

@@ -12,5 +12,5 @@ struct Martlet: AsyncParsableCommand {
             adapter as the model of an OpenAI-style request.
             """,
         version: version,
-        subcommands: [Serve.self, Run.self, Inspect.self, AdaptersCommand.self])
+        subcommands: [Serve.self, Run.self, Inspect.self, AdaptersCommand.self, Bench.self])
 }

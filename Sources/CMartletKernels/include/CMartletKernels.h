@@ -31,6 +31,8 @@ enum {
     CMK_LANES = 16,
     /// Positions in one key/value block.
     CMK_BLOCK_POSITIONS = 16,
+    /// Steps in one round of a probe.
+    CMK_PROBE_STEPS = 12,
 };
 
 /// One (sequence, key/value head) piece of paged attention: `row_count` consecutive query rows of
@@ -114,6 +116,14 @@ typedef struct cmk_kernels {
     cmk_row_summary (*summarize)(const float *logits, size_t n);
     /// y[i] = exp((x[i] - maximum) / temperature's reciprocal); returns the sum of y.
     float (*exp_scaled)(const float *x, float maximum, float inverse_temperature, size_t n, float *y);
+
+    /// For measuring a machine's ceilings: `rounds` times CMK_PROBE_STEPS independent steps of the
+    /// products' inner loop on registers alone. A step is 16 lanes of one multiply-add (f32) or of
+    /// two (bf16). Returns a number that depends on all of them.
+    float (*probe_f32)(size_t rounds);
+    float (*probe_bf16)(size_t rounds);
+    /// Reads n floats, a multiple of 64, as fast as memory gives them. Returns what depends on all.
+    float (*probe_read)(const float *x, size_t n);
 } cmk_kernels;
 
 /// The tables this build has, best first, ending with the scalar one, then NULL. A table is listed

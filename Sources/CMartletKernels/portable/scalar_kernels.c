@@ -215,6 +215,23 @@ static cmk_row_summary summarize(const float *logits, size_t n) {
     return summary;
 }
 
+CMK_INLINE float probe(size_t rounds, size_t adds) {
+    float acc[CMK_PROBE_STEPS * CMK_LANES] = {0};
+    for (size_t step = 0; step < rounds * adds; step++)
+        for (size_t i = 0; i < CMK_PROBE_STEPS * CMK_LANES; i++)
+            acc[i] = fmaf(0.5f, 0.25f, acc[i]);
+    return cmk_fold(acc);
+}
+
+static float probe_f32(size_t rounds) { return probe(rounds, 1); }
+static float probe_bf16(size_t rounds) { return probe(rounds, 2); }
+
+static float probe_read(const float *x, size_t n) {
+    float lanes[CMK_LANES] = {0};
+    for (size_t i = 0; i < n; i++) lanes[i % CMK_LANES] += x[i];
+    return cmk_fold(lanes);
+}
+
 const cmk_kernels cmk_scalar_kernels = {
     .name = "scalar",
     .matmul_f32 = matmul_f32,
@@ -233,4 +250,7 @@ const cmk_kernels cmk_scalar_kernels = {
     .attention_bf16 = attention_bf16,
     .summarize = summarize,
     .exp_scaled = exp_scaled,
+    .probe_f32 = probe_f32,
+    .probe_bf16 = probe_bf16,
+    .probe_read = probe_read,
 };

@@ -29,6 +29,11 @@ package struct ModelConfiguration: Sendable, Equatable {
     package var queryWidth: Int { headCount * headDimension }
     package var keyValueWidth: Int { keyValueHeadCount * headDimension }
 
+    /// Weights in the linear maps of one layer: a token takes two operations for each.
+    package var layerWeightCount: Int {
+        hiddenSize * (2 * queryWidth + 2 * keyValueWidth + 3 * intermediateSize)
+    }
+
     package func window(layer: Int) -> Int { windowedLayers[layer] ? slidingWindow ?? 0 : 0 }
 }
 

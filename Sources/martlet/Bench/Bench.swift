@@ -1,0 +1,11 @@
+import ArgumentParser
+
+struct Bench: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measures this machine, the engine, or a server.",
+        discussion: """
+            `machine` measures what the processor and memory can do at best, `engine` how near Martlet \
+            comes to it in this process, without HTTP. Run one at a time on idle cores.
+            """,
+        subcommands: [BenchMachine.self, BenchEngine.self])
+}

@@ -1,0 +1,76 @@
+import Adapters
+import Engine
+import ModelFiles
+import Tensors
+import Transformer
+
+/// A base model in memory and everything that an engine on it needs.
+struct LoadedModel {
+    let checkpoint: Checkpoint
+    let weights: ModelWeights
+    let kernels: KernelSet
+    let team: WorkerTeam
+    let limits: EngineLimits
+    private let settings: ModelSettings
+
+    init(_ settings: ModelSettings, maximumWaiting: Int = 1024, progress: Progress) throws {
+        self.settings = settings
+        let checkpoint = try Checkpoint.open(path: settings.modelPath)
+        self.checkpoint = checkpoint
+        kernels = try KernelSet.best()
+        limits = try LoadedModel.limits(
+            settings, checkpoint.configuration, maximumWaiting: maximumWaiting)
+        team = WorkerTeam(memberCount: settings.threads)
+        weights = try ModelWeights(checkpoint, format: settings.weights, team: team) {
+            progress.show("loading \(checkpoint.path)", $0)
+        }
+        progress.finish()
+    }
+
+    /// An engine of its own, with a cache of its own.
+    func makeCore() -> EngineCore {
+        let configuration = checkpoint.configuration
+        let cache = KeyValueCache(
+            format: settings.activations, layerCount: configuration.layerCount,
+            headCount: configuration.keyValueHeadCount,
+            headDimension: configuration.headDimension, blockCount: limits.blockCount)
+        let model = DecoderModel(
+            weights: weights, cache: cache, kernels: kernels, team: team,
+            maximumRows: limits.maximumStepTokens, maximumContext: limits.maximumContext)
+        return EngineCore(model: model, limits: limits)
+    }
+
+    private static func limits(
+        _ settings: ModelSettings, _ configuration: ModelConfiguration, maximumWaiting: Int
+    ) throws -> EngineLimits {
+        let blockByteCount = KeyValueCache.blockByteCount(
+            format: settings.activations, layerCount: configuration.layerCount,
+            headCount: configuration.keyValueHeadCount, headDimension: configuration.headDimension)
+        // More blocks than every sequence at full length could use would only take room.
+        let positions = KeyValueCache.blockPositions
+        let wanted = settings.contextLength ?? configuration.contextLength
+        let useful = settings.maximumSequences * ((wanted + positions - 1) / positions)
+        let blockCount = min(settings.kvByteCount / blockByteCount, useful)
+        let room = blockCount * positions
+        guard room >= min(wanted, 16), settings.contextLength.map({ $0 <= room }) ?? true else {
+            throw CacheTooSmall(
+                tokens: room, wanted: wanted, bytesPerToken: blockByteCount / positions)
+        }
+        return EngineLimits(
+            maximumSequences: settings.maximumSequences,
+            maximumStepTokens: settings.maximumStepTokens,
+            maximumContext: min(wanted, room), blockCount: blockCount,
+            maximumWaiting: maximumWaiting)
+    }
+}
+
+struct CacheTooSmall: Error, CustomStringConvertible {
+    let tokens: Int
+    let wanted: Int
+    let bytesPerToken: Int
+
+    var description: String {
+        "the key/value cache holds \(tokens) tokens and a sequence may have \(wanted): "
+            + "give --kv-memory at least \(ByteCount.text(wanted * bytesPerToken)), or a smaller --context-length"
+    }
+}
