@@ -92,11 +92,19 @@ typedef struct tile {
     v16f acc[TILE_ROWS * TILE_PANELS];
 } tile;
 
+/// Weights that are wanted soon: `lines` cache lines from `next` on for each step.
+typedef struct prefetch {
+    const char *next;
+    int lines;
+} prefetch;
+
 /// Adds rows × panels products over `units` steps to the tile.
 CMK_INLINE void tile_add(
     kind kind, int rows, int panels, tile *t, const uint32_t *x, size_t x_stride,
-    const uint32_t *const *w, size_t units) {
+    const uint32_t *const *w, size_t units, prefetch ahead) {
     for (size_t k = 0; k < units; k++) {
+        for (int i = 0; i < ahead.lines; i++, ahead.next += CMK_LANES * sizeof(uint32_t))
+            __builtin_prefetch(ahead.next, 0, 2);
         v16u weights[WIDEST], odd[WIDEST];
         UNROLL for (int p = 0; p < panels; p++) {
             weights[p] = load_units(w[p] + k * CMK_LANES);
@@ -126,6 +134,7 @@ typedef struct product {
     float *y;
     size_t y_stride;
     bool accumulate;
+    prefetch ahead;
 } product;
 
 CMK_INLINE void tile_product(kind kind, int rows, int panels, const product *job) {
@@ -134,7 +143,7 @@ CMK_INLINE void tile_product(kind kind, int rows, int panels, const product *job
         UNROLL for (int p = 0; p < panels; p++)
             t.acc[r * panels + p] = job->accumulate
                 ? load(job->y + (size_t)r * job->y_stride + p * CMK_LANES) : splat(0);
-    tile_add(kind, rows, panels, &t, job->x, job->x_stride, job->w, job->units);
+    tile_add(kind, rows, panels, &t, job->x, job->x_stride, job->w, job->units, job->ahead);
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int p = 0; p < panels; p++)
             store(job->y + (size_t)r * job->y_stride + p * CMK_LANES, t.acc[r * panels + p]);
@@ -144,9 +153,7 @@ CMK_INLINE void tile_product(kind kind, int rows, int panels, const product *job
 #define CASE(n, call) case n: { enum { R = n }; call; } break;
 #define CASES_4(call) CASE(1, call) CASE(2, call) CASE(3, call) CASE(4, call)
 #define CASES_6(call) CASES_4(call) CASE(5, call) CASE(6, call)
-#define CASES_12(call) \
-    CASES_6(call) CASE(7, call) CASE(8, call) CASE(9, call) \
-    CASE(10, call) CASE(11, call) CASE(12, call)
+#define CASES_8(call) CASES_6(call) CASE(7, call) CASE(8, call)
 #define CASES_(n, call) CASES_##n(call)
 #define CASES(n, call) CASES_(n, call)
 
@@ -160,7 +167,7 @@ CMK_INLINE void products(kind kind, size_t rows, size_t panels, const product *j
     }
 }
 
-/// Tiles of equal height: 16 rows are two of 8, not one of 12 and one of 4.
+/// Tiles of equal height: 12 rows are two of 6, not one of 8 and one of 4.
 CMK_INLINE size_t tile_height(size_t rows) {
     size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
     return (rows + tiles - 1) / tiles;
@@ -171,16 +178,25 @@ CMK_INLINE void matmul(
     size_t panels, float *y, size_t y_stride, bool accumulate) {
     if (rows == 0) return;
     size_t height = tile_height(rows), widest = rows <= FEW_ROWS ? FEW_PANELS : TILE_PANELS;
+    size_t tiles = (rows + height - 1) / height;
     for (size_t p = 0, width; p < panels; p += width) {
         size_t left = panels - p;
         width = left >= widest ? widest : left >= TILE_PANELS ? TILE_PANELS : 1;
         const uint32_t *panel[FEW_PANELS];
         for (size_t i = 0; i < width; i++) panel[i] = w + (p + i) * units * CMK_LANES;
-        for (size_t r = 0; r < rows; r += height)
+        // While one group of panels meets the tiles of rows, the next one comes from memory, each
+        // tile asking for its share. The last group asks for what lies behind: most often the
+        // caller's next panels, and a prefetch never faults.
+        const char *next = (const char *)(w + (p + width) * units * CMK_LANES);
+        size_t lines = (width + tiles - 1) / tiles, asked = 0;
+        for (size_t r = 0; r < rows; r += height, asked += lines)
             products(kind, smaller(height, rows - r), width, &(product){
                 .x = x + r * x_stride, .x_stride = x_stride, .w = panel, .units = units,
                 .y = y + r * y_stride + p * CMK_LANES, .y_stride = y_stride,
-                .accumulate = accumulate});
+                .accumulate = accumulate,
+                .ahead = {
+                    .next = next + asked * units * CMK_LANES * sizeof(uint32_t),
+                    .lines = asked < width ? (int)lines : 0}});
     }
 }
 
@@ -336,7 +352,7 @@ CMK_INLINE void weigh_values(
             w[p] = values + (panel + (size_t)p) * per_block * CMK_LANES;
         tile_add(
             bf16 ? BF16 : F32, rows, panels, &t, weights + b * per_block, weight_stride, w,
-            smaller(per_block, units - b * per_block));
+            smaller(per_block, units - b * per_block), (prefetch){0});
     }
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int p = 0; p < panels; p++)
@@ -369,7 +385,7 @@ CMK_INLINE void attention(bool bf16, const cmk_attention *job) {
             products(bf16 ? BF16 : F32, smaller(height, queries - i), width_blocks, &(product){
                 .x = (const uint32_t *)(packed + i * padded), .x_stride = padded, .w = keys,
                 .units = key_units, .y = scores + i * count + b * CMK_BLOCK_POSITIONS,
-                .y_stride = count, .accumulate = false});
+                .y_stride = count, .accumulate = false, .ahead = {0}});
     }
 
     for (size_t i = 0; i < queries; i++) {

@@ -6,7 +6,7 @@
 
 #define SET_NAME "avx512"
 #define SET_TABLE cmk_avx512_kernels
-#define TILE_ROWS 12
+#define TILE_ROWS 8
 #define TILE_PANELS 2
 #define FEW_ROWS 4
 #define FEW_PANELS 4

@@ -13,7 +13,7 @@ CMK_INLINE v16f dot_pair_step(v16f acc, v16u x, v16u w) {
 
 #define SET_NAME "avx512bf16"
 #define SET_TABLE cmk_avx512bf16_kernels
-#define TILE_ROWS 12
+#define TILE_ROWS 8
 #define TILE_PANELS 2
 #define FEW_ROWS 4
 #define FEW_PANELS 4
