@@ -8,16 +8,17 @@ package import Tensors
 package final class DeviceAdapter: Sendable {
     package let digest: AdapterDigest
     package let rank: Int
-    package let byteCount: Int
     /// What the adapter says it was trained on.
     package let baseModelName: String?
     package let targets: [AdapterFile.Target]
-    private let sites: [SiteAdapter?]
-    /// The widest shrink of any site: columns of workspace that a step needs.
-    package let shrinkWidth: Int
+    /// By `DeviceAdapter.update`.
+    package let table: LowRankTable
 
-    package subscript(layer layer: Int, site: Projection.Site) -> SiteAdapter? {
-        sites[layer * Projection.Site.allCases.count + site.rawValue]
+    package var byteCount: Int { table.byteCount }
+
+    /// The place of a layer's site in the table.
+    package static func update(layer: Int, _ site: Projection.Site) -> Int {
+        layer * Projection.Site.allCases.count + site.rawValue
     }
 
     /// Packs an adapter.
@@ -31,12 +32,13 @@ package final class DeviceAdapter: Sendable {
         rank = file.rank
         baseModelName = file.baseModelName
         targets = file.deltas.keys.sorted()
-        var sites: [SiteAdapter?] = []
+        var updates: [LowRankUpdate?] = []
         for layer in 0..<base.configuration.layerCount {
             for site in Projection.Site.allCases {
                 do {
-                    sites.append(
-                        try SiteAdapter(file, layer: layer, site: site, base: base, format: format))
+                    updates.append(
+                        try LowRankUpdate(
+                            file, layer: layer, site: site, base: base, format: format))
                 } catch let error as NonFiniteValue {
                     throw ModelFileError(.nonFiniteValue, "\(file.path): \(error)")
                 } catch let error as ModelFileError {
@@ -46,43 +48,13 @@ package final class DeviceAdapter: Sendable {
                 }
             }
         }
-        self.sites = sites
-        shrinkWidth = sites.compactMap { $0?.shrink.outputCount }.max() ?? 0
-        byteCount = sites.reduce(0) { $0 + ($1?.byteCount ?? 0) }
+        table = LowRankTable(format: format, updates: updates)
     }
 }
 
-/// What an adapter does where several projections read one input.
-package struct SiteAdapter: Sendable {
-    /// The A matrices of the site's projections one below the other: x · A for all of them at once.
-    package let shrink: PackedMatrix
-    /// By the projection's place in its site; nil where the adapter changes nothing.
-    package let expansions: [Expansion?]
-
-    /// What brings one projection's share of the shrunk input back to its outputs.
-    package struct Expansion: Sendable {
-        /// Where its columns begin in the shrunk input.
-        package let column: Int
-        package let columnCount: Int
-        package let scale: Float
-        /// B, (outputs, rank).
-        package let weights: PackedMatrix
-        /// DoRA: what multiplies base and change together, one row of outputs.
-        package let gain: Matrix?
-        /// scale · bias, one row of outputs.
-        package let bias: Matrix?
-    }
-
-    package var byteCount: Int {
-        expansions.reduce(shrink.byteCount) { sum, expansion in
-            guard let expansion else { return sum }
-            let vectors = (expansion.gain == nil ? 0 : 1) + (expansion.bias == nil ? 0 : 1)
-            return sum + expansion.weights.byteCount + vectors * expansion.weights.outputCount * 4
-        }
-    }
-
+extension LowRankUpdate {
     /// - Returns: nil when the adapter changes none of the site's projections in this layer.
-    init?(
+    fileprivate init?(
         _ file: AdapterFile, layer: Int, site: Projection.Site, base: Checkpoint,
         format: ComputeFormat
     ) throws {
@@ -103,9 +75,9 @@ package struct SiteAdapter: Sendable {
             try weights.pack(team: team) { index, row in try delta.b.read(row: index, into: &row) }
             expansions.append(
                 Expansion(
-                    column: width, columnCount: columnCount, scale: delta.scale, weights: weights,
+                    column: width, scale: delta.scale, weights: weights,
                     gain: try delta.magnitude.map {
-                        try SiteAdapter.gain(magnitude: $0, delta, a, target, base: base)
+                        try LowRankUpdate.gain(magnitude: $0, delta, a, target, base: base)
                     },
                     bias: try delta.bias.map { bias in
                         Matrix(rows: [try bias.values().map { $0 * delta.scale }])
@@ -115,7 +87,7 @@ package struct SiteAdapter: Sendable {
         }
         guard width > 0 else { return nil }
         let rows = placed
-        shrink = PackedMatrix(
+        let shrink = PackedMatrix(
             format: format, outputCount: width, inputCount: base.configuration.inputCount(of: site))
         shrink.pack(team: team) { index, target in
             guard let (column, a) = rows.last(where: { $0.column <= index }) else { return }
@@ -124,7 +96,7 @@ package struct SiteAdapter: Sendable {
                 target[k] = index - column < a.rowCount ? a[row: index - column, column: k] : 0
             }
         }
-        self.expansions = expansions
+        self.init(shrink: shrink, expansions: expansions)
     }
 
     /// DoRA's m / n, n being the norm of each output's row of W + scale · B A, with W as the base's

@@ -35,45 +35,33 @@ struct LinearGroup: Sendable {
 ///
 ///     y = g · (x·W + s·(x·A)·B) + b        g: DoRA's gain, 1 without; b: biases of base and adapter
 ///
-/// First `shrink` for the step's segments, then `project` for ranges of panels; threads split the
-/// shrink's rows and the product's panels, never a sum.
+/// First `shrink` for rows, then `project` for panels; threads split the shrink's rows and the
+/// product's panels, never a sum.
 struct AdapterLinear {
     let kernels: KernelSet
-    let segments: [Batch.Segment]
+    let step: LowRankStep
     /// x · A of the rows that have an adapter, in 32-bit floats and then scaled and rounded.
     let shrunk: Matrix
     let shrunkInput: Activations
 
-    /// Panels computed at a time, so that the adapter's share meets the base's in the cache.
-    private static let panelsAtOnce = 4
-    /// Rows of one piece of shrinking.
-    static let shrinkRows = 12
+    /// Outputs computed before the adapters' share meets them: few enough to stay in the cache.
+    private static let outputBytesAtOnce = 256 << 10
 
-    /// Pieces of rows with one adapter each, for `shrink`.
-    static func pieces(of segments: [Batch.Segment]) -> [Batch.Segment] {
-        segments.flatMap { segment in
-            stride(from: segment.rows.lowerBound, to: segment.rows.upperBound, by: shrinkRows).map {
-                Batch.Segment(
-                    rows: $0..<min($0 + shrinkRows, segment.rows.upperBound),
-                    adapter: segment.adapter)
-            }
-        }
+    /// Panels of one piece of the work on some rows.
+    static func panelsAtOnce(rowCount: Int) -> Int {
+        let rowBytes = Lanes.count * MemoryLayout<Float>.size
+        return max(4, outputBytesAtOnce / (rowBytes * max(rowCount, 1)) / 4 * 4)
     }
 
-    /// x · A for the rows of one piece, one product for all projections of the site.
-    func shrink(_ piece: Batch.Segment, layer: Int, site: Projection.Site, input: Activations) {
-        guard let adapter = piece.adapter[layer: layer, site] else { return }
-        kernels.multiply(
-            input, rows: piece.rows, by: adapter.shrink, panels: 0..<adapter.shrink.panelCount,
-            into: shrunk, outputColumn: 0)
-        for case let expansion? in adapter.expansions {
-            for row in piece.rows {
-                kernels.scale(
-                    shrunk, row: row, column: expansion.column, by: expansion.scale,
-                    count: expansion.columnCount, into: shrunkInput, outputRow: row,
-                    column: expansion.column)
-            }
-        }
+    /// x · A for some rows, one product for all projections of the site.
+    func shrink(layer: Int, site: Projection.Site, rows: Range<Int>, input: Activations) {
+        step.shrink(
+            DeviceAdapter.update(layer: layer, site), rows: rows, input: input, into: shrunk,
+            rounded: shrunkInput)
+    }
+
+    func changes(layer: Int, site: Projection.Site) -> Bool {
+        step.changes(DeviceAdapter.update(layer: layer, site))
     }
 
     /// Computes some of the group's panels, counted over all its projections, for all rows.
@@ -82,10 +70,11 @@ struct AdapterLinear {
         into output: Matrix
     ) {
         var first = 0
+        let atOnce = AdapterLinear.panelsAtOnce(rowCount: rowCount)
         for (index, weights) in group.weights.enumerated() {
             let own = panels.clamped(to: first..<first + weights.panelCount)
-            for start in stride(from: own.lowerBound, to: own.upperBound, by: Self.panelsAtOnce) {
-                let end = min(start + Self.panelsAtOnce, own.upperBound)
+            for start in stride(from: own.lowerBound, to: own.upperBound, by: atOnce) {
+                let end = min(start + atOnce, own.upperBound)
                 project(
                     group, index, layer: layer, panels: start - first..<end - first, input: input,
                     rowCount: rowCount, into: output)
@@ -102,33 +91,15 @@ struct AdapterLinear {
         let weights = group.weights[index]
         let columnInProjection = panels.lowerBound * Lanes.count
         let column = group.columns[index] + columnInProjection
-        let count = min(panels.count * Lanes.count, weights.outputCount - columnInProjection)
         kernels.multiply(
             input, rows: 0..<rowCount, by: weights, panels: panels, into: output,
             outputColumn: column)
-        for segment in segments {
-            guard let expansion = segment.adapter[layer: layer, group.site]?.expansions[index]
-            else {
-                continue
-            }
-            kernels.multiply(
-                shrunkInput, rows: segment.rows, inputColumn: expansion.column,
-                by: expansion.weights,
-                panels: panels, into: output, outputColumn: column, accumulate: true)
-            for row in segment.rows {
-                if let gain = expansion.gain {
-                    kernels.multiply(
-                        gain, row: 0, column: columnInProjection, count: count, into: output,
-                        targetRow: row, targetColumn: column)
-                }
-                if let bias = expansion.bias {
-                    kernels.add(
-                        bias, row: 0, column: columnInProjection, count: count, to: output,
-                        targetRow: row, targetColumn: column)
-                }
-            }
-        }
+        step.expand(
+            DeviceAdapter.update(layer: layer, group.site), projection: index,
+            rounded: shrunkInput, panels: panels, outputCount: weights.outputCount, into: output,
+            outputColumn: column)
         if let bias = group.biases[index] {
+            let count = min(panels.count * Lanes.count, weights.outputCount - columnInProjection)
             for row in 0..<rowCount {
                 kernels.add(
                     bias, row: 0, column: columnInProjection, count: count, to: output,

@@ -57,15 +57,13 @@ package final class DecoderModel {
     /// - Precondition: tokens are in the vocabulary, positions below the maximum context.
     package func forward(_ batch: Batch) {
         precondition(batch.rowCount <= maximumRows, "The batch has too many rows.")
-        reserveShrink(for: batch)
+        workspace.prepare(batch)
         embed(batch)
-        let linear = AdapterLinear(
-            kernels: kernels, segments: batch.segments, shrunk: shrunk, shrunkInput: shrunkInput)
-        let pieces = AdapterLinear.pieces(of: batch.segments)
-        let attentionPieces = attentionPieces(batch)
+        let linear = adapterLinear(batch)
+        let pieces = attentionPieces(batch)
         for layer in weights.layers.indices {
-            attention(layer, batch, linear, pieces, attentionPieces)
-            feedForward(layer, batch, linear, pieces)
+            attention(layer, batch, linear, pieces)
+            feedForward(layer, batch, linear)
         }
     }
 
@@ -109,12 +107,11 @@ package final class DecoderModel {
     }
 
     private func attention(
-        _ index: Int, _ batch: Batch, _ linear: AdapterLinear, _ pieces: [Batch.Segment],
-        _ attentionPieces: [(run: Int, piece: AttentionPiece)]
+        _ index: Int, _ batch: Batch, _ linear: AdapterLinear,
+        _ pieces: [(run: Int, piece: AttentionPiece)]
     ) {
         let layer = weights.layers[index]
-        normalize(batch, layer.attentionNorm)
-        shrink(linear, pieces, index, .attentionInput, workspace.normalized)
+        normalizeAndShrink(layer.attentionNorm, index, .attentionInput, batch, linear)
         let group = layer.attentionInput
         team.run { member in
             linear.project(
@@ -126,24 +123,22 @@ package final class DecoderModel {
                 positionKeysAndQueries(index, batch, row: row)
             }
         }
-        attend(index, batch, attentionPieces)
-        shrink(linear, pieces, index, .attentionOutput, workspace.attended)
+        attend(index, batch, pieces)
+        shrink(index, .attentionOutput, batch, linear, input: workspace.attended)
         projectOntoHidden(
             layer.attentionOutput, index, batch, linear, input: workspace.attended)
     }
 
-    private func feedForward(
-        _ index: Int, _ batch: Batch, _ linear: AdapterLinear, _ pieces: [Batch.Segment]
-    ) {
+    private func feedForward(_ index: Int, _ batch: Batch, _ linear: AdapterLinear) {
         let layer = weights.layers[index]
-        normalize(batch, layer.feedForwardNorm)
-        shrink(linear, pieces, index, .feedForwardInput, workspace.normalized)
+        normalizeAndShrink(layer.feedForwardNorm, index, .feedForwardInput, batch, linear)
         let group = layer.feedForwardInput
         let (gateColumn, upColumn) = (group.columns[0], group.columns[1])
         team.run { member in
             let panels = team.share(of: group.weights[0].panelCount, for: member)
-            for start in stride(from: panels.lowerBound, to: panels.upperBound, by: 2) {
-                let some = start..<min(start + 2, panels.upperBound)
+            let atOnce = AdapterLinear.panelsAtOnce(rowCount: batch.rowCount) / 2
+            for start in stride(from: panels.lowerBound, to: panels.upperBound, by: atOnce) {
+                let some = start..<min(start + atOnce, panels.upperBound)
                 for projection in 0...1 {
                     linear.project(
                         group, projection, layer: index, panels: some, input: workspace.normalized,
@@ -159,30 +154,36 @@ package final class DecoderModel {
                 }
             }
         }
-        shrink(linear, pieces, index, .feedForwardOutput, workspace.gated)
+        shrink(index, .feedForwardOutput, batch, linear, input: workspace.gated)
         projectOntoHidden(layer.feedForwardOutput, index, batch, linear, input: workspace.gated)
     }
 
-    private func normalize(_ batch: Batch, _ weight: Matrix) {
+    /// A member shrinks the rows that it has just normalized: no waiting in between.
+    private func normalizeAndShrink(
+        _ weight: Matrix, _ layer: Int, _ site: Projection.Site, _ batch: Batch,
+        _ linear: AdapterLinear
+    ) {
         let epsilon = configuration.normEpsilon
         team.run { member in
-            for row in team.share(of: batch.rowCount, for: member) {
+            let rows = team.share(of: batch.rowCount, for: member)
+            for row in rows {
                 kernels.rmsNorm(
                     workspace.hidden, row: row, weight: weight, epsilon: epsilon,
                     into: workspace.normalized, outputRow: row)
             }
+            linear.shrink(layer: layer, site: site, rows: rows, input: workspace.normalized)
         }
     }
 
     private func shrink(
-        _ linear: AdapterLinear, _ pieces: [Batch.Segment], _ layer: Int, _ site: Projection.Site,
-        _ input: Activations
+        _ layer: Int, _ site: Projection.Site, _ batch: Batch, _ linear: AdapterLinear,
+        input: Activations
     ) {
-        guard pieces.contains(where: { $0.adapter[layer: layer, site] != nil }) else { return }
+        guard linear.changes(layer: layer, site: site) else { return }
         team.run { member in
-            for index in team.share(of: pieces.count, for: member) {
-                linear.shrink(pieces[index], layer: layer, site: site, input: input)
-            }
+            linear.shrink(
+                layer: layer, site: site, rows: team.share(of: batch.rowCount, for: member),
+                input: input)
         }
     }
 
@@ -298,12 +299,16 @@ package final class DecoderModel {
         return boundary(share.lowerBound)..<boundary(share.upperBound)
     }
 
-    private func reserveShrink(for batch: Batch) {
-        workspace.prepare(batch)
-        let width = batch.segments.map(\.adapter.shrinkWidth).max() ?? 0
-        guard width > shrunk.columnCount else { return }
-        shrunk = Matrix(rowCount: maximumRows, columnCount: width)
-        shrunkInput = Activations(format: cache.format, rowCount: maximumRows, columnCount: width)
+    private func adapterLinear(_ batch: Batch) -> AdapterLinear {
+        let step = LowRankStep(
+            kernels: kernels, segments: batch.segments.map { ($0.rows, $0.adapter.table) })
+        if step.shrinkWidth > shrunk.columnCount {
+            shrunk = Matrix(rowCount: maximumRows, columnCount: step.shrinkWidth)
+            shrunkInput = Activations(
+                format: cache.format, rowCount: maximumRows, columnCount: step.shrinkWidth)
+        }
+        return AdapterLinear(
+            kernels: kernels, step: step, shrunk: shrunk, shrunkInput: shrunkInput)
     }
 
     /// Row p: the cosines of position p's angles, then the sines, computed in 32-bit floats as

@@ -71,21 +71,32 @@ typedef struct cmk_row_summary {
     size_t argmax;             ///< the lowest index that holds the maximum
 } cmk_row_summary;
 
+/// What a product multiplies.
+typedef enum cmk_kind {
+    CMK_F32,                   ///< f32 inputs and weights
+    CMK_BF16,                  ///< bf16 inputs and weights
+    CMK_MIXED,                 ///< f32 inputs, bf16 weights: the pairs' order without rounding x
+} cmk_kind;
+
+/// y (rows, 16 * panels) = x (rows, in) · wᵀ, or +=. x is read up to `in`, which is even for weights
+/// in bf16.
+typedef struct cmk_product {
+    const void *x;
+    size_t x_stride;
+    size_t rows;
+    const void *w;             ///< panels one after another
+    size_t in;
+    size_t panels;
+    float *y;
+    size_t y_stride;
+    bool accumulate;
+} cmk_product;
+
 typedef struct cmk_kernels {
     const char *name;
 
-    /// y (rows, 16 * panels) = x (rows, in) · wᵀ, or += when `accumulate`.
-    void (*matmul_f32)(
-        const float *x, size_t x_stride, size_t rows, const float *w, size_t in, size_t panels,
-        float *y, size_t y_stride, bool accumulate);
-    void (*matmul_bf16)(
-        const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *w, size_t in,
-        size_t panels, float *y, size_t y_stride, bool accumulate);
-    /// bf16 weights, f32 activations: the pairs' order of matmul_bf16 without rounding x. x is read
-    /// up to `in`, which is even.
-    void (*matmul_mixed)(
-        const float *x, size_t x_stride, size_t rows, const uint16_t *w, size_t in, size_t panels,
-        float *y, size_t y_stride, bool accumulate);
+    /// The products one after another, the weights of each fetched while the one before it runs.
+    void (*matmul)(cmk_kind kind, const cmk_product *products, size_t count);
 
     /// y[i] = x[i] / sqrt(mean(x²) + epsilon) * weight[i]. y may be x for f32.
     void (*rms_norm_f32)(const float *x, const float *weight, float epsilon, size_t n, float *y);
@@ -125,6 +136,60 @@ typedef struct cmk_kernels {
     /// Reads n floats, a multiple of 64, as fast as memory gives them. Returns what depends on all.
     float (*probe_read)(const float *x, size_t n);
 } cmk_kernels;
+
+// MARK: Low-rank updates
+//
+// An adapter changes the projections that read one input x by y += s · (x · A) · B: first the rows of
+// each adapter are shrunk for all those projections at once, later each projection expands its part.
+
+enum {
+    /// Projections that read one input at most: query, key and value.
+    CMK_SITE_PROJECTIONS = 3,
+};
+
+/// How one projection's outputs come back from the shrunk input.
+typedef struct cmk_expansion {
+    const void *w;             ///< B in panels; NULL where the adapter changes nothing
+    size_t in;                 ///< padded rank
+    size_t column;             ///< first column of its part of the shrunk input, even
+    float scale;
+    const float *gain;         ///< multiplies y afterwards (DoRA), or NULL
+    const float *bias;         ///< is added last, or NULL
+} cmk_expansion;
+
+/// An adapter's part at one site of one layer.
+typedef struct cmk_low_rank {
+    const void *shrink;        ///< A of all projections, one below the other; NULL if it has none
+    size_t panels;
+    cmk_expansion expansions[CMK_SITE_PROJECTIONS];
+} cmk_low_rank;
+
+/// Rows that share an adapter.
+typedef struct cmk_segment {
+    size_t first_row;
+    size_t row_count;
+    const cmk_low_rank *updates;  ///< by layer and site
+} cmk_segment;
+
+/// The segments of a step and where it stands: the update of the current layer and site.
+typedef struct cmk_low_rank_step {
+    const cmk_kernels *kernels;
+    cmk_kind kind;
+    const cmk_segment *segments;
+    size_t count;
+    size_t update;
+} cmk_low_rank_step;
+
+/// For rows first_row ..< end_row: shrunk = x · A, then rounded = s · shrunk in x's format.
+void cmk_shrink(
+    const cmk_low_rank_step *step, size_t first_row, size_t end_row, const void *x, size_t x_stride,
+    size_t in, float *shrunk, size_t shrunk_stride, void *rounded, size_t rounded_stride);
+
+/// y += rounded · B for some panels of one projection, then gain and bias, for every segment's rows.
+/// y points at row 0 of the first panel; `outputs` of the panels' columns exist.
+void cmk_expand(
+    const cmk_low_rank_step *step, size_t projection, const void *rounded, size_t rounded_stride,
+    size_t first_panel, size_t panels, size_t outputs, float *y, size_t y_stride);
 
 /// The tables this build has, best first, ending with the scalar one, then NULL. A table is listed
 /// only if the processor that runs this can run it.

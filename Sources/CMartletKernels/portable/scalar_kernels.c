@@ -2,52 +2,46 @@
 // loops, one value at a time; read this to know what a kernel computes.
 #include "../internal.h"
 
-static void matmul_f32(
-    const float *x, size_t x_stride, size_t rows, const float *w, size_t in, size_t panels,
-    float *y, size_t y_stride, bool accumulate) {
-    for (size_t row = 0; row < rows; row++)
-        for (size_t o = 0; o < panels * CMK_LANES; o++) {
-            const float *panel = w + o / CMK_LANES * in * CMK_LANES + o % CMK_LANES;
-            float sum = accumulate ? y[row * y_stride + o] : 0;
-            for (size_t k = 0; k < in; k++)
-                sum = fmaf(x[row * x_stride + k], panel[k * CMK_LANES], sum);
-            y[row * y_stride + o] = sum;
-        }
-}
-
 /// acc + x1 * w1 + x0 * w0, fused, the odd product first.
-static float dot_pair(float acc, const uint16_t *x, const uint16_t *w) {
-    acc = fmaf(cmk_from_bf16(x[1]), cmk_from_bf16(w[1]), acc);
-    return fmaf(cmk_from_bf16(x[0]), cmk_from_bf16(w[0]), acc);
+static float dot_pair(float acc, float x0, float x1, const uint16_t *w) {
+    return fmaf(x0, cmk_from_bf16(w[0]), fmaf(x1, cmk_from_bf16(w[1]), acc));
 }
 
-static void matmul_bf16(
-    const uint16_t *x, size_t x_stride, size_t rows, const uint16_t *w, size_t in, size_t panels,
-    float *y, size_t y_stride, bool accumulate) {
-    for (size_t row = 0; row < rows; row++)
-        for (size_t o = 0; o < panels * CMK_LANES; o++) {
-            const uint16_t *panel = w + o / CMK_LANES * in * CMK_LANES + o % CMK_LANES * 2;
-            float sum = accumulate ? y[row * y_stride + o] : 0;
-            for (size_t k = 0; k < in; k += 2)
-                sum = dot_pair(sum, x + row * x_stride + k, panel + k * CMK_LANES);
-            y[row * y_stride + o] = sum;
-        }
+static float dot_f32(float sum, const float *x, const float *w, size_t in) {
+    for (size_t k = 0; k < in; k++) sum = fmaf(x[k], w[k * CMK_LANES], sum);
+    return sum;
 }
 
-static void matmul_mixed(
-    const float *x, size_t x_stride, size_t rows, const uint16_t *w, size_t in, size_t panels,
-    float *y, size_t y_stride, bool accumulate) {
-    for (size_t row = 0; row < rows; row++)
-        for (size_t o = 0; o < panels * CMK_LANES; o++) {
-            const uint16_t *panel = w + o / CMK_LANES * in * CMK_LANES + o % CMK_LANES * 2;
-            float sum = accumulate ? y[row * y_stride + o] : 0;
-            for (size_t k = 0; k < in; k += 2) {
-                const uint16_t *pair = panel + k * CMK_LANES;
-                sum = fmaf(x[row * x_stride + k + 1], cmk_from_bf16(pair[1]), sum);
-                sum = fmaf(x[row * x_stride + k], cmk_from_bf16(pair[0]), sum);
+static float dot_bf16(float sum, const uint16_t *x, const uint16_t *w, size_t in) {
+    for (size_t k = 0; k < in; k += 2)
+        sum = dot_pair(sum, cmk_from_bf16(x[k]), cmk_from_bf16(x[k + 1]), w + k * CMK_LANES);
+    return sum;
+}
+
+static float dot_mixed(float sum, const float *x, const uint16_t *w, size_t in) {
+    for (size_t k = 0; k < in; k += 2) sum = dot_pair(sum, x[k], x[k + 1], w + k * CMK_LANES);
+    return sum;
+}
+
+static void matmul(cmk_kind kind, const cmk_product *jobs, size_t count) {
+    for (const cmk_product *job = jobs; job < jobs + count; job++)
+        for (size_t row = 0; row < job->rows; row++)
+            for (size_t o = 0; o < job->panels * CMK_LANES; o++) {
+                float *y = job->y + row * job->y_stride + o;
+                float sum = job->accumulate ? *y : 0;
+                size_t at = row * job->x_stride;
+                size_t panel = o / CMK_LANES * CMK_LANES * job->in, lane = o % CMK_LANES;
+                const float *x = job->x, *w = job->w;
+                const uint16_t *x16 = job->x, *w16 = job->w;
+                switch (kind) {
+                case CMK_F32: sum = dot_f32(sum, x + at, w + panel + lane, job->in); break;
+                case CMK_BF16:
+                    sum = dot_bf16(sum, x16 + at, w16 + panel + lane * 2, job->in);
+                    break;
+                case CMK_MIXED: sum = dot_mixed(sum, x + at, w16 + panel + lane * 2, job->in); break;
+                }
+                *y = sum;
             }
-            y[row * y_stride + o] = sum;
-        }
 }
 
 static float rms_scale(const float *x, float epsilon, size_t n) {
@@ -141,12 +135,10 @@ static void attention(const cmk_attention *job, bool bf16) {
             for (size_t b = 0; b * CMK_BLOCK_POSITIONS < width; b++) {
                 int32_t block = job->blocks[first + b];
                 size_t at = (size_t)block * job->key_stride;
-                float *y = scores + b * CMK_BLOCK_POSITIONS;
-                if (bf16)
-                    matmul_bf16(
-                        query16, 0, 1, (const uint16_t *)job->keys + at, key_in, 1, y, 0, false);
-                else
-                    matmul_f32(query, 0, 1, (const float *)job->keys + at, key_in, 1, y, 0, false);
+                cmk_product product = {
+                    .x = query, .rows = 1, .w = (const char *)job->keys + at * (bf16 ? 2 : 4),
+                    .in = key_in, .panels = 1, .y = scores + b * CMK_BLOCK_POSITIONS};
+                matmul(bf16 ? CMK_BF16 : CMK_F32, &product, 1);
             }
             size_t position = job->first_position + row;
             size_t visible = position + 1 - first * CMK_BLOCK_POSITIONS;
@@ -163,12 +155,11 @@ static void attention(const cmk_attention *job, bool bf16) {
                     size_t panel = at + o / CMK_LANES * CMK_LANES * CMK_BLOCK_POSITIONS;
                     for (size_t k = 0; k < in; k += bf16 ? 2 : 1)
                         if (bf16) {
-                            uint16_t pair[2] = {
-                                cmk_to_bf16(weights[k]), cmk_to_bf16(weights[k + 1])};
+                            const uint16_t *values = (const uint16_t *)job->values + panel;
                             result[o] = dot_pair(
-                                result[o], pair,
-                                (const uint16_t *)job->values + panel + k * CMK_LANES
-                                    + o % CMK_LANES * 2);
+                                result[o], cmk_from_bf16(cmk_to_bf16(weights[k])),
+                                cmk_from_bf16(cmk_to_bf16(weights[k + 1])),
+                                values + k * CMK_LANES + o % CMK_LANES * 2);
                         } else {
                             result[o] = fmaf(
                                 weights[k],
@@ -234,9 +225,7 @@ static float probe_read(const float *x, size_t n) {
 
 const cmk_kernels cmk_scalar_kernels = {
     .name = "scalar",
-    .matmul_f32 = matmul_f32,
-    .matmul_bf16 = matmul_bf16,
-    .matmul_mixed = matmul_mixed,
+    .matmul = matmul,
     .rms_norm_f32 = rms_norm_f32,
     .rms_norm_bf16 = rms_norm_bf16,
     .silu_mul_f32 = silu_mul_f32,

@@ -85,23 +85,22 @@ extension KernelSet {
         let y = unsafe output.pointer(outputRow, outputColumn)
         let x = unsafe input.pointer(rows.lowerBound, inputColumn)
         let w = unsafe weights.panel(panels.lowerBound)
-        switch (weights.format, input.format) {
-        case (.f32, _):
-            unsafe table.pointee.matmul_f32(
-                x.assumingMemoryBound(to: Float.self), input.stride, rows.count,
-                w.assumingMemoryBound(to: Float.self), inputCount, panels.count, y, output.stride,
-                accumulate)
-        case (.bf16, .bf16):
-            unsafe table.pointee.matmul_bf16(
-                x.assumingMemoryBound(to: UInt16.self), input.stride, rows.count,
-                w.assumingMemoryBound(to: UInt16.self), inputCount, panels.count, y, output.stride,
-                accumulate)
-        case (.bf16, .f32):
-            unsafe table.pointee.matmul_mixed(
-                x.assumingMemoryBound(to: Float.self), input.stride, rows.count,
-                w.assumingMemoryBound(to: UInt16.self), inputCount, panels.count, y, output.stride,
-                accumulate)
-        }
+        var job = unsafe cmk_product(
+            x: x, x_stride: input.stride, rows: rows.count, w: w, in: inputCount,
+            panels: panels.count, y: y, y_stride: output.stride, accumulate: accumulate)
+        unsafe table.pointee.matmul(cmk_kind(weights.format, input.format), &job, 1)
+    }
+}
+
+extension cmk_kind {
+    /// What meets in a product of these weights and activations.
+    init(_ weights: ComputeFormat, _ input: ComputeFormat) {
+        self =
+            switch (weights, input) {
+            case (.f32, _): CMK_F32
+            case (.bf16, .bf16): CMK_BF16
+            case (.bf16, .f32): CMK_MIXED
+            }
     }
 }
 

@@ -27,7 +27,7 @@ package struct MachineCeilings: Sendable {
     ) -> Double {
         let rounds = 400_000
         let addsPerStep = format == .bf16 ? 2 : 1
-        let perRun = rounds * Int(CMK_PROBE_STEPS) * Lanes.count * addsPerStep * 2
+        let perRun = rounds * CMK_PROBE_STEPS * Lanes.count * addsPerStep * 2
         return best(of: Double(perRun * team.memberCount), for: seconds) {
             team.run { _ in
                 let probe =

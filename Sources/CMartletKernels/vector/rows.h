@@ -1,0 +1,138 @@
+// What works row by row: norms, gates, rotations, logits, probes. Part of vector_kernels.h.
+
+CMK_INLINE void rms_norm(
+    bool bf16, const float *x, const float *weight, float epsilon, size_t n, void *y) {
+    v16f lanes = splat(0);
+    for (size_t i = 0; i < n; i += CMK_LANES) {
+        v16f value = load_up_to(x + i, n - i, 0);
+        lanes = fused(value, value, lanes);
+    }
+    float scale = 1.0f / sqrtf(fold(lanes) / (float)n + epsilon);
+    for (size_t i = 0; i < n; i += CMK_LANES) {
+        v16f value = load_up_to(x + i, n - i, 0) * scale;
+        store_up_to(bf16, y, i, value * load_up_to(weight + i, n - i, 0), n - i);
+    }
+}
+
+static void rms_norm_f32(const float *x, const float *weight, float epsilon, size_t n, float *y) {
+    rms_norm(false, x, weight, epsilon, n, y);
+}
+
+static void rms_norm_bf16(
+    const float *x, const float *weight, float epsilon, size_t n, uint16_t *y) {
+    rms_norm(true, x, weight, epsilon, n, y);
+}
+
+CMK_INLINE void silu_mul(bool bf16, const float *gate, const float *up, size_t n, void *y) {
+    for (size_t i = 0; i < n; i += CMK_LANES) {
+        v16f g = load_up_to(gate + i, n - i, 0);
+        v16f value = g / (1.0f + exponential(-g)) * load_up_to(up + i, n - i, 0);
+        store_up_to(bf16, y, i, value, n - i);
+    }
+}
+
+static void silu_mul_f32(const float *gate, const float *up, size_t n, float *y) {
+    silu_mul(false, gate, up, n, y);
+}
+
+static void silu_mul_bf16(const float *gate, const float *up, size_t n, uint16_t *y) {
+    silu_mul(true, gate, up, n, y);
+}
+
+static void scale_f32(const float *x, float scale, size_t n, float *y) {
+    for (size_t i = 0; i < n; i += CMK_LANES)
+        store_up_to(false, y, i, load_up_to(x + i, n - i, 0) * scale, n - i);
+}
+
+static void scale_bf16(const float *x, float scale, size_t n, uint16_t *y) {
+    for (size_t i = 0; i < n; i += CMK_LANES)
+        store_up_to(true, y, i, load_up_to(x + i, n - i, 0) * scale, n - i);
+}
+
+static void add(const float *x, size_t n, float *y) {
+    for (size_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+static void multiply(const float *x, size_t n, float *y) {
+    for (size_t i = 0; i < n; i++) y[i] *= x[i];
+}
+
+static void rope(
+    float *x, size_t heads, size_t head_dim, const float *cosines, const float *sines) {
+    size_t half = head_dim / 2;
+    for (size_t head = 0; head < heads; head++, x += head_dim)
+        for (size_t i = 0; i < half; i += CMK_LANES) {
+            size_t n = half - i;
+            v16f a = load_up_to(x + i, n, 0), b = load_up_to(x + half + i, n, 0);
+            v16f c = load_up_to(cosines + i, n, 0), s = load_up_to(sines + i, n, 0);
+            store_up_to(false, x, i, a * c - b * s, n);
+            store_up_to(false, x, half + i, b * c + a * s, n);
+        }
+}
+
+// MARK: Logits
+
+static float exp_scaled(
+    const float *x, float maximum, float inverse_temperature, size_t n, float *y) {
+    v16f lanes = splat(0);
+    for (size_t i = 0; i < n; i += CMK_LANES) {
+        v16f value = load_up_to(x + i, n - i, -INFINITY);
+        value = exponential((value - maximum) * inverse_temperature);
+        store_up_to(false, y, i, value, n - i);
+        lanes += value;
+    }
+    return fold(lanes);
+}
+
+static cmk_row_summary summarize(const float *logits, size_t n) {
+    v16f maxima = splat(-INFINITY);
+    v16i invalid = {0};
+    for (size_t i = 0; i < n; i += CMK_LANES) {
+        v16f value = load_up_to(logits + i, n - i, -INFINITY);
+        invalid |= value != value;
+        maxima = choose(value > maxima, value, maxima);
+    }
+    cmk_row_summary summary = {.maximum = maxima[0], .argmax = 0};
+    int any_invalid = invalid[0];
+    for (int i = 1; i < CMK_LANES; i++) {
+        summary.maximum = maxima[i] > summary.maximum ? maxima[i] : summary.maximum;
+        any_invalid |= invalid[i];
+    }
+    while (summary.argmax + 1 < n && logits[summary.argmax] != summary.maximum) summary.argmax++;
+    if (any_invalid) summary.maximum = NAN;
+    v16f lanes = splat(0);
+    for (size_t i = 0; i < n; i += CMK_LANES)
+        lanes += exponential(load_up_to(logits + i, n - i, -INFINITY) - summary.maximum);
+    summary.log_sum_exp = summary.maximum + logf(fold(lanes));
+    return summary;
+}
+
+// MARK: Probes
+
+CMK_INLINE float probe(bool bf16, size_t rounds) {
+    v16f acc[CMK_PROBE_STEPS];
+    v16f x = splat(0.5f), w = splat(0.25f);
+    UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) acc[i] = splat((float)i);
+    for (size_t round = 0; round < rounds; round++) {
+        UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) {
+            acc[i] = bf16 ? dot_pair_step(acc[i], (v16u)x, (v16u)w) : fused(x, w, acc[i]);
+        }
+    }
+    v16f sum = splat(0);
+    UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) sum += acc[i];
+    return fold(sum);
+}
+
+static float probe_f32(size_t rounds) { return probe(false, rounds); }
+static float probe_bf16(size_t rounds) { return probe(true, rounds); }
+
+static float probe_read(const float *x, size_t n) {
+    v16f a = splat(0), b = a, c = a, d = a;
+    for (size_t i = 0; i < n; i += 4 * CMK_LANES) {
+        a += load(x + i);
+        b += load(x + i + CMK_LANES);
+        c += load(x + i + 2 * CMK_LANES);
+        d += load(x + i + 3 * CMK_LANES);
+    }
+    return fold(a + b + c + d);
+}
