@@ -90,6 +90,9 @@ CMK_INLINE size_t tile_height(size_t rows) {
     return (rows + tiles - 1) / tiles;
 }
 
+/// Bytes that memory delivers to a core while it waits for the first of them, and then some.
+enum { FAR = 4096 };
+
 /// `after` is what the caller multiplies next.
 CMK_INLINE void matmul_one(cmk_kind kind, const cmk_product *job, const void *after) {
     if (job->rows == 0) return;
@@ -99,15 +102,17 @@ CMK_INLINE void matmul_one(cmk_kind kind, const cmk_product *job, const void *af
     size_t height = tile_height(rows), widest = rows <= FEW_ROWS ? FEW_PANELS : TILE_PANELS;
     size_t tiles = (rows + height - 1) / height;
     const uint32_t *w = job->w;
+    size_t panel_bytes = units * CMK_LANES * sizeof(uint32_t);
     for (size_t p = 0, width; p < job->panels; p += width) {
         size_t left = job->panels - p;
         width = left >= widest ? widest : left >= TILE_PANELS ? TILE_PANELS : 1;
         const uint32_t *panel[FEW_PANELS];
         for (size_t i = 0; i < width; i++) panel[i] = w + (p + i) * units * CMK_LANES;
         // While one group of panels meets the tiles of rows, the next one comes from memory, each
-        // tile asking for its share.
-        const char *next = width == left
-            ? after : (const char *)(w + (p + width) * units * CMK_LANES);
+        // tile asking for its share. Small groups ask further ahead: memory takes its time.
+        size_t group = width * panel_bytes, ahead = (p + width) * panel_bytes + (group < FAR ? FAR : 0);
+        size_t end = job->panels * panel_bytes;
+        const char *next = ahead < end ? (const char *)w + ahead : (const char *)after + (ahead - end);
         size_t lines = (width + tiles - 1) / tiles, asked = 0;
         for (size_t r = 0; r < rows; r += height, asked += lines)
             products(kind, smaller(height, rows - r), width, &(product){
@@ -115,7 +120,7 @@ CMK_INLINE void matmul_one(cmk_kind kind, const cmk_product *job, const void *af
                 .units = units, .y = job->y + r * job->y_stride + p * CMK_LANES,
                 .y_stride = job->y_stride, .accumulate = job->accumulate,
                 .ahead = {
-                    .next = next + asked * units * CMK_LANES * sizeof(uint32_t),
+                    .next = next + asked * panel_bytes,
                     .lines = asked < width ? (int)lines : 0}});
     }
 }
