@@ -45,12 +45,16 @@ struct AdapterLinear {
     let shrunkInput: Activations
 
     /// Outputs computed before the adapters' share meets them: few enough to stay in the cache.
-    private static let outputBytesAtOnce = 256 << 10
+    private static let outputsAtOnce = 64 << 10
 
     /// Panels of one piece of the work on some rows.
     static func panelsAtOnce(rowCount: Int) -> Int {
-        let rowBytes = Lanes.count * MemoryLayout<Float>.size
-        return max(4, outputBytesAtOnce / (rowBytes * max(rowCount, 1)) / 4 * 4)
+        max(4, outputsAtOnce / (Lanes.count * max(rowCount, 1)) / 4 * 4)
+    }
+
+    /// Outputs of the largest piece.
+    static func pieceSize(rowCount: Int) -> Int {
+        max(outputsAtOnce, 4 * Lanes.count * rowCount)
     }
 
     /// x · A for some rows, one product for all projections of the site.
@@ -77,20 +81,20 @@ struct AdapterLinear {
                 let end = min(start + atOnce, own.upperBound)
                 project(
                     group, index, layer: layer, panels: start - first..<end - first, input: input,
-                    rowCount: rowCount, into: output)
+                    rowCount: rowCount, into: output,
+                    column: group.columns[index] + (start - first) * Lanes.count)
             }
             first += weights.panelCount
         }
     }
 
-    /// The same for one projection of the group, by its own panels.
+    /// One piece of one projection, by its own panels; the first lands at `column`.
     func project(
         _ group: LinearGroup, _ index: Int, layer: Int, panels: Range<Int>, input: Activations,
-        rowCount: Int, into output: Matrix
+        rowCount: Int, into output: Matrix, column: Int
     ) {
         let weights = group.weights[index]
         let columnInProjection = panels.lowerBound * Lanes.count
-        let column = group.columns[index] + columnInProjection
         kernels.multiply(
             input, rows: 0..<rowCount, by: weights, panels: panels, into: output,
             outputColumn: column)

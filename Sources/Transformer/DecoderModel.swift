@@ -41,7 +41,9 @@ package final class DecoderModel {
         self.team = team
         self.maximumRows = maximumRows
         self.maximumContext = maximumContext
-        workspace = Workspace(weights: weights, format: cache.format, rowCount: maximumRows)
+        workspace = Workspace(
+            weights: weights, format: cache.format, rowCount: maximumRows,
+            memberCount: team.memberCount)
         angles = DecoderModel.angles(c, positionCount: maximumContext)
         shrunk = Matrix(rowCount: maximumRows, columnCount: 0)
         shrunkInput = Activations(format: cache.format, rowCount: maximumRows, columnCount: 0)
@@ -133,24 +135,27 @@ package final class DecoderModel {
         let layer = weights.layers[index]
         normalizeAndShrink(layer.feedForwardNorm, index, .feedForwardInput, batch, linear)
         let group = layer.feedForwardInput
-        let (gateColumn, upColumn) = (group.columns[0], group.columns[1])
+        let (rowCount, atOnce) = (
+            batch.rowCount, AdapterLinear.panelsAtOnce(rowCount: batch.rowCount) / 2
+        )
         team.run { member in
             let panels = team.share(of: group.weights[0].panelCount, for: member)
-            let atOnce = AdapterLinear.panelsAtOnce(rowCount: batch.rowCount) / 2
             for start in stride(from: panels.lowerBound, to: panels.upperBound, by: atOnce) {
                 let some = start..<min(start + atOnce, panels.upperBound)
+                let width = some.count * Lanes.count
+                let piece = workspace.pieces[member].reshaped(
+                    rowCount: rowCount, columnCount: 2 * width)
                 for projection in 0...1 {
                     linear.project(
                         group, projection, layer: index, panels: some, input: workspace.normalized,
-                        rowCount: batch.rowCount, into: workspace.gates)
+                        rowCount: rowCount, into: piece, column: projection * width)
                 }
-                let column = some.lowerBound * Lanes.count
-                let count = min(some.count * Lanes.count, configuration.intermediateSize - column)
-                for row in 0..<batch.rowCount {
+                let column = start * Lanes.count
+                let count = min(width, configuration.intermediateSize - column)
+                for row in 0..<rowCount {
                     kernels.siluMultiply(
-                        workspace.gates, row: row, gateColumn: gateColumn + column,
-                        upColumn: upColumn + column, count: count, into: workspace.gated,
-                        column: column)
+                        piece, row: row, gateColumn: 0, upColumn: width, count: count,
+                        into: workspace.gated, column: column)
                 }
             }
         }
@@ -192,18 +197,25 @@ package final class DecoderModel {
         _ group: LinearGroup, _ layer: Int, _ batch: Batch, _ linear: AdapterLinear,
         input: Activations
     ) {
+        let (rowCount, atOnce) = (
+            batch.rowCount, AdapterLinear.panelsAtOnce(rowCount: batch.rowCount)
+        )
         team.run { member in
             let panels = team.share(of: group.panelCount, for: member)
-            linear.project(
-                group, layer: layer, panels: panels, input: input, rowCount: batch.rowCount,
-                into: workspace.outputs)
-            let column = panels.lowerBound * Lanes.count
-            let count = min(panels.count * Lanes.count, configuration.hiddenSize - column)
-            guard count > 0 else { return }
-            for row in 0..<batch.rowCount {
-                kernels.add(
-                    workspace.outputs, row: row, column: column, count: count,
-                    to: workspace.hidden, targetRow: row, targetColumn: column)
+            for start in stride(from: panels.lowerBound, to: panels.upperBound, by: atOnce) {
+                let some = start..<min(start + atOnce, panels.upperBound)
+                let piece = workspace.pieces[member].reshaped(
+                    rowCount: rowCount, columnCount: some.count * Lanes.count)
+                linear.project(
+                    group, 0, layer: layer, panels: some, input: input, rowCount: rowCount,
+                    into: piece, column: 0)
+                let column = start * Lanes.count
+                let count = min(piece.columnCount, configuration.hiddenSize - column)
+                for row in 0..<rowCount {
+                    kernels.add(
+                        piece, row: row, column: 0, count: count, to: workspace.hidden,
+                        targetRow: row, targetColumn: column)
+                }
             }
         }
     }
@@ -335,8 +347,8 @@ private final class Workspace {
     let normalized: Activations
     let projections: Matrix
     let attended: Activations
-    let outputs: Matrix
-    let gates: Matrix
+    /// Each member's own: the piece of a projection's outputs that it is working on.
+    let pieces: [Matrix]
     let gated: Activations
     let logitInput: Activations
     let logits: Matrix
@@ -344,14 +356,15 @@ private final class Workspace {
     private let summaries: Matrix
     private var runOfRow: [Int] = []
 
-    init(weights: ModelWeights, format: ComputeFormat, rowCount: Int) {
+    init(weights: ModelWeights, format: ComputeFormat, rowCount: Int, memberCount: Int) {
         let (c, layer) = (weights.configuration, weights.layers[0])
         hidden = Matrix(rowCount: rowCount, columnCount: c.hiddenSize)
         normalized = Activations(format: format, rowCount: rowCount, columnCount: c.hiddenSize)
         projections = Matrix(rowCount: rowCount, columnCount: layer.attentionInput.width)
         attended = Activations(format: format, rowCount: rowCount, columnCount: c.queryWidth)
-        outputs = Matrix(rowCount: rowCount, columnCount: c.hiddenSize)
-        gates = Matrix(rowCount: rowCount, columnCount: layer.feedForwardInput.width)
+        pieces = (0..<memberCount).map { _ in
+            Matrix(rowCount: 1, columnCount: AdapterLinear.pieceSize(rowCount: rowCount))
+        }
         gated = Activations(format: format, rowCount: rowCount, columnCount: c.intermediateSize)
         logitInput = Activations(
             format: format, rowCount: DecoderModel.maximumLogitRows, columnCount: c.hiddenSize)

@@ -59,6 +59,22 @@ CMK_INLINE void weigh_values(
             store(result + (size_t)r * result_stride + p * CMK_LANES, t.acc[r * panels + p]);
 }
 
+/// Asks for the keys and values of blocks begin ..< end.
+enum { AHEAD = 4 };
+
+CMK_INLINE void prefetch_blocks(
+    bool bf16, const cmk_attention *job, size_t first, size_t begin, size_t end) {
+    size_t element = bf16 ? 2 : 4, bytes = job->head_dim * CMK_BLOCK_POSITIONS * element;
+    for (size_t b = begin; b < end; b++) {
+        const char *keys = (const char *)job->keys + (size_t)job->blocks[first + b] * job->key_stride * element;
+        for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(keys + at, 0, 3);
+    }
+    for (size_t b = begin; b < end; b++) {
+        const char *values = (const char *)job->values + (size_t)job->blocks[first + b] * job->value_stride * element;
+        for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(values + at, 0, 2);
+    }
+}
+
 CMK_INLINE void attention(bool bf16, const cmk_attention *job) {
     size_t d = job->head_dim, padded = cmk_round_up(d, CMK_LANES);
     size_t queries = cmk_attention_queries(job), first = cmk_attention_first_block(job);
@@ -75,12 +91,16 @@ CMK_INLINE void attention(bool bf16, const cmk_attention *job) {
             store_up_to(bf16, query, j, load_up_to(q + j, d - j, 0), d - j);
     }
 
+    // A single row is all memory: its blocks are fetched two ahead, and the values with the keys.
+    bool fetches = job->row_count == 1;
+    if (fetches) prefetch_blocks(bf16, job, first, 0, smaller(AHEAD, blocks));
     size_t height = tile_height(queries);
     for (size_t b = 0, width_blocks; b < blocks; b += width_blocks) {
         width_blocks = blocks - b >= TILE_PANELS ? TILE_PANELS : 1;
         const uint32_t *keys[FEW_PANELS];
         for (size_t i = 0; i < width_blocks; i++)
             keys[i] = (const uint32_t *)job->keys + (size_t)job->blocks[first + b + i] * key_stride;
+        if (fetches) prefetch_blocks(bf16, job, first, b + AHEAD, smaller(b + AHEAD + width_blocks, blocks));
         for (size_t i = 0; i < queries; i += height)
             products(bf16 ? CMK_BF16 : CMK_F32, smaller(height, queries - i), width_blocks, &(product){
                 .x = (const uint32_t *)(packed + i * padded), .x_stride = padded, .w = keys,

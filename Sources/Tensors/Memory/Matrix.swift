@@ -18,6 +18,24 @@ package struct Matrix: Sendable {
         buffer = Buffer(byteCount: rowCount * stride * MemoryLayout<Float>.stride)
     }
 
+    /// The same memory seen as a matrix of another shape, its rows close together.
+    ///
+    /// - Precondition: it holds that many rows of whole panels.
+    package func reshaped(rowCount: Int, columnCount: Int) -> Matrix {
+        Matrix(buffer: buffer, rowCount: rowCount, columnCount: columnCount)
+    }
+
+    private init(buffer: Buffer, rowCount: Int, columnCount: Int) {
+        self.rowCount = rowCount
+        self.columnCount = columnCount
+        stride = columnCount.roundedUp(toMultipleOf: Lanes.count)
+        precondition(
+            rowCount >= 0 && columnCount >= 0
+                && rowCount * stride * MemoryLayout<Float>.stride <= buffer.byteCount,
+            "The memory is too small.")
+        self.buffer = buffer
+    }
+
     package init(rows: [[Float]]) {
         self.init(rowCount: rows.count, columnCount: rows.first?.count ?? 0)
         for (index, row) in rows.enumerated() { setRow(index, row) }
