@@ -23,10 +23,12 @@ package final class DeviceAdapter: Sendable {
 
     /// Packs an adapter.
     ///
-    /// - Parameter base: needed for DoRA, whose norms are of the base's weights with the change added.
+    /// - Parameters:
+    ///   - base: needed for DoRA, whose norms are of the base's weights with the change added.
+    ///   - format: f32 or bf16.
     /// - Throws: `ModelFileError` with `non_finite_value` for a NaN or an infinity.
     package init(
-        _ file: AdapterFile, base: Checkpoint, format: ComputeFormat
+        _ file: AdapterFile, base: Checkpoint, format: WeightFormat
     ) throws(ModelFileError) {
         digest = AdapterDigest(of: file)
         rank = file.rank
@@ -56,7 +58,7 @@ extension LowRankUpdate {
     /// - Returns: nil when the adapter changes none of the site's projections in this layer.
     fileprivate init?(
         _ file: AdapterFile, layer: Int, site: Projection.Site, base: Checkpoint,
-        format: ComputeFormat
+        format: WeightFormat
     ) throws {
         var placed: [(column: Int, a: Matrix)] = []
         var expansions: [Expansion?] = []

@@ -38,7 +38,8 @@ static const cmk_kernels *const tables[] = {
 };
 
 const cmk_kernels *const *cmk_available_kernels(void) {
-    if (has_avx512()) return tables + (__builtin_cpu_supports("avx512bf16") ? 0 : 1);
+    bool has_bf16 = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+    if (has_avx512()) return tables + (has_bf16 ? 0 : 1);
     return tables + (has_avx2() ? 2 : 3);
 }
 

@@ -57,6 +57,50 @@ CMK_INLINE uint16_t cmk_to_bf16(float x) {
     return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1)) >> 16);
 }
 
+CMK_INLINE float cmk_from_f16(uint16_t h) {
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = h & 0x7fff;
+    // Shifting the fields into f32's place and scaling by 2^112 mends the exponent's bias and
+    // makes subnormals right without a loop.
+    float value = cmk_float(magnitude << 13) * 0x1p112f;
+    if (magnitude >= 0x7c00) value = cmk_float(0x7f800000u | (magnitude & 0x3ff) << 13);
+    return cmk_float(cmk_bits(value) | sign);
+}
+
+/// Rounds to nearest, ties to even. x is finite and at most 65504 in size.
+CMK_INLINE uint16_t cmk_to_f16(float x) {
+    uint32_t sign = cmk_bits(x) >> 16 & 0x8000, u = cmk_bits(x) & 0x7fffffffu;
+    // Below 2^-14 the steps are equal: adding 1/2 leaves the number of steps in the last bits.
+    if (u < 0x38800000u) return (uint16_t)(sign | (cmk_bits(cmk_float(u) + 0.5f) - 0x3f000000u));
+    return (uint16_t)(sign | ((u + 0xfffu + (u >> 13 & 1)) >> 13) - (112u << 10));
+}
+
+// Quantized rows and weights come in blocks of 32 inputs with a scale each, two blocks to a
+// superblock; the layouts are drawn in CMartletKernels.h.
+enum {
+    CMK_BLOCK = 32,
+    CMK_SUPERBLOCK = 2 * CMK_BLOCK,
+    CMK_Q8_SUPERBLOCK_BYTES = 17 * 64,
+    CMK_Q4_SUPERBLOCK_BYTES = 9 * 64,
+};
+
+/// A block of a quantized row: what its integers are multiplied by, and their sum.
+typedef struct cmk_row_block {
+    float scale;
+    int32_t sum;
+} cmk_row_block;
+
+/// The blocks' scales and sums stand before the integers.
+CMK_INLINE const cmk_row_block *cmk_row_blocks(const void *row) { return row; }
+CMK_INLINE const int8_t *cmk_row_values(const void *row, size_t in) {
+    return (const int8_t *)row + in / CMK_BLOCK * sizeof(cmk_row_block);
+}
+
+/// Weights are stored without a sign, plus this.
+CMK_INLINE int32_t cmk_zero_point(cmk_kind kind) { return kind == CMK_Q8 ? 128 : 8; }
+CMK_INLINE size_t cmk_superblock_bytes(cmk_kind kind) {
+    return kind == CMK_Q8 ? CMK_Q8_SUPERBLOCK_BYTES : CMK_Q4_SUPERBLOCK_BYTES;
+}
+
 // exp(x) after Cephes' expf: x = n ln 2 + r, a polynomial in r, then the exponent by addition.
 // Below CMK_EXP_MIN the result is 0; above CMK_EXP_MAX the argument is clamped.
 #define CMK_EXP_MIN (-87.33654f)

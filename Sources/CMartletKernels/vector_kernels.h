@@ -3,12 +3,15 @@
 //   SET_NAME, SET_TABLE    the table's name and symbol
 //   TILE_ROWS TILE_PANELS  the register tile: rows * panels accumulators, plus panels, plus one
 //   FEW_ROWS FEW_PANELS    the wider tile for few rows, where streaming the weights is the work
+//   QUANTIZED_ROWS         rows of the tile for quantized weights, which takes twice the accumulators
+//   dot_quad_step(acc, x, w)  in 32-bit lanes: acc + the products of signed bytes x and unsigned w
 //   dot_pair_step(acc, x, w)  bf16 pairs in 32-bit lanes: acc + x1 * w1 + x0 * w0, in that order
 // Tiles index their accumulators by constants only, once unrolled, so they live in registers.
 #include "internal.h"
 
 #include "vector/vectors.h"
 #include "vector/products.h"
+#include "vector/quantized.h"
 #include "vector/rows.h"
 #include "vector/attention.h"
 
@@ -21,6 +24,8 @@ const cmk_kernels SET_TABLE = {
     .silu_mul_bf16 = silu_mul_bf16,
     .scale_f32 = scale_f32,
     .scale_bf16 = scale_bf16,
+    .quantize_f32 = quantize_f32,
+    .quantize_bf16 = quantize_bf16,
     .add = add,
     .multiply = multiply,
     .rope = rope,
@@ -30,5 +35,6 @@ const cmk_kernels SET_TABLE = {
     .exp_scaled = exp_scaled,
     .probe_f32 = probe_f32,
     .probe_bf16 = probe_bf16,
+    .probe_q8 = probe_q8,
     .probe_read = probe_read,
 };

@@ -28,13 +28,13 @@ package final class ModelRegistry: Sendable {
     package let baseNames: [String]
     package let checkpoint: Checkpoint
     package let created: Int
-    private let format: ComputeFormat
+    private let format: WeightFormat
     private let limits: AdapterLimits
     private let adapterLimit: Int
     private let entries = Mutex<[String: Entry]>([:])
 
     package init(
-        baseNames: [String], checkpoint: Checkpoint, format: ComputeFormat, limits: AdapterLimits,
+        baseNames: [String], checkpoint: Checkpoint, format: WeightFormat, limits: AdapterLimits,
         adapterLimit: Int, created: Int
     ) {
         precondition(!baseNames.isEmpty, "The base needs a name.")

@@ -8,20 +8,20 @@ package import Transformer
 package struct TinyEngine {
     package let checkpoint: Checkpoint
     package let weights: ModelWeights
-    package let format: ComputeFormat
+    package let format: WeightFormat
     private let activations: ComputeFormat
     private let threads: Int
     private let kernels: KernelSet
 
     package init(
-        family: String = "llama", format: ComputeFormat = .bf16,
+        family: String = "llama", format: WeightFormat = .bf16,
         activations: ComputeFormat? = nil, threads: Int = 1,
         kernels: KernelSet = KernelSet.available[0]
     ) throws {
         checkpoint = try Checkpoint.open(
             path: Repository.conformance("\(family)/model"))
         self.format = format
-        self.activations = activations ?? format
+        self.activations = activations ?? (format == .f32 ? .f32 : .bf16)
         self.threads = threads
         self.kernels = kernels
         weights = try ModelWeights(
@@ -33,7 +33,7 @@ package struct TinyEngine {
         return try DeviceAdapter(
             try AdapterFile.open(
                 path: path, base: checkpoint.configuration, limits: AdapterLimits()),
-            base: checkpoint, format: format)
+            base: checkpoint, format: format.adapterFormat)
     }
 
     package func model(maximumRows: Int, blockCount: Int, maximumContext: Int = 64) -> DecoderModel

@@ -58,9 +58,9 @@ struct AdapterLinear {
     }
 
     /// x · A for some rows, one product for all projections of the site.
-    func shrink(layer: Int, site: Projection.Site, rows: Range<Int>, input: Activations) {
+    func shrink(layer: Int, site: Projection.Site, rows: Range<Int>, input: ProductInput) {
         step.shrink(
-            DeviceAdapter.update(layer: layer, site), rows: rows, input: input, into: shrunk,
+            DeviceAdapter.update(layer: layer, site), rows: rows, input: input.values, into: shrunk,
             rounded: shrunkInput)
     }
 
@@ -70,7 +70,7 @@ struct AdapterLinear {
 
     /// Computes some of the group's panels, counted over all its projections, for all rows.
     func project(
-        _ group: LinearGroup, layer: Int, panels: Range<Int>, input: Activations, rowCount: Int,
+        _ group: LinearGroup, layer: Int, panels: Range<Int>, input: ProductInput, rowCount: Int,
         into output: Matrix
     ) {
         var first = 0
@@ -90,7 +90,7 @@ struct AdapterLinear {
 
     /// One piece of one projection, by its own panels; the first lands at `column`.
     func project(
-        _ group: LinearGroup, _ index: Int, layer: Int, panels: Range<Int>, input: Activations,
+        _ group: LinearGroup, _ index: Int, layer: Int, panels: Range<Int>, input: ProductInput,
         rowCount: Int, into output: Matrix, column: Int
     ) {
         let weights = group.weights[index]

@@ -81,7 +81,8 @@ package final class DecoderModel {
         for (index, row) in rows.enumerated() {
             kernels.rmsNorm(
                 workspace.hidden, row: row, weight: weights.finalNorm, epsilon: epsilon,
-                into: workspace.logitInput, outputRow: index)
+                into: workspace.logitInput.values, outputRow: index)
+            kernels.finish(workspace.logitInput, row: index)
         }
         team.run { member in
             let panels = team.share(of: weights.head.panelCount, for: member)
@@ -126,7 +127,7 @@ package final class DecoderModel {
             }
         }
         attend(index, batch, pieces)
-        shrink(index, .attentionOutput, batch, linear, input: workspace.attended)
+        finishAndShrink(index, .attentionOutput, batch, linear, input: workspace.attended)
         projectOntoHidden(
             layer.attentionOutput, index, batch, linear, input: workspace.attended)
     }
@@ -155,11 +156,11 @@ package final class DecoderModel {
                 for row in 0..<rowCount {
                     kernels.siluMultiply(
                         piece, row: row, gateColumn: 0, upColumn: width, count: count,
-                        into: workspace.gated, column: column)
+                        into: workspace.gated.values, column: column)
                 }
             }
         }
-        shrink(index, .feedForwardOutput, batch, linear, input: workspace.gated)
+        finishAndShrink(index, .feedForwardOutput, batch, linear, input: workspace.gated)
         projectOntoHidden(layer.feedForwardOutput, index, batch, linear, input: workspace.gated)
     }
 
@@ -174,28 +175,30 @@ package final class DecoderModel {
             for row in rows {
                 kernels.rmsNorm(
                     workspace.hidden, row: row, weight: weight, epsilon: epsilon,
-                    into: workspace.normalized, outputRow: row)
+                    into: workspace.normalized.values, outputRow: row)
+                kernels.finish(workspace.normalized, row: row)
             }
             linear.shrink(layer: layer, site: site, rows: rows, input: workspace.normalized)
         }
     }
 
-    private func shrink(
+    /// Makes rows that several members have written ready to be projected, and shrinks them.
+    private func finishAndShrink(
         _ layer: Int, _ site: Projection.Site, _ batch: Batch, _ linear: AdapterLinear,
-        input: Activations
+        input: ProductInput
     ) {
-        guard linear.changes(layer: layer, site: site) else { return }
+        guard linear.changes(layer: layer, site: site) || input.quantized != nil else { return }
         team.run { member in
-            linear.shrink(
-                layer: layer, site: site, rows: team.share(of: batch.rowCount, for: member),
-                input: input)
+            let rows = team.share(of: batch.rowCount, for: member)
+            for row in rows { kernels.finish(input, row: row) }
+            linear.shrink(layer: layer, site: site, rows: rows, input: input)
         }
     }
 
     /// A projection whose result is added to the hidden states.
     private func projectOntoHidden(
         _ group: LinearGroup, _ layer: Int, _ batch: Batch, _ linear: AdapterLinear,
-        input: Activations
+        input: ProductInput
     ) {
         let (rowCount, atOnce) = (
             batch.rowCount, AdapterLinear.panelsAtOnce(rowCount: batch.rowCount)
@@ -266,7 +269,7 @@ package final class DecoderModel {
                 piece.window = c.window(layer: index)
                 kernels.attend(
                     piece, queries: workspace.projections, group: group, scale: scale, cache: cache,
-                    blocks: batch.runs[pieces[next].run].blocks, into: workspace.attended,
+                    blocks: batch.runs[pieces[next].run].blocks, into: workspace.attended.values,
                     scratch: scratch[member])
             }
         }
@@ -344,13 +347,13 @@ package final class DecoderModel {
 /// The matrices that a pass writes, sized once for the largest batch.
 private final class Workspace {
     let hidden: Matrix
-    let normalized: Activations
+    let normalized: ProductInput
     let projections: Matrix
-    let attended: Activations
+    let attended: ProductInput
     /// Each member's own: the piece of a projection's outputs that it is working on.
     let pieces: [Matrix]
-    let gated: Activations
-    let logitInput: Activations
+    let gated: ProductInput
+    let logitInput: ProductInput
     let logits: Matrix
     /// Maximum, log of the sum, and place of the maximum of each logit row.
     private let summaries: Matrix
@@ -359,15 +362,19 @@ private final class Workspace {
     init(weights: ModelWeights, format: ComputeFormat, rowCount: Int, memberCount: Int) {
         let (c, layer) = (weights.configuration, weights.layers[0])
         hidden = Matrix(rowCount: rowCount, columnCount: c.hiddenSize)
-        normalized = Activations(format: format, rowCount: rowCount, columnCount: c.hiddenSize)
+        func input(_ columnCount: Int, _ weights: WeightFormat, rowCount: Int) -> ProductInput {
+            ProductInput(
+                format: format, weights: weights, rowCount: rowCount, columnCount: columnCount)
+        }
+        normalized = input(c.hiddenSize, weights.format, rowCount: rowCount)
         projections = Matrix(rowCount: rowCount, columnCount: layer.attentionInput.width)
-        attended = Activations(format: format, rowCount: rowCount, columnCount: c.queryWidth)
+        attended = input(c.queryWidth, weights.format, rowCount: rowCount)
         pieces = (0..<memberCount).map { _ in
             Matrix(rowCount: 1, columnCount: AdapterLinear.pieceSize(rowCount: rowCount))
         }
-        gated = Activations(format: format, rowCount: rowCount, columnCount: c.intermediateSize)
-        logitInput = Activations(
-            format: format, rowCount: DecoderModel.maximumLogitRows, columnCount: c.hiddenSize)
+        gated = input(c.intermediateSize, weights.format, rowCount: rowCount)
+        logitInput = input(
+            c.hiddenSize, weights.head.format, rowCount: DecoderModel.maximumLogitRows)
         logits = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: c.vocabularySize)
         summaries = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: 3)
     }

@@ -4,7 +4,7 @@ package import Tensors
 /// A base model's weights, packed for the kernels.
 package struct ModelWeights: Sendable {
     package let configuration: ModelConfiguration
-    package let format: ComputeFormat
+    package let format: WeightFormat
     /// (vocabulary, hidden). With tied embeddings it is the head too.
     let embedding: PackedMatrix
     let head: PackedMatrix
@@ -28,14 +28,16 @@ package struct ModelWeights: Sendable {
     /// - Parameter progress: told the share that is done, 0 ... 1, after each layer.
     /// - Throws: `ModelFileError` with `non_finite_value` when a weight is a NaN or an infinity.
     package init(
-        _ checkpoint: Checkpoint, format: ComputeFormat, team: WorkerTeam,
+        _ checkpoint: Checkpoint, format: WeightFormat, team: WorkerTeam,
         progress: (Double) -> Void = { _ in }
     ) throws(ModelFileError) {
         let configuration = checkpoint.configuration
         let reader = Reader(checkpoint: checkpoint, format: format, team: team)
         do {
-            embedding = try reader.matrix(.embedding)
-            head = configuration.tiesEmbeddings ? embedding : try reader.matrix(.head)
+            embedding = try reader.matrix(.embedding, format.embeddingFormat)
+            head =
+                configuration.tiesEmbeddings
+                ? embedding : try reader.matrix(.head, format.embeddingFormat)
             finalNorm = try reader.vector(.finalNorm)
             var layers: [Layer] = []
             for layer in 0..<configuration.layerCount {
@@ -66,7 +68,7 @@ package struct ModelWeights: Sendable {
 
     private struct Reader {
         let checkpoint: Checkpoint
-        let format: ComputeFormat
+        let format: WeightFormat
         let team: WorkerTeam
 
         func tensor(_ role: Checkpoint.Role) throws -> StoredTensor {
@@ -76,7 +78,7 @@ package struct ModelWeights: Sendable {
             return tensor
         }
 
-        func matrix(_ role: Checkpoint.Role) throws -> PackedMatrix {
+        func matrix(_ role: Checkpoint.Role, _ format: WeightFormat) throws -> PackedMatrix {
             let tensor = try tensor(role)
             let packed = PackedMatrix(
                 format: format, outputCount: tensor.rowCount, inputCount: tensor.columnCount)
@@ -93,7 +95,7 @@ package struct ModelWeights: Sendable {
         func group(_ layer: Int, _ site: Projection.Site) throws -> LinearGroup {
             LinearGroup(
                 site: site,
-                weights: try site.projections.map { try matrix(.weight(layer: layer, $0)) },
+                weights: try site.projections.map { try matrix(.weight(layer: layer, $0), format) },
                 biases: try site.projections.map { projection in
                     let role = Checkpoint.Role.bias(layer: layer, projection)
                     return checkpoint[role] == nil ? nil : try vector(role)

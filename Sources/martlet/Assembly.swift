@@ -34,7 +34,8 @@ struct Assembly {
             .lastPathComponent
         let registry = ModelRegistry(
             baseNames: modelNames.isEmpty ? [fallbackName] : modelNames, checkpoint: checkpoint,
-            format: settings.weights, limits: AdapterLimits(), adapterLimit: adapterLimit,
+            format: settings.weights.adapterFormat, limits: AdapterLimits(),
+            adapterLimit: adapterLimit,
             created: Int(Date().timeIntervalSince1970))
         for (index, adapter) in settings.adapters.enumerated() {
             progress.show("loading adapters", Double(index) / Double(settings.adapters.count))

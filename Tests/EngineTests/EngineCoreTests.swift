@@ -73,11 +73,12 @@ struct EngineCoreTests {
     }
 
     @Test(
-        arguments: [(.f32, .f32), (.bf16, .f32), (.bf16, .bf16)]
-            as [(ComputeFormat, ComputeFormat)],
+        arguments: [
+            (.f32, .f32), (.bf16, .f32), (.bf16, .bf16), (.q8, .f32), (.q8, .bf16), (.q4, .bf16),
+        ] as [(WeightFormat, ComputeFormat)],
         ["llama", "mistral", "qwen3"])
     func resultsDoNotDependOnTheBatch(
-        _ formats: (weights: ComputeFormat, activations: ComputeFormat), _ family: String
+        _ formats: (weights: WeightFormat, activations: ComputeFormat), _ family: String
     ) throws {
         let engine = try TinyEngine(
             family: family, format: formats.weights, activations: formats.activations)
@@ -93,8 +94,8 @@ struct EngineCoreTests {
         }
     }
 
-    @Test(arguments: ComputeFormat.allCases)
-    func resultsDoNotDependOnChunksThreadsOrPreemption(_ format: ComputeFormat) throws {
+    @Test(arguments: WeightFormat.allCases)
+    func resultsDoNotDependOnChunksThreadsOrPreemption(_ format: WeightFormat) throws {
         let engine = try TinyEngine(format: format)
         let requests = try Self.mixed(engine, count: 12)
         var core = engine.core()
@@ -117,11 +118,12 @@ struct EngineCoreTests {
         #expect(tight.status.freeBlockCount == 5)
     }
 
-    @Test(arguments: ComputeFormat.allCases)
-    func kernelSetsAgree(_ activations: ComputeFormat) throws {
+    @Test(arguments: [WeightFormat.bf16, .q8, .q4], ComputeFormat.allCases)
+    func kernelSetsAgree(_ format: WeightFormat, _ activations: ComputeFormat) throws {
         var all: [[RequestID: Result]] = []
         for kernels in KernelSet.available {
-            let engine = try TinyEngine(activations: activations, kernels: kernels)
+            let engine = try TinyEngine(
+                format: format, activations: activations, kernels: kernels)
             var core = engine.core()
             all.append(Self.run(&core, try Self.mixed(engine, count: 8)))
         }

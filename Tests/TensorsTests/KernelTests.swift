@@ -24,7 +24,7 @@ struct KernelTests {
         return result
     }
 
-    static func packed(_ matrix: Matrix, _ format: ComputeFormat) -> PackedMatrix {
+    static func packed(_ matrix: Matrix, _ format: WeightFormat) -> PackedMatrix {
         let packed = PackedMatrix(
             format: format, outputCount: matrix.rowCount, inputCount: matrix.columnCount)
         packed.pack(team: WorkerTeam(memberCount: 1)) { index, row in
@@ -43,7 +43,8 @@ struct KernelTests {
         for (inputs, outputs) in [(1, 1), (2, 16), (7, 15), (8, 17), (33, 33), (64, 80), (50, 130)]
         {
             let x = Self.activations(Self.matrix(rows, inputs, &generator), format)
-            let w = Self.packed(Self.matrix(outputs, inputs, &generator), format)
+            let w = Self.packed(
+                Self.matrix(outputs, inputs, &generator), format == .f32 ? .f32 : .bf16)
             let start = Self.matrix(rows, outputs, &generator)
             for accumulate in [false, true] {
                 var results: [[[UInt32]]] = []
@@ -60,6 +61,90 @@ struct KernelTests {
                         result == results.last,
                         "\(set.name), \(format), \(rows) × \(inputs) × \(outputs)")
                 }
+            }
+        }
+    }
+
+    static func input(
+        _ matrix: Matrix, _ format: ComputeFormat, _ weights: WeightFormat, _ set: KernelSet
+    ) -> ProductInput {
+        let input = ProductInput(
+            format: format, weights: weights, rowCount: matrix.rowCount,
+            columnCount: matrix.columnCount)
+        for row in 0..<matrix.rowCount {
+            set.scale(
+                matrix, row: row, column: 0, by: 1, count: matrix.columnCount, into: input.values,
+                outputRow: row, column: 0)
+            set.finish(input, row: row)
+        }
+        return input
+    }
+
+    @Test(arguments: [WeightFormat.q8, .q4], [1, 2, 5, 6, 7, 12, 13, 29])
+    func quantizedProductsEqualTheScalarSet(_ weights: WeightFormat, _ rows: Int) {
+        var generator = SeededGenerator(seed: UInt64(rows))
+        for (inputs, outputs) in [(1, 1), (31, 16), (64, 17), (65, 33), (200, 80), (576, 50)] {
+            let matrix = Self.matrix(rows, inputs, &generator)
+            let w = Self.packed(Self.matrix(outputs, inputs, &generator), weights)
+            for format in ComputeFormat.allCases {
+                var results: [[[UInt32]]] = []
+                for set in Self.sets {
+                    let x = Self.input(matrix, format, weights, set)
+                    let y = Matrix(rowCount: rows, columnCount: outputs)
+                    set.multiply(
+                        x, rows: 0..<rows, by: w, panels: 0..<w.panelCount, into: y,
+                        outputColumn: 0)
+                    results.append(Self.bits(y))
+                }
+                for (set, result) in zip(Self.sets, results) {
+                    #expect(
+                        result == results.last,
+                        "\(set.name), \(weights), \(format), \(rows) × \(inputs) × \(outputs)")
+                }
+            }
+        }
+    }
+
+    /// Against sums in doubles of what was stored: only the rows' rounding to 8 bits is between.
+    @Test(arguments: [WeightFormat.q8, .q4])
+    func theQuantizedProductIsTheProduct(_ weights: WeightFormat) {
+        var generator = SeededGenerator(seed: 9)
+        let (a, b) = (Self.matrix(3, 100, &generator), Self.matrix(18, 100, &generator))
+        let w = Self.packed(b, weights)
+        let stored = Matrix(rowCount: 18, columnCount: 100)
+        for row in 0..<18 { w.unpackRow(row, into: stored, row: row) }
+        let step: Float = weights == .q8 ? 0.02 : 0.35
+        for row in 0..<18 {
+            for column in 0..<100 {
+                #expect(abs(stored[row: row, column: column] - b[row: row, column: column]) < step)
+            }
+        }
+        let y = Matrix(rowCount: 3, columnCount: 18)
+        Self.scalar.multiply(
+            Self.input(a, .f32, weights, Self.scalar), rows: 0..<3, by: w, panels: 0..<2, into: y,
+            outputColumn: 0)
+        for row in 0..<3 {
+            for output in 0..<18 {
+                var sum = 0.0
+                for k in 0..<100 {
+                    sum += Double(a[row: row, column: k]) * Double(stored[row: output, column: k])
+                }
+                #expect(abs(Double(y[row: row, column: output]) - sum) < 0.3)
+            }
+        }
+    }
+
+    /// A broken number is not quantized away.
+    @Test func quantizingKeepsWhatIsNotANumber() {
+        for set in Self.sets {
+            for bad in [Float.nan, -.nan, .infinity, -.infinity] {
+                let row = (0..<80).map { $0 == 37 ? bad : Float($0) }
+                let w = Self.packed(Matrix(rows: [(0..<80).map { Float($0 + 1) }]), .q8)
+                let y = Matrix(rowCount: 1, columnCount: 1)
+                set.multiply(
+                    Self.input(Matrix(rows: [row]), .f32, .q8, set), rows: 0..<1, by: w,
+                    panels: 0..<1, into: y, outputColumn: 0)
+                #expect(!y[row: 0, column: 0].isFinite, "\(set.name), \(bad)")
             }
         }
     }
@@ -87,7 +172,7 @@ struct KernelTests {
     func rowsAreIndependent(_ format: ComputeFormat) {
         var generator = SeededGenerator(seed: 9)
         let x = Self.activations(Self.matrix(29, 70, &generator), format)
-        let w = Self.packed(Self.matrix(90, 70, &generator), format)
+        let w = Self.packed(Self.matrix(90, 70, &generator), format == .f32 ? .f32 : .bf16)
         for set in Self.sets {
             let whole = Matrix(rowCount: 29, columnCount: 90)
             set.multiply(
@@ -111,7 +196,8 @@ struct KernelTests {
         let narrow = Self.matrix(1, count, &generator)
         let weight = Self.matrix(1, count, &generator)
         let identity = Self.packed(
-            Matrix(rows: (0..<count).map { row in (0..<count).map { $0 == row ? 1 : 0 } }), format)
+            Matrix(rows: (0..<count).map { row in (0..<count).map { $0 == row ? 1 : 0 } }),
+            format == .f32 ? .f32 : .bf16)
         func shown(_ activations: Activations) -> [[UInt32]] {
             let y = Matrix(rowCount: 1, columnCount: count)
             Self.scalar.multiply(
@@ -192,7 +278,7 @@ struct KernelTests {
                     Matrix(
                         rows: (0..<2 * group * d).map { row in
                             (0..<2 * group * d).map { $0 == row ? 1 : 0 }
-                        }), format)
+                        }), format == .f32 ? .f32 : .bf16)
                 let y = Matrix(rowCount: positionCount, columnCount: 2 * group * d)
                 Self.scalar.multiply(
                     out, rows: rows, by: identity, panels: 0..<identity.panelCount, into: y,

@@ -16,6 +16,16 @@
 //   bf16  panel[k / 2][lane][k % 2] = w[16 * p + lane][k]                    in rounded up to even
 // Rows past `out` and the odd last input are zero. A panel holds 16 * in elements.
 //
+// Quantized weights come in blocks of 32 inputs, each output's block with a scale in f16; two blocks
+// make a superblock, inputs rounded up to 64. In a panel, superblock after superblock:
+//   q8  16 lines of 64 bytes, line j: lane's inputs 4 j ..< 4 j + 4, each plus 128     then scales
+//   q4   8 lines, line j: low nibbles inputs 4 j ..< 4 j + 4 of the first block, high
+//        nibbles those of the second, each plus 8                                      then scales
+//   scales [block][lane], one line
+// A quantized row: for each block a scale (f32) and the sum of its integers (int32), then the
+// integers, -127 ... 127. A block's product is an exact integer; it is scaled by the product of both
+// scales and added to the sum in f32, block after block.
+//
 // Numbers. f32 products are accumulated in f32 with fused multiply-add, in the order of k. bf16
 // products take pairs (k even, k odd) and add the odd product first, then the even one, each as a
 // fused multiply-add into f32: what the instruction vdpbf16ps does.
@@ -76,10 +86,13 @@ typedef enum cmk_kind {
     CMK_F32,                   ///< f32 inputs and weights
     CMK_BF16,                  ///< bf16 inputs and weights
     CMK_MIXED,                 ///< f32 inputs, bf16 weights: the pairs' order without rounding x
+    CMK_Q8,                    ///< quantized rows, 8-bit weights
+    CMK_Q4,                    ///< quantized rows, 4-bit weights
 } cmk_kind;
 
 /// y (rows, 16 * panels) = x (rows, in) · wᵀ, or +=. x is read up to `in`, which is even for weights
-/// in bf16.
+/// in bf16 and a multiple of 64 for quantized ones. x_stride counts elements, for quantized rows
+/// bytes.
 typedef struct cmk_product {
     const void *x;
     size_t x_stride;
@@ -111,6 +124,11 @@ typedef struct cmk_kernels {
     void (*scale_f32)(const float *x, float scale, size_t n, float *y);
     void (*scale_bf16)(const float *x, float scale, size_t n, uint16_t *y);
 
+    /// Quantizes n values as a row of n rounded up to 64: a block's scale is its largest magnitude
+    /// over 127.
+    void (*quantize_f32)(const float *x, size_t n, void *row);
+    void (*quantize_bf16)(const uint16_t *x, size_t n, void *row);
+
     /// y[i] += x[i].
     void (*add)(const float *x, size_t n, float *y);
     /// y[i] *= x[i].
@@ -130,9 +148,10 @@ typedef struct cmk_kernels {
 
     /// For measuring a machine's ceilings: `rounds` times CMK_PROBE_STEPS independent steps of the
     /// products' inner loop on registers alone. A step is 16 lanes of one multiply-add (f32) or of
-    /// two (bf16). Returns a number that depends on all of them.
+    /// two (bf16) or four (q8). Returns a number that depends on all of them.
     float (*probe_f32)(size_t rounds);
     float (*probe_bf16)(size_t rounds);
+    float (*probe_q8)(size_t rounds);
     /// Reads n floats, a multiple of 64, as fast as memory gives them. Returns what depends on all.
     float (*probe_read)(const float *x, size_t n);
 } cmk_kernels;
@@ -223,9 +242,17 @@ void cmk_pack_panel_f32(
 void cmk_pack_panel_bf16(
     const float *rows, size_t row_count, size_t stride, size_t in, uint16_t *panel);
 
+/// The scales are chosen for the least squared error of what is stored.
+void cmk_pack_panel_q8(
+    const float *rows, size_t row_count, size_t stride, size_t in, uint8_t *panel);
+void cmk_pack_panel_q4(
+    const float *rows, size_t row_count, size_t stride, size_t in, uint8_t *panel);
+
 /// Reads back row `lane` of a panel.
 void cmk_unpack_row_f32(const float *panel, size_t lane, size_t in, float *y);
 void cmk_unpack_row_bf16(const uint16_t *panel, size_t lane, size_t in, float *y);
+void cmk_unpack_row_q8(const uint8_t *panel, size_t lane, size_t in, float *y);
+void cmk_unpack_row_q4(const uint8_t *panel, size_t lane, size_t in, float *y);
 
 /// Writes one position's key (head_dim) and value (head_dim) of one head into its block, `slot` in
 /// 0 ..< 16. The bf16 form also zeroes the odd neighbour of an even slot, so that a pair is never

@@ -8,16 +8,7 @@ static uint32_t read_u32(const uint8_t *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-static float from_f16(uint16_t h) {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, magnitude = h & 0x7fff;
-    // Shifting the fields into f32's place and scaling by 2^112 mends the exponent's bias and
-    // makes subnormals right without a loop.
-    float value = cmk_float(magnitude << 13) * 0x1p112f;
-    if (magnitude >= 0x7c00) value = cmk_float(0x7f800000u | (magnitude & 0x3ff) << 13);
-    return cmk_float(cmk_bits(value) | sign);
-}
-
-static float read_f16(const uint8_t *p) { return from_f16(read_u16(p)); }
+static float read_f16(const uint8_t *p) { return cmk_from_f16(read_u16(p)); }
 
 enum { SMALL_BLOCK = 32, LARGE_BLOCK = 256 };
 

@@ -19,6 +19,110 @@ void cmk_pack_panel_bf16(
         }
 }
 
+// MARK: Quantized
+
+/// One output's block, integers from `lowest` to `highest` times a scale.
+typedef struct block {
+    uint16_t scale;
+    int8_t values[CMK_BLOCK];
+} block;
+
+/// Rounds the block's values to integers for a scale; returns the squared error.
+static float fit(const float *x, float scale, int lowest, int highest, int8_t *values) {
+    float inverse = scale == 0 ? 0 : 1 / scale, error = 0;
+    for (size_t i = 0; i < CMK_BLOCK; i++) {
+        float scaled = x[i] * inverse;
+        scaled = scaled < (float)lowest ? (float)lowest : scaled > (float)highest ? (float)highest : scaled;
+        float rounded = (scaled + CMK_ROUND_MAGIC) - CMK_ROUND_MAGIC;
+        float difference = x[i] - rounded * scale;
+        values[i] = (int8_t)rounded;
+        error += difference * difference;
+    }
+    return error;
+}
+
+/// Tries scales that put the value of largest magnitude at, or a little beyond, an end of the range.
+static block quantize_block(const float *x, int lowest, int highest, size_t tries) {
+    static const float shrinks[] = {1, 0.96f, 0.92f, 0.88f, 0.84f};
+    float extreme = 0;
+    for (size_t i = 0; i < CMK_BLOCK; i++) extreme = fabsf(x[i]) > fabsf(extreme) ? x[i] : extreme;
+    block best = {0}, next;
+    float least = INFINITY, end = -lowest > highest ? (float)lowest : (float)highest;
+    for (size_t i = 0; i < tries; i++) {
+        next.scale = cmk_to_f16(fminf(fmaxf(extreme / end * shrinks[i], -65504), 65504));
+        float error = fit(x, cmk_from_f16(next.scale), lowest, highest, next.values);
+        if (error < least) {
+            least = error;
+            best = next;
+        }
+    }
+    return best;
+}
+
+/// Byte of a superblock that holds input k, 0 ..< 64, of a lane, and the bit that it begins at.
+static size_t q8_byte(size_t k, size_t lane) { return k / 4 * 64 + lane * 4 + k % 4; }
+static size_t q4_byte(size_t k, size_t lane) { return k % CMK_BLOCK / 4 * 64 + lane * 4 + k % 4; }
+static size_t q4_shift(size_t k) { return k / CMK_BLOCK * 4; }
+
+static uint8_t *scale_place(uint8_t *superblock, cmk_kind kind, size_t block, size_t lane) {
+    return superblock + cmk_superblock_bytes(kind) - 64 + (block * CMK_LANES + lane) * 2;
+}
+
+static void pack_quantized(
+    cmk_kind kind, const float *rows, size_t row_count, size_t stride, size_t in, uint8_t *panel) {
+    for (size_t k = 0; k < in; k += CMK_SUPERBLOCK, panel += cmk_superblock_bytes(kind)) {
+        memset(panel, 0, cmk_superblock_bytes(kind));
+        for (size_t lane = 0; lane < CMK_LANES; lane++)
+            for (size_t b = 0; b < 2; b++) {
+                float x[CMK_BLOCK] = {0};
+                size_t first = k + b * CMK_BLOCK;
+                if (lane < row_count && first < in)
+                    memcpy(x, rows + lane * stride + first,
+                           (in - first < CMK_BLOCK ? in - first : CMK_BLOCK) * sizeof(float));
+                block block = kind == CMK_Q8
+                    ? quantize_block(x, -127, 127, 1) : quantize_block(x, -8, 7, 5);
+                memcpy(scale_place(panel, kind, b, lane), &block.scale, sizeof block.scale);
+                for (size_t i = 0; i < CMK_BLOCK; i++) {
+                    size_t place = b * CMK_BLOCK + i;
+                    uint8_t value = (uint8_t)(block.values[i] + cmk_zero_point(kind));
+                    if (kind == CMK_Q8) panel[q8_byte(place, lane)] = value;
+                    else panel[q4_byte(place, lane)] |= (uint8_t)(value << q4_shift(place));
+                }
+            }
+    }
+}
+
+void cmk_pack_panel_q8(
+    const float *rows, size_t row_count, size_t stride, size_t in, uint8_t *panel) {
+    pack_quantized(CMK_Q8, rows, row_count, stride, in, panel);
+}
+
+void cmk_pack_panel_q4(
+    const float *rows, size_t row_count, size_t stride, size_t in, uint8_t *panel) {
+    pack_quantized(CMK_Q4, rows, row_count, stride, in, panel);
+}
+
+static void unpack_quantized(
+    cmk_kind kind, const uint8_t *panel, size_t lane, size_t in, float *y) {
+    for (size_t k = 0; k < in; k++) {
+        const uint8_t *superblock = panel + k / CMK_SUPERBLOCK * cmk_superblock_bytes(kind);
+        size_t place = k % CMK_SUPERBLOCK;
+        uint16_t scale;
+        memcpy(&scale, scale_place((uint8_t *)superblock, kind, place / CMK_BLOCK, lane), sizeof scale);
+        int value = kind == CMK_Q8 ? superblock[q8_byte(place, lane)]
+                                   : superblock[q4_byte(place, lane)] >> q4_shift(place) & 15;
+        y[k] = (float)(value - cmk_zero_point(kind)) * cmk_from_f16(scale);
+    }
+}
+
+void cmk_unpack_row_q8(const uint8_t *panel, size_t lane, size_t in, float *y) {
+    unpack_quantized(CMK_Q8, panel, lane, in, y);
+}
+
+void cmk_unpack_row_q4(const uint8_t *panel, size_t lane, size_t in, float *y) {
+    unpack_quantized(CMK_Q4, panel, lane, in, y);
+}
+
 void cmk_unpack_row_f32(const float *panel, size_t lane, size_t in, float *y) {
     for (size_t k = 0; k < in; k++) y[k] = panel[k * CMK_LANES + lane];
 }

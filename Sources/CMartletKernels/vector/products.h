@@ -68,7 +68,8 @@ CMK_INLINE void tile_product(cmk_kind kind, int rows, int panels, const product 
 
 // A tile is compiled for every number of rows; `CASES` picks one.
 #define CASE(n, call) case n: { enum { R = n }; call; } break;
-#define CASES_4(call) CASE(1, call) CASE(2, call) CASE(3, call) CASE(4, call)
+#define CASES_2(call) CASE(1, call) CASE(2, call)
+#define CASES_4(call) CASES_2(call) CASE(3, call) CASE(4, call)
 #define CASES_6(call) CASES_4(call) CASE(5, call) CASE(6, call)
 #define CASES_8(call) CASES_6(call) CASE(7, call) CASE(8, call)
 #define CASES_(n, call) CASES_##n(call)
@@ -122,20 +123,5 @@ CMK_INLINE void matmul_one(cmk_kind kind, const cmk_product *job, const void *af
                 .ahead = {
                     .next = next + asked * panel_bytes,
                     .lines = asked < width ? (int)lines : 0}});
-    }
-}
-
-static void matmul(cmk_kind kind, const cmk_product *jobs, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        const cmk_product *job = &jobs[i];
-        // Behind the last product lie most often the panels that the caller wants next; a prefetch
-        // never faults.
-        const void *after = i + 1 < count
-            ? jobs[i + 1].w : (const char *)job->w + job->panels * job->in * CMK_LANES * (kind == CMK_F32 ? 4 : 2);
-        switch (kind) {
-        case CMK_F32: matmul_one(CMK_F32, job, after); break;
-        case CMK_BF16: matmul_one(CMK_BF16, job, after); break;
-        case CMK_MIXED: matmul_one(CMK_MIXED, job, after); break;
-        }
     }
 }

@@ -123,6 +123,17 @@ CMK_INLINE float probe(bool bf16, size_t rounds) {
     return fold(sum);
 }
 
+static float probe_q8(size_t rounds) {
+    v16i acc[CMK_PROBE_STEPS];
+    UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) acc[i] = splat_integer(i);
+    for (size_t round = 0; round < rounds; round++)
+        UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++)
+            acc[i] = dot_quad_step(acc[i], (v16u){} + 0x01020304u, (v16u){} + 0x04030201u);
+    v16i sum = splat_integer(0);
+    UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) sum += acc[i];
+    return fold(__builtin_convertvector(sum, v16f));
+}
+
 static float probe_f32(size_t rounds) { return probe(false, rounds); }
 static float probe_bf16(size_t rounds) { return probe(true, rounds); }
 

@@ -80,7 +80,8 @@ extension KernelSet {
             columns: outputColumn..<outputColumn + panels.count * Lanes.count)
         precondition(
             panels.lowerBound >= 0 && panels.upperBound <= weights.panelCount
-                && (input.format == weights.format || input.format == .f32)
+                && !weights.format.isQuantized
+                && (input.format == .f32 || weights.format == .bf16)
                 && inputColumn % weights.format.inputMultiple == 0, "Shapes do not fit.")
         let y = unsafe output.pointer(outputRow, outputColumn)
         let x = unsafe input.pointer(rows.lowerBound, inputColumn)
@@ -92,15 +93,60 @@ extension KernelSet {
     }
 }
 
+extension KernelSet {
+    /// The product with all rows of an input, in whatever form the weights want it.
+    package func multiply(
+        _ input: ProductInput, rows: Range<Int>, by weights: PackedMatrix, panels: Range<Int>,
+        into output: Matrix, outputColumn: Int
+    ) {
+        guard weights.format.isQuantized, let quantized = input.quantized else {
+            return multiply(
+                input.values, rows: rows, by: weights, panels: panels, into: output,
+                outputColumn: outputColumn)
+        }
+        guard !rows.isEmpty, !panels.isEmpty else { return }
+        output.check(
+            rows: rows, columns: outputColumn..<outputColumn + panels.count * Lanes.count)
+        precondition(
+            rows.lowerBound >= 0 && rows.upperBound <= quantized.rowCount
+                && weights.inputCount == quantized.columnCount && panels.lowerBound >= 0
+                && panels.upperBound <= weights.panelCount, "Shapes do not fit.")
+        var job = unsafe cmk_product(
+            x: quantized.pointer(rows.lowerBound), x_stride: quantized.rowByteCount,
+            rows: rows.count, w: weights.panel(panels.lowerBound), in: weights.paddedInputCount,
+            panels: panels.count, y: output.pointer(rows.lowerBound, outputColumn),
+            y_stride: output.stride, accumulate: false)
+        unsafe table.pointee.matmul(weights.format == .q8 ? CMK_Q8 : CMK_Q4, &job, 1)
+    }
+
+    /// Makes a row that has been written ready to be multiplied.
+    package func finish(_ input: ProductInput, row: Int) {
+        guard let quantized = input.quantized else { return }
+        let values = input.values
+        let count = values.columnCount
+        values.check(rows: row..<row + 1, columns: 0..<count)
+        precondition(
+            row < quantized.rowCount && count == quantized.columnCount, "Shapes do not fit.")
+        let x = unsafe values.pointer(row, 0)
+        let y = unsafe quantized.pointer(row)
+        switch values.format {
+        case .f32:
+            unsafe table.pointee.quantize_f32(x.assumingMemoryBound(to: Float.self), count, y)
+        case .bf16:
+            unsafe table.pointee.quantize_bf16(x.assumingMemoryBound(to: UInt16.self), count, y)
+        }
+    }
+}
+
 extension cmk_kind {
-    /// What meets in a product of these weights and activations.
-    init(_ weights: ComputeFormat, _ input: ComputeFormat) {
-        self =
-            switch (weights, input) {
-            case (.f32, _): CMK_F32
-            case (.bf16, .bf16): CMK_BF16
-            case (.bf16, .f32): CMK_MIXED
-            }
+    /// What meets in a product of these weights, not quantized, and activations.
+    init(_ weights: WeightFormat, _ input: ComputeFormat) {
+        switch (weights, input) {
+        case (.f32, _): self = CMK_F32
+        case (.bf16, .bf16): self = CMK_BF16
+        case (.bf16, .f32): self = CMK_MIXED
+        case (.q8, _), (.q4, _): preconditionFailure("Quantized weights want quantized rows.")
+        }
     }
 }
 

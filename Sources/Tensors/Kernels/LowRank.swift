@@ -51,14 +51,14 @@ package struct LowRankUpdate: Sendable {
     fileprivate let entries: UnsafeMutablePointer<cmk_low_rank>
     /// For each update the inputs, then the outputs of each projection; 0 where nothing changes.
     fileprivate let shapes: [Int]
-    fileprivate let format: ComputeFormat
+    fileprivate let format: WeightFormat
     package let updates: [LowRankUpdate?]
     /// The widest shrink: columns of workspace that a step needs.
     package let shrinkWidth: Int
     package let byteCount: Int
 
     /// - Parameter updates: by layer and site, nil where the adapter changes nothing.
-    package init(format: ComputeFormat, updates: [LowRankUpdate?]) {
+    package init(format: WeightFormat, updates: [LowRankUpdate?]) {
         self.updates = updates
         self.format = format
         shrinkWidth = updates.compactMap { $0?.shrink.outputCount }.max() ?? 0
@@ -114,7 +114,7 @@ package struct LowRankUpdate: Sendable {
     private let tables: [LowRankTable]
     private let kernels: KernelSet
     private let rowEnd: Int
-    private let format: ComputeFormat
+    private let format: WeightFormat
     /// As in `LowRankTable`, over all adapters of the step.
     private let shapes: [Int]
     /// Columns of the widest shrink.

@@ -7,14 +7,17 @@ package struct MachineCeilings: Sendable {
     /// Bytes a second that all threads read from memory.
     package let readBandwidth: Double
     /// Operations a second of each format, a multiply-add counted as two.
-    package let operations: [ComputeFormat: Double]
+    package let operations: [WeightFormat: Double]
+
+    /// The formats that arithmetic is done in.
+    package static let formats = [WeightFormat.f32, .bf16, .q8]
 
     /// Measures for about `seconds` in all: each ceiling several times, the best counts.
     package init(kernels: KernelSet, team: WorkerTeam, seconds: Double = 1.5) {
         threads = team.memberCount
-        let share = seconds / Double(ComputeFormat.allCases.count + 1)
-        var operations: [ComputeFormat: Double] = [:]
-        for format in ComputeFormat.allCases {
+        let share = seconds / Double(MachineCeilings.formats.count + 1)
+        var operations: [WeightFormat: Double] = [:]
+        for format in MachineCeilings.formats {
             operations[format] = MachineCeilings.operations(
                 format, kernels: kernels, team: team, seconds: share)
         }
@@ -23,18 +26,18 @@ package struct MachineCeilings: Sendable {
     }
 
     private static func operations(
-        _ format: ComputeFormat, kernels: KernelSet, team: WorkerTeam, seconds: Double
+        _ format: WeightFormat, kernels: KernelSet, team: WorkerTeam, seconds: Double
     ) -> Double {
         let rounds = 400_000
-        let addsPerStep = format == .bf16 ? 2 : 1
+        let (probe, addsPerStep) =
+            switch format {
+            case .f32: unsafe (kernels.table.pointee.probe_f32, 1)
+            case .bf16: unsafe (kernels.table.pointee.probe_bf16, 2)
+            case .q8, .q4: unsafe (kernels.table.pointee.probe_q8, 4)
+            }
         let perRun = rounds * CMK_PROBE_STEPS * Lanes.count * addsPerStep * 2
         return best(of: Double(perRun * team.memberCount), for: seconds) {
-            team.run { _ in
-                let probe =
-                    unsafe format == .bf16
-                    ? kernels.table.pointee.probe_bf16 : kernels.table.pointee.probe_f32
-                keep(probe?(rounds) ?? 0)
-            }
+            team.run { _ in keep(probe?(rounds) ?? 0) }
         }
     }
 

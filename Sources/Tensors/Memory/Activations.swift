@@ -28,3 +28,38 @@ package struct Activations: Sendable {
                 && columns.upperBound <= stride, "Outside the activations.")
     }
 }
+
+/// Rows quantized for weights in `q8` and `q4`: blocks of 32 values as 8-bit integers with a scale.
+package struct QuantizedRows: Sendable {
+    let buffer: Buffer
+    package let rowCount: Int
+    package let columnCount: Int
+
+    package init(rowCount: Int, columnCount: Int) {
+        self.rowCount = rowCount
+        self.columnCount = columnCount
+        buffer = Buffer(byteCount: rowCount * QuantizedRows.rowByteCount(columnCount))
+    }
+
+    /// An integer for each value, eight bytes for each block.
+    private static func rowByteCount(_ columnCount: Int) -> Int {
+        columnCount.roundedUp(toMultipleOf: WeightFormat.q8.inputMultiple) / 4 * 5
+    }
+
+    var rowByteCount: Int { QuantizedRows.rowByteCount(columnCount) }
+
+    func pointer(_ row: Int) -> UnsafeMutableRawPointer { unsafe buffer.base + row * rowByteCount }
+}
+
+/// What projections multiply: rows in the format of activations, and quantized too if the weights
+/// want that. Whoever has written a row of `values` calls `KernelSet.finish`.
+package struct ProductInput: Sendable {
+    package let values: Activations
+    package let quantized: QuantizedRows?
+
+    package init(format: ComputeFormat, weights: WeightFormat, rowCount: Int, columnCount: Int) {
+        values = Activations(format: format, rowCount: rowCount, columnCount: columnCount)
+        quantized =
+            weights.isQuantized ? QuantizedRows(rowCount: rowCount, columnCount: columnCount) : nil
+    }
+}

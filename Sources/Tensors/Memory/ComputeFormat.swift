@@ -1,11 +1,8 @@
 internal import CMartletKernels
 
-/// The number format that weights are multiplied in.
-///
-/// Sums are 32-bit floats in every format; the format decides how weights, the activations they
-/// meet, and cached keys and values are stored.
+/// The number format of activations and of cached keys and values. Sums are 32-bit floats always.
 package enum ComputeFormat: String, Sendable, CaseIterable {
-    /// 32-bit floats throughout: the reference.
+    /// 32-bit floats: the reference.
     case f32
     /// Brain floats, rounded to nearest even.
     case bf16
@@ -17,13 +14,50 @@ package enum ComputeFormat: String, Sendable, CaseIterable {
         }
     }
 
-    /// What the input side of a product is rounded up to: bf16 is multiplied in pairs.
+    /// What the inner side of an attention product is rounded up to: bf16 is multiplied in pairs.
     package var inputMultiple: Int {
         switch self {
         case .f32: 1
         case .bf16: 2
         }
     }
+}
+
+/// The number format that weights are stored and multiplied in.
+package enum WeightFormat: String, Sendable, CaseIterable {
+    case f32, bf16
+    /// Integers of 8 and of 4 bits in blocks of 32 inputs with a scale each. What they multiply is
+    /// quantized to 8 bits, row by row in blocks of 32.
+    case q8, q4
+
+    package var isQuantized: Bool { self == .q8 || self == .q4 }
+
+    /// What the input side of a product is rounded up to.
+    package var inputMultiple: Int {
+        switch self {
+        case .f32: 1
+        case .bf16: 2
+        case .q8, .q4: 64
+        }
+    }
+
+    /// Bytes of one panel, 16 outputs with all their inputs.
+    func panelByteCount(inputCount: Int) -> Int {
+        let padded = inputCount.roundedUp(toMultipleOf: inputMultiple)
+        return switch self {
+        case .f32: padded * Lanes.count * 4
+        case .bf16: padded * Lanes.count * 2
+        // 64 inputs: 16 or 8 lines of integers and one of scales.
+        case .q8: padded / 64 * 17 * 64
+        case .q4: padded / 64 * 9 * 64
+        }
+    }
+
+    /// The format of adapters beside weights in this one.
+    package var adapterFormat: WeightFormat { self == .f32 ? .f32 : .bf16 }
+
+    /// The format of the embedding and the head: 4 bits would cost more there than they save.
+    package var embeddingFormat: WeightFormat { self == .q4 ? .q8 : self }
 }
 
 /// Sixteen: the outputs of a panel and the positions of a key/value block.

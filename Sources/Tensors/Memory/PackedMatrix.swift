@@ -5,7 +5,7 @@ internal import CMartletKernels
 package struct PackedMatrix: Sendable {
     let buffer: Buffer
     let byteOffset: Int
-    package let format: ComputeFormat
+    package let format: WeightFormat
     package let outputCount: Int
     package let inputCount: Int
 
@@ -13,7 +13,7 @@ package struct PackedMatrix: Sendable {
     ///
     /// - Precondition: the place is 64-byte aligned and inside the buffer.
     package init(
-        format: ComputeFormat, outputCount: Int, inputCount: Int, in buffer: Buffer,
+        format: WeightFormat, outputCount: Int, inputCount: Int, in buffer: Buffer,
         at byteOffset: Int
     ) {
         let byteCount = PackedMatrix.byteCount(
@@ -28,7 +28,7 @@ package struct PackedMatrix: Sendable {
         self.inputCount = inputCount
     }
 
-    package init(format: ComputeFormat, outputCount: Int, inputCount: Int) {
+    package init(format: WeightFormat, outputCount: Int, inputCount: Int) {
         let byteCount = PackedMatrix.byteCount(
             format: format, outputCount: outputCount, inputCount: inputCount)
         self.init(
@@ -38,10 +38,10 @@ package struct PackedMatrix: Sendable {
 
     /// Bytes that the panels take: outputs rounded up to 16, inputs to the format's multiple.
     package static func byteCount(
-        format: ComputeFormat, outputCount: Int, inputCount: Int
+        format: WeightFormat, outputCount: Int, inputCount: Int
     ) -> Int {
-        outputCount.roundedUp(toMultipleOf: Lanes.count)
-            * inputCount.roundedUp(toMultipleOf: format.inputMultiple) * format.elementByteCount
+        (outputCount + Lanes.count - 1) / Lanes.count
+            * format.panelByteCount(inputCount: inputCount)
     }
 
     package var byteCount: Int {
@@ -53,8 +53,7 @@ package struct PackedMatrix: Sendable {
     var paddedInputCount: Int { inputCount.roundedUp(toMultipleOf: format.inputMultiple) }
 
     func panel(_ index: Int) -> UnsafeMutableRawPointer {
-        unsafe buffer.base + byteOffset
-            + index * paddedInputCount * Lanes.count * format.elementByteCount
+        unsafe buffer.base + byteOffset + index * format.panelByteCount(inputCount: inputCount)
     }
 
     /// Packs every panel, split over the team. `read` writes row `index` of the matrix into the span
@@ -99,6 +98,14 @@ package struct PackedMatrix: Sendable {
             unsafe cmk_pack_panel_bf16(
                 rows, rowCount, staging.stride, inputCount,
                 panel(index).assumingMemoryBound(to: UInt16.self))
+        case .q8:
+            unsafe cmk_pack_panel_q8(
+                rows, rowCount, staging.stride, inputCount,
+                panel(index).assumingMemoryBound(to: UInt8.self))
+        case .q4:
+            unsafe cmk_pack_panel_q4(
+                rows, rowCount, staging.stride, inputCount,
+                panel(index).assumingMemoryBound(to: UInt8.self))
         }
     }
 
@@ -116,6 +123,12 @@ package struct PackedMatrix: Sendable {
         case .bf16:
             unsafe cmk_unpack_row_bf16(
                 source.assumingMemoryBound(to: UInt16.self), lane, inputCount, y)
+        case .q8:
+            unsafe cmk_unpack_row_q8(
+                source.assumingMemoryBound(to: UInt8.self), lane, inputCount, y)
+        case .q4:
+            unsafe cmk_unpack_row_q4(
+                source.assumingMemoryBound(to: UInt8.self), lane, inputCount, y)
         }
     }
 }

@@ -66,7 +66,7 @@ struct BenchEngine: AsyncParsableCommand {
             try DeviceAdapter(
                 try AdapterFile.open(
                     path: $0.path, base: loaded.checkpoint.configuration, limits: AdapterLimits()),
-                base: loaded.checkpoint, format: settings.weights)
+                base: loaded.checkpoint, format: settings.weights.adapterFormat)
         }
         guard assign == .base || adapters.count >= (assign == .same ? 1 : counts.max() ?? 1) else {
             throw ValidationError(
@@ -74,7 +74,9 @@ struct BenchEngine: AsyncParsableCommand {
         }
         let ceilings = MachineCeilings(kernels: loaded.kernels, team: loaded.team)
         let c = loaded.checkpoint.configuration
-        let format = settings.activations == .bf16 ? settings.weights : .f32
+        let format: WeightFormat =
+            settings.weights.isQuantized
+            ? .q8 : settings.activations == .f32 ? .f32 : settings.weights
         let peak = ceilings.operations[format] ?? 0
         print(
             String(

@@ -19,13 +19,13 @@ struct BenchMachine: ParsableCommand {
 
     func run() throws {
         let kernels = try KernelSet.best()
-        var table = TextTable(["threads", "read GB/s", "f32 GFLOP/s", "bf16 GFLOP/s"])
+        var table = TextTable(["threads", "read GB/s", "f32 GFLOP/s", "bf16 GFLOP/s", "int8 GOP/s"])
         for count in 1...(threads ?? WorkerTeam.defaultMemberCount) {
             let ceilings = MachineCeilings(
                 kernels: kernels, team: WorkerTeam(memberCount: count))
             table.add([
                 "\(count)", giga(ceilings.readBandwidth), giga(ceilings.operations[.f32] ?? 0),
-                giga(ceilings.operations[.bf16] ?? 0),
+                giga(ceilings.operations[.bf16] ?? 0), giga(ceilings.operations[.q8] ?? 0),
             ])
         }
         print("kernels \(kernels.name)\n\n\(table.text)")

@@ -1,0 +1,159 @@
+// Products of quantized rows with quantized weights, and the products' entry. Part of
+// vector_kernels.h.
+
+typedef _Float16 v16half __attribute__((vector_size(32), aligned(2)));
+
+CMK_INLINE v16i splat_integer(int32_t x) { return (v16i){} + x; }
+
+CMK_INLINE void tile_quantized(
+    cmk_kind kind, int rows, int panels, const cmk_product *job, const uint8_t *const *panel,
+    const char *x, float *y, prefetch ahead) {
+    v16f sums[QUANTIZED_ROWS * TILE_PANELS];
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int p = 0; p < panels; p++)
+            sums[r * panels + p] = job->accumulate
+                ? load(y + (size_t)r * job->y_stride + p * CMK_LANES) : splat(0);
+    size_t values = job->in / CMK_BLOCK * sizeof(cmk_row_block);
+    for (size_t s = 0; s < job->in / CMK_SUPERBLOCK; s++) {
+        size_t bytes = cmk_superblock_bytes(kind);
+        for (size_t i = 0; i < (size_t)ahead.lines * bytes; i += 64, ahead.next += 64)
+            __builtin_prefetch(ahead.next, 0, 2);
+        UNROLL for (int b = 0; b < 2; b++) {
+            v16i acc[QUANTIZED_ROWS * TILE_PANELS];
+            UNROLL for (int r = 0; r < rows; r++) {
+                const cmk_row_block *blocks = (const cmk_row_block *)(x + (size_t)r * job->x_stride);
+                v16i start = splat_integer(-cmk_zero_point(kind) * blocks[2 * s + b].sum);
+                UNROLL for (int p = 0; p < panels; p++) acc[r * panels + p] = start;
+            }
+            UNROLL for (int j = 0; j < CMK_BLOCK / 4; j++) {
+                v16u weights[TILE_PANELS];
+                UNROLL for (int p = 0; p < panels; p++) {
+                    const uint8_t *line = panel[p] + s * bytes + (kind == CMK_Q8 ? b * 8 + j : j) * 64;
+                    weights[p] = load_units((const uint32_t *)line);
+                    if (kind == CMK_Q4) weights[p] = weights[p] >> (4 * b) & 0x0f0f0f0fu;
+                }
+                UNROLL for (int r = 0; r < rows; r++) {
+                    uint32_t quad;
+                    memcpy(&quad, x + (size_t)r * job->x_stride + values + s * CMK_SUPERBLOCK
+                                      + b * CMK_BLOCK + j * 4, sizeof quad);
+                    UNROLL for (int p = 0; p < panels; p++)
+                        acc[r * panels + p] =
+                            dot_quad_step(acc[r * panels + p], (v16u){} + quad, weights[p]);
+                }
+            }
+            v16f scales[TILE_PANELS];
+            UNROLL for (int p = 0; p < panels; p++) {
+                const uint8_t *line = panel[p] + (s + 1) * bytes - 64;
+                scales[p] = __builtin_convertvector(((const v16half *)line)[b], v16f);
+            }
+            UNROLL for (int r = 0; r < rows; r++) {
+                const cmk_row_block *blocks = (const cmk_row_block *)(x + (size_t)r * job->x_stride);
+                v16f scale = splat(blocks[2 * s + b].scale);
+                UNROLL for (int p = 0; p < panels; p++)
+                    sums[r * panels + p] = fused(
+                        __builtin_convertvector(acc[r * panels + p], v16f), scales[p] * scale,
+                        sums[r * panels + p]);
+            }
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int p = 0; p < panels; p++)
+            store(y + (size_t)r * job->y_stride + p * CMK_LANES, sums[r * panels + p]);
+}
+
+CMK_INLINE void matmul_quantized(cmk_kind kind, const cmk_product *job, const void *after) {
+    if (job->rows == 0) return;
+    assert(job->in % CMK_SUPERBLOCK == 0);
+    size_t panel_bytes = job->in / CMK_SUPERBLOCK * cmk_superblock_bytes(kind);
+    size_t tiles = (job->rows + QUANTIZED_ROWS - 1) / QUANTIZED_ROWS;
+    size_t height = (job->rows + tiles - 1) / tiles;
+    const uint8_t *w = job->w;
+    for (size_t p = 0, width; p < job->panels; p += width) {
+        size_t left = job->panels - p;
+        width = left >= TILE_PANELS ? TILE_PANELS : 1;
+        const uint8_t *panel[TILE_PANELS];
+        for (size_t i = 0; i < width; i++) panel[i] = w + (p + i) * panel_bytes;
+        const char *next = width == left ? after : (const char *)w + (p + width) * panel_bytes;
+        size_t lines = (width + tiles - 1) / tiles, asked = 0;
+        for (size_t r = 0; r < job->rows; r += height, asked += lines) {
+            const char *x = (const char *)job->x + r * job->x_stride;
+            float *y = job->y + r * job->y_stride + p * CMK_LANES;
+            prefetch ahead = {
+                .next = next + asked * panel_bytes, .lines = asked < width ? (int)lines : 0};
+            size_t rows = smaller(height, job->rows - r);
+            if (width == TILE_PANELS)
+                switch (rows) { CASES(QUANTIZED_ROWS, tile_quantized(kind, R, TILE_PANELS, job, panel, x, y, ahead)) }
+            else
+                switch (rows) { CASES(QUANTIZED_ROWS, tile_quantized(kind, R, 1, job, panel, x, y, ahead)) }
+        }
+    }
+}
+
+/// Bytes that a product's weights take.
+CMK_INLINE size_t weight_bytes(cmk_kind kind, const cmk_product *job) {
+    size_t weights = job->panels * CMK_LANES * job->in;
+    switch (kind) {
+    case CMK_F32: return weights * 4;
+    case CMK_BF16:
+    case CMK_MIXED: return weights * 2;
+    case CMK_Q8:
+    case CMK_Q4: return job->panels * (job->in / CMK_SUPERBLOCK) * cmk_superblock_bytes(kind);
+    }
+}
+
+static void matmul(cmk_kind kind, const cmk_product *jobs, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const cmk_product *job = &jobs[i];
+        // Behind the last product lie most often the panels that the caller wants next; a prefetch
+        // never faults.
+        const void *after =
+            i + 1 < count ? jobs[i + 1].w : (const char *)job->w + weight_bytes(kind, job);
+        switch (kind) {
+        case CMK_F32: matmul_one(CMK_F32, job, after); break;
+        case CMK_BF16: matmul_one(CMK_BF16, job, after); break;
+        case CMK_MIXED: matmul_one(CMK_MIXED, job, after); break;
+        case CMK_Q8: matmul_quantized(CMK_Q8, job, after); break;
+        case CMK_Q4: matmul_quantized(CMK_Q4, job, after); break;
+        }
+    }
+}
+
+// MARK: Quantizing rows
+
+/// As integers magnitudes are ordered as they are, and a NaN is above them all: it becomes the scale.
+CMK_INLINE v16i magnitude(v16f x) { return (v16i)x & 0x7fffffff; }
+
+CMK_INLINE v16f load_value(bool bf16, const void *x, size_t at, size_t n) {
+    if (!bf16) return load_up_to((const float *)x + at, n, 0);
+    v16h h = {0};
+    memcpy(&h, (const uint16_t *)x + at, smaller(n, CMK_LANES) * sizeof(uint16_t));
+    return (v16f)(__builtin_convertvector(h, v16u) << 16);
+}
+
+CMK_INLINE void quantize(bool bf16, const void *x, size_t n, void *row) {
+    typedef int8_t v16b __attribute__((vector_size(16), aligned(1)));
+    size_t in = cmk_round_up(n, CMK_SUPERBLOCK);
+    cmk_row_block *blocks = row;
+    int8_t *values = (int8_t *)cmk_row_values(row, in);
+    for (size_t k = 0; k < in; k += CMK_BLOCK) {
+        v16f a = k < n ? load_value(bf16, x, k, n - k) : splat(0);
+        v16f b = k + CMK_LANES < n ? load_value(bf16, x, k + CMK_LANES, n - k - CMK_LANES) : splat(0);
+        v16i maxima = __builtin_elementwise_max(magnitude(a), magnitude(b));
+        int32_t bits = maxima[0];
+        for (int i = 1; i < CMK_LANES; i++) bits = maxima[i] > bits ? maxima[i] : bits;
+        float largest = cmk_float((uint32_t)bits);
+        float inverse = largest > 0 ? 127.0f / largest : 0;
+        int32_t magic = (int32_t)cmk_bits(CMK_ROUND_MAGIC);
+        v16i low = (v16i)(a * inverse + CMK_ROUND_MAGIC) - magic;
+        v16i high = (v16i)(b * inverse + CMK_ROUND_MAGIC) - magic;
+        *(v16b *)(values + k) = __builtin_convertvector(low, v16b);
+        *(v16b *)(values + k + CMK_LANES) = __builtin_convertvector(high, v16b);
+        v16i pairs = low + high;
+        int32_t sum = 0;
+        for (int i = 0; i < CMK_LANES; i++) sum += pairs[i];
+        blocks[k / CMK_BLOCK] = (cmk_row_block){.scale = largest / 127.0f, .sum = sum};
+    }
+}
+
+static void quantize_f32(const float *x, size_t n, void *row) { quantize(false, x, n, row); }
+static void quantize_bf16(const uint16_t *x, size_t n, void *row) { quantize(true, x, n, row); }
