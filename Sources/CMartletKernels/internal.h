@@ -80,7 +80,7 @@ enum {
     CMK_BLOCK = 32,
     CMK_SUPERBLOCK = 2 * CMK_BLOCK,
     CMK_Q8_SUPERBLOCK_BYTES = 17 * 64,
-    CMK_Q4_SUPERBLOCK_BYTES = 9 * 64,
+    CMK_Q4_SUPERBLOCK_BYTES = 10 * 64,
 };
 
 /// A block of a quantized row: what its integers are multiplied by, and their sum.
@@ -89,17 +89,21 @@ typedef struct cmk_row_block {
     int32_t sum;
 } cmk_row_block;
 
-/// The blocks' scales and sums stand before the integers.
-CMK_INLINE const cmk_row_block *cmk_row_blocks(const void *row) { return row; }
-CMK_INLINE const int8_t *cmk_row_values(const void *row, size_t in) {
-    return (const int8_t *)row + in / CMK_BLOCK * sizeof(cmk_row_block);
+/// Bytes of one term of a quantized row; the blocks' scales and sums stand before the integers.
+CMK_INLINE size_t cmk_term_bytes(size_t in) { return in + in / CMK_BLOCK * sizeof(cmk_row_block); }
+CMK_INLINE const cmk_row_block *cmk_row_blocks(const void *term) { return term; }
+CMK_INLINE const int8_t *cmk_row_values(const void *term, size_t in) {
+    return (const int8_t *)term + in / CMK_BLOCK * sizeof(cmk_row_block);
 }
 
-/// Weights are stored without a sign, plus this.
-CMK_INLINE int32_t cmk_zero_point(cmk_kind kind) { return kind == CMK_Q8 ? 128 : 8; }
+/// Stored weights are without a sign: those of 8 bits are 128 above their value, those of 4 bits
+/// have a minimum of their own in each block.
+CMK_INLINE int32_t cmk_zero_point(cmk_kind kind) { return kind == CMK_Q8 ? 128 : 0; }
 CMK_INLINE size_t cmk_superblock_bytes(cmk_kind kind) {
     return kind == CMK_Q8 ? CMK_Q8_SUPERBLOCK_BYTES : CMK_Q4_SUPERBLOCK_BYTES;
 }
+/// Where a superblock's scales begin; the minima of 4-bit weights follow.
+CMK_INLINE size_t cmk_scales_offset(cmk_kind kind) { return kind == CMK_Q8 ? 16 * 64 : 8 * 64; }
 
 // exp(x) after Cephes' expf: x = n ln 2 + r, a polynomial in r, then the exponent by addition.
 // Below CMK_EXP_MIN the result is 0; above CMK_EXP_MAX the argument is clamped.

@@ -362,9 +362,12 @@ private final class Workspace {
     init(weights: ModelWeights, format: ComputeFormat, rowCount: Int, memberCount: Int) {
         let (c, layer) = (weights.configuration, weights.layers[0])
         hidden = Matrix(rowCount: rowCount, columnCount: c.hiddenSize)
-        func input(_ columnCount: Int, _ weights: WeightFormat, rowCount: Int) -> ProductInput {
+        func input(
+            _ columnCount: Int, _ weights: WeightFormat, rowCount: Int, termCount: Int = 1
+        ) -> ProductInput {
             ProductInput(
-                format: format, weights: weights, rowCount: rowCount, columnCount: columnCount)
+                format: format, weights: weights, rowCount: rowCount, columnCount: columnCount,
+                termCount: termCount)
         }
         normalized = input(c.hiddenSize, weights.format, rowCount: rowCount)
         projections = Matrix(rowCount: rowCount, columnCount: layer.attentionInput.width)
@@ -374,7 +377,8 @@ private final class Workspace {
         }
         gated = input(c.intermediateSize, weights.format, rowCount: rowCount)
         logitInput = input(
-            c.hiddenSize, weights.head.format, rowCount: DecoderModel.maximumLogitRows)
+            c.hiddenSize, weights.head.format, rowCount: DecoderModel.maximumLogitRows,
+            termCount: 2)
         logits = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: c.vocabularySize)
         summaries = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: 3)
     }

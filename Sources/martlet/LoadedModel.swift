@@ -28,16 +28,18 @@ struct LoadedModel {
     }
 
     /// An engine of its own, with a cache of its own.
-    func makeCore() -> EngineCore {
+    func makeCore() -> EngineCore { EngineCore(model: makeModel(), limits: limits) }
+
+    /// A forward pass with a cache of its own.
+    func makeModel() -> DecoderModel {
         let configuration = checkpoint.configuration
         let cache = KeyValueCache(
             format: settings.activations, layerCount: configuration.layerCount,
             headCount: configuration.keyValueHeadCount,
             headDimension: configuration.headDimension, blockCount: limits.blockCount)
-        let model = DecoderModel(
+        return DecoderModel(
             weights: weights, cache: cache, kernels: kernels, team: team,
             maximumRows: limits.maximumStepTokens, maximumContext: limits.maximumContext)
-        return EngineCore(model: model, limits: limits)
     }
 
     private static func limits(

@@ -18,13 +18,14 @@
 //
 // Quantized weights come in blocks of 32 inputs, each output's block with a scale in f16; two blocks
 // make a superblock, inputs rounded up to 64. In a panel, superblock after superblock:
-//   q8  16 lines of 64 bytes, line j: lane's inputs 4 j ..< 4 j + 4, each plus 128     then scales
-//   q4   8 lines, line j: low nibbles inputs 4 j ..< 4 j + 4 of the first block, high
-//        nibbles those of the second, each plus 8                                      then scales
-//   scales [block][lane], one line
-// A quantized row: for each block a scale (f32) and the sum of its integers (int32), then the
-// integers, -127 ... 127. A block's product is an exact integer; it is scaled by the product of both
-// scales and added to the sum in f32, block after block.
+//   q8  16 lines of 64 bytes, line j: a lane's inputs 4 j ..< 4 j + 4, each plus 128; scales
+//   q4   8 lines, line j: low nibbles a lane's inputs 4 j ..< 4 j + 4 of the first block, high
+//        nibbles those of the second; scales; minima: a weight is integer · scale + minimum
+//   scales and minima [block][lane], a line each
+// A quantized row is one term, or two of which the second holds what rounding took from the first. A
+// term: for each block a scale (f32) and the sum of its integers (int32), then the integers, -127 ...
+// 127. A block's product is an exact integer; it is scaled by the product of both scales and added to
+// the sum in f32, term after term, block after block; for q4 then minimum · (scale · sum).
 //
 // Numbers. f32 products are accumulated in f32 with fused multiply-add, in the order of k. bf16
 // products take pairs (k even, k odd) and add the odd product first, then the even one, each as a
@@ -103,6 +104,7 @@ typedef struct cmk_product {
     float *y;
     size_t y_stride;
     bool accumulate;
+    size_t terms;              ///< of quantized rows
 } cmk_product;
 
 typedef struct cmk_kernels {
@@ -126,8 +128,8 @@ typedef struct cmk_kernels {
 
     /// Quantizes n values as a row of n rounded up to 64: a block's scale is its largest magnitude
     /// over 127.
-    void (*quantize_f32)(const float *x, size_t n, void *row);
-    void (*quantize_bf16)(const uint16_t *x, size_t n, void *row);
+    void (*quantize_f32)(const float *x, size_t n, size_t terms, void *row);
+    void (*quantize_bf16)(const uint16_t *x, size_t n, size_t terms, void *row);
 
     /// y[i] += x[i].
     void (*add)(const float *x, size_t n, float *y);

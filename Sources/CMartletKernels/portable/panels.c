@@ -21,36 +21,55 @@ void cmk_pack_panel_bf16(
 
 // MARK: Quantized
 
-/// One output's block, integers from `lowest` to `highest` times a scale.
+/// One output's block: value = integer * scale + minimum.
 typedef struct block {
     uint16_t scale;
+    uint16_t minimum;
     int8_t values[CMK_BLOCK];
 } block;
 
-/// Rounds the block's values to integers for a scale; returns the squared error.
-static float fit(const float *x, float scale, int lowest, int highest, int8_t *values) {
+/// Rounds the block's values to integers; returns the squared error.
+static float fit(const float *x, int lowest, int highest, block *block) {
+    float scale = cmk_from_f16(block->scale), minimum = cmk_from_f16(block->minimum);
     float inverse = scale == 0 ? 0 : 1 / scale, error = 0;
     for (size_t i = 0; i < CMK_BLOCK; i++) {
-        float scaled = x[i] * inverse;
-        scaled = scaled < (float)lowest ? (float)lowest : scaled > (float)highest ? (float)highest : scaled;
+        float scaled = (x[i] - minimum) * inverse;
+        scaled = scaled < (float)lowest ? (float)lowest : scaled;
+        scaled = scaled > (float)highest ? (float)highest : scaled;
         float rounded = (scaled + CMK_ROUND_MAGIC) - CMK_ROUND_MAGIC;
-        float difference = x[i] - rounded * scale;
-        values[i] = (int8_t)rounded;
+        float difference = x[i] - (rounded * scale + minimum);
+        block->values[i] = (int8_t)rounded;
         error += difference * difference;
     }
     return error;
 }
 
-/// Tries scales that put the value of largest magnitude at, or a little beyond, an end of the range.
-static block quantize_block(const float *x, int lowest, int highest, size_t tries) {
-    static const float shrinks[] = {1, 0.96f, 0.92f, 0.88f, 0.84f};
-    float extreme = 0;
-    for (size_t i = 0; i < CMK_BLOCK; i++) extreme = fabsf(x[i]) > fabsf(extreme) ? x[i] : extreme;
-    block best = {0}, next;
-    float least = INFINITY, end = -lowest > highest ? (float)lowest : (float)highest;
-    for (size_t i = 0; i < tries; i++) {
-        next.scale = cmk_to_f16(fminf(fmaxf(extreme / end * shrinks[i], -65504), 65504));
-        float error = fit(x, cmk_from_f16(next.scale), lowest, highest, next.values);
+static uint16_t f16_within_range(float x) { return cmk_to_f16(fminf(fmaxf(x, -65504), 65504)); }
+
+static block quantize_q8(const float *x) {
+    float largest = 0;
+    for (size_t i = 0; i < CMK_BLOCK; i++) largest = fmaxf(largest, fabsf(x[i]));
+    block block = {.scale = f16_within_range(largest / 127)};
+    fit(x, -127, 127, &block);
+    return block;
+}
+
+/// Tries ranges from the block's own to a little less: what is cut off costs less than finer steps
+/// gain, as long as it is little.
+static block quantize_q4(const float *x) {
+    static const float shares[] = {1, 0.95f, 0.9f, 0.85f};
+    float low = x[0], high = x[0], least = INFINITY;
+    for (size_t i = 1; i < CMK_BLOCK; i++) {
+        low = fminf(low, x[i]);
+        high = fmaxf(high, x[i]);
+    }
+    block best = {0};
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+        float cut = (high - low) * (1 - shares[i]) / 2;
+        block next = {
+            .scale = f16_within_range((high - low) * shares[i] / 15),
+            .minimum = f16_within_range(low + cut)};
+        float error = fit(x, 0, 15, &next);
         if (error < least) {
             least = error;
             best = next;
@@ -64,8 +83,8 @@ static size_t q8_byte(size_t k, size_t lane) { return k / 4 * 64 + lane * 4 + k 
 static size_t q4_byte(size_t k, size_t lane) { return k % CMK_BLOCK / 4 * 64 + lane * 4 + k % 4; }
 static size_t q4_shift(size_t k) { return k / CMK_BLOCK * 4; }
 
-static uint8_t *scale_place(uint8_t *superblock, cmk_kind kind, size_t block, size_t lane) {
-    return superblock + cmk_superblock_bytes(kind) - 64 + (block * CMK_LANES + lane) * 2;
+static size_t scale_byte(cmk_kind kind, size_t block, size_t lane) {
+    return cmk_scales_offset(kind) + (block * CMK_LANES + lane) * sizeof(uint16_t);
 }
 
 static void pack_quantized(
@@ -79,9 +98,10 @@ static void pack_quantized(
                 if (lane < row_count && first < in)
                     memcpy(x, rows + lane * stride + first,
                            (in - first < CMK_BLOCK ? in - first : CMK_BLOCK) * sizeof(float));
-                block block = kind == CMK_Q8
-                    ? quantize_block(x, -127, 127, 1) : quantize_block(x, -8, 7, 5);
-                memcpy(scale_place(panel, kind, b, lane), &block.scale, sizeof block.scale);
+                block block = kind == CMK_Q8 ? quantize_q8(x) : quantize_q4(x);
+                uint8_t *scale = panel + scale_byte(kind, b, lane);
+                memcpy(scale, &block.scale, sizeof block.scale);
+                if (kind == CMK_Q4) memcpy(scale + 64, &block.minimum, sizeof block.minimum);
                 for (size_t i = 0; i < CMK_BLOCK; i++) {
                     size_t place = b * CMK_BLOCK + i;
                     uint8_t value = (uint8_t)(block.values[i] + cmk_zero_point(kind));
@@ -107,11 +127,13 @@ static void unpack_quantized(
     for (size_t k = 0; k < in; k++) {
         const uint8_t *superblock = panel + k / CMK_SUPERBLOCK * cmk_superblock_bytes(kind);
         size_t place = k % CMK_SUPERBLOCK;
-        uint16_t scale;
-        memcpy(&scale, scale_place((uint8_t *)superblock, kind, place / CMK_BLOCK, lane), sizeof scale);
+        uint16_t scale, minimum = 0;
+        const uint8_t *from = superblock + scale_byte(kind, place / CMK_BLOCK, lane);
+        memcpy(&scale, from, sizeof scale);
+        if (kind == CMK_Q4) memcpy(&minimum, from + 64, sizeof minimum);
         int value = kind == CMK_Q8 ? superblock[q8_byte(place, lane)]
                                    : superblock[q4_byte(place, lane)] >> q4_shift(place) & 15;
-        y[k] = (float)(value - cmk_zero_point(kind)) * cmk_from_f16(scale);
+        y[k] = (float)(value - cmk_zero_point(kind)) * cmk_from_f16(scale) + cmk_from_f16(minimum);
     }
 }
 

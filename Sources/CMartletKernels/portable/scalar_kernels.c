@@ -24,21 +24,24 @@ static float dot_mixed(float sum, const float *x, const uint16_t *w, size_t in) 
 }
 
 static float dot_quantized(
-    cmk_kind kind, float sum, const void *row, const uint8_t *panel, size_t lane, size_t in) {
-    const cmk_row_block *blocks = cmk_row_blocks(row);
-    const int8_t *x = cmk_row_values(row, in);
+    cmk_kind kind, float sum, const void *term, const uint8_t *panel, size_t lane, size_t in) {
+    const cmk_row_block *blocks = cmk_row_blocks(term);
+    const int8_t *x = cmk_row_values(term, in);
     for (size_t k = 0; k < in; k += CMK_BLOCK) {
         const uint8_t *superblock = panel + k / CMK_SUPERBLOCK * cmk_superblock_bytes(kind);
+        cmk_row_block row = blocks[k / CMK_BLOCK];
         size_t block = k / CMK_BLOCK % 2;
-        int32_t product = -cmk_zero_point(kind) * blocks[k / CMK_BLOCK].sum;
+        int32_t product = -cmk_zero_point(kind) * row.sum;
         for (size_t i = 0; i < CMK_BLOCK; i++) {
             size_t line = kind == CMK_Q8 ? block * CMK_BLOCK / 4 + i / 4 : i / 4;
             uint8_t w = superblock[line * 64 + lane * 4 + i % 4];
             product += x[k + i] * (kind == CMK_Q8 ? w : w >> block * 4 & 15);
         }
-        const uint16_t *scales = (const uint16_t *)(superblock + cmk_superblock_bytes(kind) - 64);
-        float scale = cmk_from_f16(scales[block * CMK_LANES + lane]) * blocks[k / CMK_BLOCK].scale;
-        sum = fmaf((float)product, scale, sum);
+        const uint16_t *scales = (const uint16_t *)(superblock + cmk_scales_offset(kind));
+        size_t place = block * CMK_LANES + lane;
+        sum = fmaf((float)product, cmk_from_f16(scales[place]) * row.scale, sum);
+        if (kind == CMK_Q4)
+            sum = fmaf(cmk_from_f16(scales[place + 32]), row.scale * (float)row.sum, sum);
     }
     return sum;
 }
@@ -61,44 +64,54 @@ static void matmul(cmk_kind kind, const cmk_product *jobs, size_t count) {
                 case CMK_MIXED: sum = dot_mixed(sum, x + at, w16 + panel + lane * 2, job->in); break;
                 case CMK_Q8:
                 case CMK_Q4:
-                    sum = dot_quantized(
-                        kind, sum, (const uint8_t *)job->x + at,
-                        (const uint8_t *)job->w
-                            + o / CMK_LANES * (job->in / CMK_SUPERBLOCK) * cmk_superblock_bytes(kind),
-                        lane, job->in);
+                    for (size_t term = 0; term < job->terms; term++)
+                        sum = dot_quantized(
+                            kind, sum, (const uint8_t *)job->x + at + term * cmk_term_bytes(job->in),
+                            (const uint8_t *)job->w
+                                + o / CMK_LANES * (job->in / CMK_SUPERBLOCK) * cmk_superblock_bytes(kind),
+                            lane, job->in);
                     break;
                 }
                 *y = sum;
             }
 }
 
-static void quantize(bool bf16, const void *x, size_t n, void *row) {
+static void quantize(bool bf16, const void *x, size_t n, size_t terms, void *row) {
     size_t in = cmk_round_up(n, CMK_SUPERBLOCK);
-    cmk_row_block *blocks = row;
-    int8_t *values = (int8_t *)cmk_row_values(row, in);
     for (size_t k = 0; k < in; k += CMK_BLOCK) {
         float block[CMK_BLOCK] = {0};
-        uint32_t bits = 0;
-        for (size_t i = 0; i < CMK_BLOCK && k + i < n; i++) {
+        for (size_t i = 0; i < CMK_BLOCK && k + i < n; i++)
             block[i] = bf16 ? cmk_from_bf16(((const uint16_t *)x)[k + i]) : ((const float *)x)[k + i];
+        for (size_t term = 0; term < terms; term++) {
+            uint8_t *target = (uint8_t *)row + term * cmk_term_bytes(in);
+            int8_t *values = (int8_t *)cmk_row_values(target, in) + k;
             // As integers magnitudes are ordered as they are, and a NaN is above them all.
-            uint32_t magnitude = cmk_bits(block[i]) & 0x7fffffffu;
-            bits = magnitude > bits ? magnitude : bits;
+            uint32_t bits = 0;
+            for (size_t i = 0; i < CMK_BLOCK; i++) {
+                uint32_t magnitude = cmk_bits(block[i]) & 0x7fffffffu;
+                bits = magnitude > bits ? magnitude : bits;
+            }
+            float largest = cmk_float(bits), scale = largest / 127.0f;
+            float inverse = largest > 0 ? 127.0f / largest : 0;
+            int32_t sum = 0;
+            for (size_t i = 0; i < CMK_BLOCK; i++) {
+                float shifted = block[i] * inverse + CMK_ROUND_MAGIC;
+                values[i] = (int8_t)(cmk_bits(shifted) - cmk_bits(CMK_ROUND_MAGIC));
+                sum += values[i];
+                block[i] = fmaf(-(float)values[i], scale, block[i]);
+            }
+            ((cmk_row_block *)target)[k / CMK_BLOCK] = (cmk_row_block){.scale = scale, .sum = sum};
         }
-        float largest = cmk_float(bits);
-        float inverse = largest > 0 ? 127.0f / largest : 0;
-        int32_t sum = 0;
-        for (size_t i = 0; i < CMK_BLOCK; i++) {
-            float shifted = block[i] * inverse + CMK_ROUND_MAGIC;
-            values[k + i] = (int8_t)(cmk_bits(shifted) - cmk_bits(CMK_ROUND_MAGIC));
-            sum += values[k + i];
-        }
-        blocks[k / CMK_BLOCK] = (cmk_row_block){.scale = largest / 127.0f, .sum = sum};
     }
 }
 
-static void quantize_f32(const float *x, size_t n, void *row) { quantize(false, x, n, row); }
-static void quantize_bf16(const uint16_t *x, size_t n, void *row) { quantize(true, x, n, row); }
+static void quantize_f32(const float *x, size_t n, size_t terms, void *row) {
+    quantize(false, x, n, terms, row);
+}
+
+static void quantize_bf16(const uint16_t *x, size_t n, size_t terms, void *row) {
+    quantize(true, x, n, terms, row);
+}
 
 static float rms_scale(const float *x, float epsilon, size_t n) {
     float lanes[CMK_LANES] = {0};

@@ -5,6 +5,49 @@ typedef _Float16 v16half __attribute__((vector_size(32), aligned(2)));
 
 CMK_INLINE v16i splat_integer(int32_t x) { return (v16i){} + x; }
 
+/// Adds the products of one block, `b` of its superblock and `block` of the row, to the sums.
+CMK_INLINE void block_quantized(
+    cmk_kind kind, int rows, int panels, const cmk_product *job, const uint8_t *const *superblocks,
+    const char *x, size_t block, int b, v16f *sums) {
+    const char *values = (const char *)cmk_row_values(x, job->in) + block * CMK_BLOCK;
+    cmk_row_block row[QUANTIZED_ROWS];
+    v16i acc[QUANTIZED_ROWS * TILE_PANELS];
+    UNROLL for (int r = 0; r < rows; r++) {
+        row[r] = cmk_row_blocks(x + (size_t)r * job->x_stride)[block];
+        v16i start = splat_integer(-cmk_zero_point(kind) * row[r].sum);
+        UNROLL for (int p = 0; p < panels; p++) acc[r * panels + p] = start;
+    }
+    UNROLL for (int j = 0; j < CMK_BLOCK / 4; j++) {
+        v16u weights[TILE_PANELS];
+        UNROLL for (int p = 0; p < panels; p++) {
+            const uint8_t *line = superblocks[p] + (kind == CMK_Q8 ? b * 8 + j : j) * 64;
+            weights[p] = load_units((const uint32_t *)line);
+            if (kind == CMK_Q4) weights[p] = weights[p] >> (4 * b) & 0x0f0f0f0fu;
+        }
+        UNROLL for (int r = 0; r < rows; r++) {
+            uint32_t quad;
+            memcpy(&quad, values + (size_t)r * job->x_stride + j * 4, sizeof quad);
+            UNROLL for (int p = 0; p < panels; p++)
+                acc[r * panels + p] =
+                    dot_quad_step(acc[r * panels + p], (v16u){} + quad, weights[p]);
+        }
+    }
+    v16f scales[TILE_PANELS], minima[TILE_PANELS];
+    UNROLL for (int p = 0; p < panels; p++) {
+        const v16half *lines = (const v16half *)(superblocks[p] + cmk_scales_offset(kind));
+        scales[p] = __builtin_convertvector(lines[b], v16f);
+        if (kind == CMK_Q4) minima[p] = __builtin_convertvector(lines[2 + b], v16f);
+    }
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int p = 0; p < panels; p++) {
+            v16f *sum = &sums[r * panels + p];
+            v16f product = __builtin_convertvector(acc[r * panels + p], v16f);
+            *sum = fused(product, scales[p] * row[r].scale, *sum);
+            if (kind == CMK_Q4)
+                *sum = fused(minima[p], splat(row[r].scale * (float)row[r].sum), *sum);
+        }
+}
+
 CMK_INLINE void tile_quantized(
     cmk_kind kind, int rows, int panels, const cmk_product *job, const uint8_t *const *panel,
     const char *x, float *y, prefetch ahead) {
@@ -13,47 +56,16 @@ CMK_INLINE void tile_quantized(
         UNROLL for (int p = 0; p < panels; p++)
             sums[r * panels + p] = job->accumulate
                 ? load(y + (size_t)r * job->y_stride + p * CMK_LANES) : splat(0);
-    size_t values = job->in / CMK_BLOCK * sizeof(cmk_row_block);
-    for (size_t s = 0; s < job->in / CMK_SUPERBLOCK; s++) {
-        size_t bytes = cmk_superblock_bytes(kind);
-        for (size_t i = 0; i < (size_t)ahead.lines * bytes; i += 64, ahead.next += 64)
-            __builtin_prefetch(ahead.next, 0, 2);
-        UNROLL for (int b = 0; b < 2; b++) {
-            v16i acc[QUANTIZED_ROWS * TILE_PANELS];
-            UNROLL for (int r = 0; r < rows; r++) {
-                const cmk_row_block *blocks = (const cmk_row_block *)(x + (size_t)r * job->x_stride);
-                v16i start = splat_integer(-cmk_zero_point(kind) * blocks[2 * s + b].sum);
-                UNROLL for (int p = 0; p < panels; p++) acc[r * panels + p] = start;
-            }
-            UNROLL for (int j = 0; j < CMK_BLOCK / 4; j++) {
-                v16u weights[TILE_PANELS];
-                UNROLL for (int p = 0; p < panels; p++) {
-                    const uint8_t *line = panel[p] + s * bytes + (kind == CMK_Q8 ? b * 8 + j : j) * 64;
-                    weights[p] = load_units((const uint32_t *)line);
-                    if (kind == CMK_Q4) weights[p] = weights[p] >> (4 * b) & 0x0f0f0f0fu;
-                }
-                UNROLL for (int r = 0; r < rows; r++) {
-                    uint32_t quad;
-                    memcpy(&quad, x + (size_t)r * job->x_stride + values + s * CMK_SUPERBLOCK
-                                      + b * CMK_BLOCK + j * 4, sizeof quad);
-                    UNROLL for (int p = 0; p < panels; p++)
-                        acc[r * panels + p] =
-                            dot_quad_step(acc[r * panels + p], (v16u){} + quad, weights[p]);
-                }
-            }
-            v16f scales[TILE_PANELS];
-            UNROLL for (int p = 0; p < panels; p++) {
-                const uint8_t *line = panel[p] + (s + 1) * bytes - 64;
-                scales[p] = __builtin_convertvector(((const v16half *)line)[b], v16f);
-            }
-            UNROLL for (int r = 0; r < rows; r++) {
-                const cmk_row_block *blocks = (const cmk_row_block *)(x + (size_t)r * job->x_stride);
-                v16f scale = splat(blocks[2 * s + b].scale);
-                UNROLL for (int p = 0; p < panels; p++)
-                    sums[r * panels + p] = fused(
-                        __builtin_convertvector(acc[r * panels + p], v16f), scales[p] * scale,
-                        sums[r * panels + p]);
-            }
+    for (size_t term = 0; term < job->terms; term++, x += cmk_term_bytes(job->in)) {
+        for (size_t s = 0; s < job->in / CMK_SUPERBLOCK; s++) {
+            const uint8_t *superblocks[TILE_PANELS];
+            UNROLL for (int p = 0; p < panels; p++)
+                superblocks[p] = panel[p] + s * cmk_superblock_bytes(kind);
+            size_t lines = term == 0 ? (size_t)ahead.lines * cmk_superblock_bytes(kind) / 64 : 0;
+            for (size_t i = 0; i < lines; i++, ahead.next += 64)
+                __builtin_prefetch(ahead.next, 0, 2);
+            UNROLL for (int b = 0; b < 2; b++)
+                block_quantized(kind, rows, panels, job, superblocks, x, 2 * s + b, b, sums);
         }
     }
     UNROLL for (int r = 0; r < rows; r++)
@@ -130,30 +142,39 @@ CMK_INLINE v16f load_value(bool bf16, const void *x, size_t at, size_t n) {
     return (v16f)(__builtin_convertvector(h, v16u) << 16);
 }
 
-CMK_INLINE void quantize(bool bf16, const void *x, size_t n, void *row) {
+CMK_INLINE void quantize(bool bf16, const void *x, size_t n, size_t terms, void *row) {
     typedef int8_t v16b __attribute__((vector_size(16), aligned(1)));
     size_t in = cmk_round_up(n, CMK_SUPERBLOCK);
-    cmk_row_block *blocks = row;
-    int8_t *values = (int8_t *)cmk_row_values(row, in);
     for (size_t k = 0; k < in; k += CMK_BLOCK) {
         v16f a = k < n ? load_value(bf16, x, k, n - k) : splat(0);
         v16f b = k + CMK_LANES < n ? load_value(bf16, x, k + CMK_LANES, n - k - CMK_LANES) : splat(0);
-        v16i maxima = __builtin_elementwise_max(magnitude(a), magnitude(b));
-        int32_t bits = maxima[0];
-        for (int i = 1; i < CMK_LANES; i++) bits = maxima[i] > bits ? maxima[i] : bits;
-        float largest = cmk_float((uint32_t)bits);
-        float inverse = largest > 0 ? 127.0f / largest : 0;
-        int32_t magic = (int32_t)cmk_bits(CMK_ROUND_MAGIC);
-        v16i low = (v16i)(a * inverse + CMK_ROUND_MAGIC) - magic;
-        v16i high = (v16i)(b * inverse + CMK_ROUND_MAGIC) - magic;
-        *(v16b *)(values + k) = __builtin_convertvector(low, v16b);
-        *(v16b *)(values + k + CMK_LANES) = __builtin_convertvector(high, v16b);
-        v16i pairs = low + high;
-        int32_t sum = 0;
-        for (int i = 0; i < CMK_LANES; i++) sum += pairs[i];
-        blocks[k / CMK_BLOCK] = (cmk_row_block){.scale = largest / 127.0f, .sum = sum};
+        for (size_t term = 0; term < terms; term++) {
+            uint8_t *target = (uint8_t *)row + term * cmk_term_bytes(in);
+            int8_t *values = (int8_t *)cmk_row_values(target, in) + k;
+            v16i maxima = __builtin_elementwise_max(magnitude(a), magnitude(b));
+            int32_t bits = maxima[0];
+            for (int i = 1; i < CMK_LANES; i++) bits = maxima[i] > bits ? maxima[i] : bits;
+            float largest = cmk_float((uint32_t)bits), scale = largest / 127.0f;
+            float inverse = largest > 0 ? 127.0f / largest : 0;
+            int32_t magic = (int32_t)cmk_bits(CMK_ROUND_MAGIC);
+            v16b low = __builtin_convertvector((v16i)(a * inverse + CMK_ROUND_MAGIC) - magic, v16b);
+            v16b high = __builtin_convertvector((v16i)(b * inverse + CMK_ROUND_MAGIC) - magic, v16b);
+            *(v16b *)values = low;
+            *(v16b *)(values + CMK_LANES) = high;
+            a = fused(-__builtin_convertvector(low, v16f), splat(scale), a);
+            b = fused(-__builtin_convertvector(high, v16f), splat(scale), b);
+            v16i pairs = __builtin_convertvector(low, v16i) + __builtin_convertvector(high, v16i);
+            int32_t sum = 0;
+            for (int i = 0; i < CMK_LANES; i++) sum += pairs[i];
+            ((cmk_row_block *)target)[k / CMK_BLOCK] = (cmk_row_block){.scale = scale, .sum = sum};
+        }
     }
 }
 
-static void quantize_f32(const float *x, size_t n, void *row) { quantize(false, x, n, row); }
-static void quantize_bf16(const uint16_t *x, size_t n, void *row) { quantize(true, x, n, row); }
+static void quantize_f32(const float *x, size_t n, size_t terms, void *row) {
+    quantize(false, x, n, terms, row);
+}
+
+static void quantize_bf16(const uint16_t *x, size_t n, size_t terms, void *row) {
+    quantize(true, x, n, terms, row);
+}

@@ -88,7 +88,8 @@ extension KernelSet {
         let w = unsafe weights.panel(panels.lowerBound)
         var job = unsafe cmk_product(
             x: x, x_stride: input.stride, rows: rows.count, w: w, in: inputCount,
-            panels: panels.count, y: y, y_stride: output.stride, accumulate: accumulate)
+            panels: panels.count, y: y, y_stride: output.stride, accumulate: accumulate,
+            terms: 1)
         unsafe table.pointee.matmul(cmk_kind(weights.format, input.format), &job, 1)
     }
 }
@@ -115,7 +116,7 @@ extension KernelSet {
             x: quantized.pointer(rows.lowerBound), x_stride: quantized.rowByteCount,
             rows: rows.count, w: weights.panel(panels.lowerBound), in: weights.paddedInputCount,
             panels: panels.count, y: output.pointer(rows.lowerBound, outputColumn),
-            y_stride: output.stride, accumulate: false)
+            y_stride: output.stride, accumulate: false, terms: quantized.termCount)
         unsafe table.pointee.matmul(weights.format == .q8 ? CMK_Q8 : CMK_Q4, &job, 1)
     }
 
@@ -131,9 +132,11 @@ extension KernelSet {
         let y = unsafe quantized.pointer(row)
         switch values.format {
         case .f32:
-            unsafe table.pointee.quantize_f32(x.assumingMemoryBound(to: Float.self), count, y)
+            unsafe table.pointee.quantize_f32(
+                x.assumingMemoryBound(to: Float.self), count, quantized.termCount, y)
         case .bf16:
-            unsafe table.pointee.quantize_bf16(x.assumingMemoryBound(to: UInt16.self), count, y)
+            unsafe table.pointee.quantize_bf16(
+                x.assumingMemoryBound(to: UInt16.self), count, quantized.termCount, y)
         }
     }
 }

@@ -34,19 +34,19 @@ package struct QuantizedRows: Sendable {
     let buffer: Buffer
     package let rowCount: Int
     package let columnCount: Int
+    /// 2 when a second integer for each value holds what rounding took from the first.
+    package let termCount: Int
+    let rowByteCount: Int
 
-    package init(rowCount: Int, columnCount: Int) {
+    package init(rowCount: Int, columnCount: Int, termCount: Int) {
         self.rowCount = rowCount
         self.columnCount = columnCount
-        buffer = Buffer(byteCount: rowCount * QuantizedRows.rowByteCount(columnCount))
+        self.termCount = termCount
+        // An integer for each value, eight bytes for each block.
+        let padded = columnCount.roundedUp(toMultipleOf: WeightFormat.q8.inputMultiple)
+        rowByteCount = termCount * padded / 4 * 5
+        buffer = Buffer(byteCount: rowCount * rowByteCount)
     }
-
-    /// An integer for each value, eight bytes for each block.
-    private static func rowByteCount(_ columnCount: Int) -> Int {
-        columnCount.roundedUp(toMultipleOf: WeightFormat.q8.inputMultiple) / 4 * 5
-    }
-
-    var rowByteCount: Int { QuantizedRows.rowByteCount(columnCount) }
 
     func pointer(_ row: Int) -> UnsafeMutableRawPointer { unsafe buffer.base + row * rowByteCount }
 }
@@ -57,9 +57,15 @@ package struct ProductInput: Sendable {
     package let values: Activations
     package let quantized: QuantizedRows?
 
-    package init(format: ComputeFormat, weights: WeightFormat, rowCount: Int, columnCount: Int) {
+    /// - Parameter termCount: integers for each quantized value, 1 or 2.
+    package init(
+        format: ComputeFormat, weights: WeightFormat, rowCount: Int, columnCount: Int,
+        termCount: Int = 1
+    ) {
         values = Activations(format: format, rowCount: rowCount, columnCount: columnCount)
         quantized =
-            weights.isQuantized ? QuantizedRows(rowCount: rowCount, columnCount: columnCount) : nil
+            weights.isQuantized
+            ? QuantizedRows(rowCount: rowCount, columnCount: columnCount, termCount: termCount)
+            : nil
     }
 }

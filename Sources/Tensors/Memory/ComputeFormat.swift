@@ -26,8 +26,8 @@ package enum ComputeFormat: String, Sendable, CaseIterable {
 /// The number format that weights are stored and multiplied in.
 package enum WeightFormat: String, Sendable, CaseIterable {
     case f32, bf16
-    /// Integers of 8 and of 4 bits in blocks of 32 inputs with a scale each. What they multiply is
-    /// quantized to 8 bits, row by row in blocks of 32.
+    /// Integers of 8 and of 4 bits in blocks of 32 inputs with a scale each, for q4 a minimum too.
+    /// What they multiply is quantized to 8 bits, row by row in blocks of 32.
     case q8, q4
 
     package var isQuantized: Bool { self == .q8 || self == .q4 }
@@ -47,9 +47,9 @@ package enum WeightFormat: String, Sendable, CaseIterable {
         return switch self {
         case .f32: padded * Lanes.count * 4
         case .bf16: padded * Lanes.count * 2
-        // 64 inputs: 16 or 8 lines of integers and one of scales.
+        // 64 inputs: 16 or 8 lines of integers, one of scales, for q4 one of minima.
         case .q8: padded / 64 * 17 * 64
-        case .q4: padded / 64 * 9 * 64
+        case .q4: padded / 64 * 10 * 64
         }
     }
 
