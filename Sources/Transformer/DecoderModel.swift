@@ -114,12 +114,15 @@ package final class DecoderModel {
         _ pieces: [(run: Int, piece: AttentionPiece)]
     ) {
         let layer = weights.layers[index]
-        normalizeAndShrink(layer.attentionNorm, index, .attentionInput, batch, linear)
+        normalizeAndShrink(
+            layer.attentionNorm, index, .attentionInput, batch, linear,
+            into: workspace.attentionInput)
         let group = layer.attentionInput
         team.run { member in
             linear.project(
                 group, layer: index, panels: team.share(of: group.panelCount, for: member),
-                input: workspace.normalized, rowCount: batch.rowCount, into: workspace.projections)
+                input: workspace.attentionInput, rowCount: batch.rowCount,
+                into: workspace.projections)
         }
         team.run { member in
             for row in pairedShare(of: batch, for: member) {
@@ -134,7 +137,9 @@ package final class DecoderModel {
 
     private func feedForward(_ index: Int, _ batch: Batch, _ linear: AdapterLinear) {
         let layer = weights.layers[index]
-        normalizeAndShrink(layer.feedForwardNorm, index, .feedForwardInput, batch, linear)
+        normalizeAndShrink(
+            layer.feedForwardNorm, index, .feedForwardInput, batch, linear,
+            into: workspace.feedForwardInput)
         let group = layer.feedForwardInput
         let (rowCount, atOnce) = (
             batch.rowCount, AdapterLinear.panelsAtOnce(rowCount: batch.rowCount) / 2
@@ -148,7 +153,8 @@ package final class DecoderModel {
                     rowCount: rowCount, columnCount: 2 * width)
                 for projection in 0...1 {
                     linear.project(
-                        group, projection, layer: index, panels: some, input: workspace.normalized,
+                        group, projection, layer: index, panels: some,
+                        input: workspace.feedForwardInput,
                         rowCount: rowCount, into: piece, column: projection * width)
                 }
                 let column = start * Lanes.count
@@ -167,7 +173,7 @@ package final class DecoderModel {
     /// A member shrinks the rows that it has just normalized: no waiting in between.
     private func normalizeAndShrink(
         _ weight: Matrix, _ layer: Int, _ site: Projection.Site, _ batch: Batch,
-        _ linear: AdapterLinear
+        _ linear: AdapterLinear, into input: ProductInput
     ) {
         let epsilon = configuration.normEpsilon
         team.run { member in
@@ -175,10 +181,10 @@ package final class DecoderModel {
             for row in rows {
                 kernels.rmsNorm(
                     workspace.hidden, row: row, weight: weight, epsilon: epsilon,
-                    into: workspace.normalized.values, outputRow: row)
-                kernels.finish(workspace.normalized, row: row)
+                    into: input.values, outputRow: row)
+                kernels.finish(input, row: row)
             }
-            linear.shrink(layer: layer, site: site, rows: rows, input: workspace.normalized)
+            linear.shrink(layer: layer, site: site, rows: rows, input: input)
         }
     }
 
@@ -347,7 +353,8 @@ package final class DecoderModel {
 /// The matrices that a pass writes, sized once for the largest batch.
 private final class Workspace {
     let hidden: Matrix
-    let normalized: ProductInput
+    let attentionInput: ProductInput
+    let feedForwardInput: ProductInput
     let projections: Matrix
     let attended: ProductInput
     /// Each member's own: the piece of a projection's outputs that it is working on.
@@ -369,7 +376,9 @@ private final class Workspace {
                 format: format, weights: weights, rowCount: rowCount, columnCount: columnCount,
                 termCount: termCount)
         }
-        normalized = input(c.hiddenSize, weights.format, rowCount: rowCount)
+        // Rounding what queries, keys and the head read costs more than the rest together.
+        attentionInput = input(c.hiddenSize, weights.format, rowCount: rowCount, termCount: 2)
+        feedForwardInput = input(c.hiddenSize, weights.format, rowCount: rowCount)
         projections = Matrix(rowCount: rowCount, columnCount: layer.attentionInput.width)
         attended = input(c.queryWidth, weights.format, rowCount: rowCount)
         pieces = (0..<memberCount).map { _ in
