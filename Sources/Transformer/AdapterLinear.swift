@@ -29,6 +29,18 @@ struct LinearGroup: Sendable {
         self.panelCount = panelCount
         width = panelCount * Lanes.count
     }
+
+    /// Where a panel, counted over all projections, lies; nil when there is none.
+    func upcoming(panel: Int) -> Upcoming? {
+        var first = 0
+        for matrix in weights {
+            if panel < first + matrix.panelCount {
+                return Upcoming(weights: matrix, panel: panel - first)
+            }
+            first += matrix.panelCount
+        }
+        return nil
+    }
 }
 
 /// Base product and grouped LoRA as one pass over the outputs:
@@ -69,9 +81,11 @@ struct AdapterLinear {
     }
 
     /// Computes some of the group's panels, counted over all its projections, for all rows.
+    ///
+    /// - Parameter next: what the thread projects after this group.
     func project(
         _ group: LinearGroup, layer: Int, panels: Range<Int>, input: ProductInput, rowCount: Int,
-        into output: Matrix
+        into output: Matrix, next: Upcoming?
     ) {
         var first = 0
         let atOnce = AdapterLinear.panelsAtOnce(rowCount: rowCount)
@@ -82,7 +96,8 @@ struct AdapterLinear {
                 project(
                     group, index, layer: layer, panels: start - first..<end - first, input: input,
                     rowCount: rowCount, into: output,
-                    column: group.columns[index] + (start - first) * Lanes.count)
+                    column: group.columns[index] + (start - first) * Lanes.count,
+                    next: end < panels.upperBound ? group.upcoming(panel: end) : next)
             }
             first += weights.panelCount
         }
@@ -91,13 +106,13 @@ struct AdapterLinear {
     /// One piece of one projection, by its own panels; the first lands at `column`.
     func project(
         _ group: LinearGroup, _ index: Int, layer: Int, panels: Range<Int>, input: ProductInput,
-        rowCount: Int, into output: Matrix, column: Int
+        rowCount: Int, into output: Matrix, column: Int, next: Upcoming?
     ) {
         let weights = group.weights[index]
         let columnInProjection = panels.lowerBound * Lanes.count
         kernels.multiply(
             input, rows: 0..<rowCount, by: weights, panels: panels, into: output,
-            outputColumn: column)
+            outputColumn: column, next: next)
         step.expand(
             DeviceAdapter.update(layer: layer, group.site), projection: index,
             rounded: shrunkInput, panels: panels, outputCount: weights.outputCount, into: output,

@@ -122,7 +122,8 @@ package final class DecoderModel {
             linear.project(
                 group, layer: index, panels: team.share(of: group.panelCount, for: member),
                 input: workspace.attentionInput, rowCount: batch.rowCount,
-                into: workspace.projections)
+                into: workspace.projections,
+                next: first(of: layer.attentionOutput, for: member))
         }
         team.run { member in
             for row in pairedShare(of: batch, for: member) {
@@ -132,7 +133,8 @@ package final class DecoderModel {
         attend(index, batch, pieces)
         finishAndShrink(index, .attentionOutput, batch, linear, input: workspace.attended)
         projectOntoHidden(
-            layer.attentionOutput, index, batch, linear, input: workspace.attended)
+            layer.attentionOutput, index, batch, linear, input: workspace.attended,
+            next: layer.feedForwardInput)
     }
 
     private func feedForward(_ index: Int, _ batch: Batch, _ linear: AdapterLinear) {
@@ -152,10 +154,16 @@ package final class DecoderModel {
                 let piece = workspace.pieces[member].reshaped(
                     rowCount: rowCount, columnCount: 2 * width)
                 for projection in 0...1 {
+                    let next =
+                        projection == 0
+                        ? Upcoming(weights: group.weights[1], panel: some.lowerBound)
+                        : some.upperBound < panels.upperBound
+                            ? Upcoming(weights: group.weights[0], panel: some.upperBound)
+                            : first(of: layer.feedForwardOutput, for: member)
                     linear.project(
                         group, projection, layer: index, panels: some,
-                        input: workspace.feedForwardInput,
-                        rowCount: rowCount, into: piece, column: projection * width)
+                        input: workspace.feedForwardInput, rowCount: rowCount, into: piece,
+                        column: projection * width, next: next)
                 }
                 let column = start * Lanes.count
                 let count = min(width, configuration.intermediateSize - column)
@@ -167,7 +175,9 @@ package final class DecoderModel {
             }
         }
         finishAndShrink(index, .feedForwardOutput, batch, linear, input: workspace.gated)
-        projectOntoHidden(layer.feedForwardOutput, index, batch, linear, input: workspace.gated)
+        projectOntoHidden(
+            layer.feedForwardOutput, index, batch, linear, input: workspace.gated,
+            next: index + 1 < weights.layers.count ? weights.layers[index + 1].attentionInput : nil)
     }
 
     /// A member shrinks the rows that it has just normalized: no waiting in between.
@@ -204,7 +214,7 @@ package final class DecoderModel {
     /// A projection whose result is added to the hidden states.
     private func projectOntoHidden(
         _ group: LinearGroup, _ layer: Int, _ batch: Batch, _ linear: AdapterLinear,
-        input: ProductInput
+        input: ProductInput, next: LinearGroup?
     ) {
         let (rowCount, atOnce) = (
             batch.rowCount, AdapterLinear.panelsAtOnce(rowCount: batch.rowCount)
@@ -217,7 +227,10 @@ package final class DecoderModel {
                     rowCount: rowCount, columnCount: some.count * Lanes.count)
                 linear.project(
                     group, 0, layer: layer, panels: some, input: input, rowCount: rowCount,
-                    into: piece, column: 0)
+                    into: piece, column: 0,
+                    next: some.upperBound < panels.upperBound
+                        ? group.upcoming(panel: some.upperBound)
+                        : first(of: next, for: member))
                 let column = start * Lanes.count
                 let count = min(piece.columnCount, configuration.hiddenSize - column)
                 for row in 0..<rowCount {
@@ -227,6 +240,19 @@ package final class DecoderModel {
                 }
             }
         }
+    }
+
+    /// What a member multiplies first in a group; of the head when there is no group.
+    private func first(of group: LinearGroup?, for member: Int) -> Upcoming? {
+        guard let group else {
+            let share = team.share(of: weights.head.panelCount, for: member)
+            return share.isEmpty ? nil : Upcoming(weights: weights.head, panel: share.lowerBound)
+        }
+        // Gate and up are split alike, so that a member can multiply their outputs.
+        let count =
+            group.site == .feedForwardInput ? group.weights[0].panelCount : group.panelCount
+        let share = team.share(of: count, for: member)
+        return share.isEmpty ? nil : group.upcoming(panel: share.lowerBound)
     }
 
     /// Normalizes (Qwen3) and rotates a row's queries and keys, and stores its keys and values.

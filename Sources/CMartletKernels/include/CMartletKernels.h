@@ -105,6 +105,7 @@ typedef struct cmk_product {
     size_t y_stride;
     bool accumulate;
     size_t terms;              ///< of quantized rows
+    const void *next;          ///< weights wanted after these, or NULL for those behind them
 } cmk_product;
 
 typedef struct cmk_kernels {

@@ -116,10 +116,10 @@ CMK_INLINE size_t weight_bytes(cmk_kind kind, const cmk_product *job) {
 static void matmul(cmk_kind kind, const cmk_product *jobs, size_t count) {
     for (size_t i = 0; i < count; i++) {
         const cmk_product *job = &jobs[i];
-        // Behind the last product lie most often the panels that the caller wants next; a prefetch
-        // never faults.
-        const void *after =
-            i + 1 < count ? jobs[i + 1].w : (const char *)job->w + weight_bytes(kind, job);
+        // A prefetch never faults, wherever it points.
+        const void *after = job->next;
+        if (i + 1 < count) after = jobs[i + 1].w;
+        else if (after == NULL) after = (const char *)job->w + weight_bytes(kind, job);
         switch (kind) {
         case CMK_F32: matmul_one(CMK_F32, job, after); break;
         case CMK_BF16: matmul_one(CMK_BF16, job, after); break;

@@ -49,6 +49,18 @@ package struct UnknownKernelSet: Error, CustomStringConvertible {
 
 // MARK: Matrix products
 
+/// The panels that a thread multiplies next, fetched while it finishes what it is at.
+package struct Upcoming {
+    package let weights: PackedMatrix
+    package let panel: Int
+
+    package init(weights: PackedMatrix, panel: Int) {
+        precondition(panel >= 0 && panel < weights.panelCount, "No such panel.")
+        self.weights = weights
+        self.panel = panel
+    }
+}
+
 extension KernelSet {
     /// output[rows, outputColumn...] = input[rows, inputColumn...] · weightsᵀ for some panels of the
     /// weights, or += when `accumulate`.
@@ -57,20 +69,23 @@ extension KernelSet {
     ///   - rows: rows of both input and output.
     ///   - inputColumn: first input column, even for bf16.
     ///   - panels: panels of the weights to compute; the first lands at `outputColumn`.
+    ///   - next: what to fetch at the end; nil for the panels behind the last.
     package func multiply(
         _ input: Activations, rows: Range<Int>, inputColumn: Int = 0, by weights: PackedMatrix,
-        panels: Range<Int>, into output: Matrix, outputColumn: Int, accumulate: Bool = false
+        panels: Range<Int>, into output: Matrix, outputColumn: Int, accumulate: Bool = false,
+        next: Upcoming? = nil
     ) {
         multiply(
             input, rows: rows, inputColumn: inputColumn, by: weights, panels: panels, into: output,
-            outputRow: rows.lowerBound, outputColumn: outputColumn, accumulate: accumulate)
+            outputRow: rows.lowerBound, outputColumn: outputColumn, accumulate: accumulate,
+            next: next)
     }
 
     /// The same with the output's rows counted from `outputRow`.
     package func multiply(
         _ input: Activations, rows: Range<Int>, inputColumn: Int = 0, by weights: PackedMatrix,
         panels: Range<Int>, into output: Matrix, outputRow: Int, outputColumn: Int,
-        accumulate: Bool = false
+        accumulate: Bool = false, next: Upcoming? = nil
     ) {
         guard !rows.isEmpty, !panels.isEmpty else { return }
         let inputCount = weights.paddedInputCount
@@ -89,7 +104,7 @@ extension KernelSet {
         var job = unsafe cmk_product(
             x: x, x_stride: input.stride, rows: rows.count, w: w, in: inputCount,
             panels: panels.count, y: y, y_stride: output.stride, accumulate: accumulate,
-            terms: 1)
+            terms: 1, next: next.map { unsafe UnsafeRawPointer($0.weights.panel($0.panel)) })
         unsafe table.pointee.matmul(cmk_kind(weights.format, input.format), &job, 1)
     }
 }
@@ -98,12 +113,12 @@ extension KernelSet {
     /// The product with all rows of an input, in whatever form the weights want it.
     package func multiply(
         _ input: ProductInput, rows: Range<Int>, by weights: PackedMatrix, panels: Range<Int>,
-        into output: Matrix, outputColumn: Int
+        into output: Matrix, outputColumn: Int, next: Upcoming? = nil
     ) {
         guard weights.format.isQuantized, let quantized = input.quantized else {
             return multiply(
                 input.values, rows: rows, by: weights, panels: panels, into: output,
-                outputColumn: outputColumn)
+                outputColumn: outputColumn, next: next)
         }
         guard !rows.isEmpty, !panels.isEmpty else { return }
         output.check(
@@ -116,7 +131,8 @@ extension KernelSet {
             x: quantized.pointer(rows.lowerBound), x_stride: quantized.rowByteCount,
             rows: rows.count, w: weights.panel(panels.lowerBound), in: weights.paddedInputCount,
             panels: panels.count, y: output.pointer(rows.lowerBound, outputColumn),
-            y_stride: output.stride, accumulate: false, terms: quantized.termCount)
+            y_stride: output.stride, accumulate: false, terms: quantized.termCount,
+            next: next.map { unsafe UnsafeRawPointer($0.weights.panel($0.panel)) })
         unsafe table.pointee.matmul(weights.format == .q8 ? CMK_Q8 : CMK_Q4, &job, 1)
     }
 
