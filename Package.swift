@@ -33,6 +33,8 @@ let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let httpClient = Target.Dependency.product(
+    name: "AsyncHTTPClient", package: "async-http-client")
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
@@ -71,6 +73,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(
             url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     ],
@@ -102,9 +105,11 @@ let package = Package(
                 nioCore,
                 nioHTTP1, nioHTTPTypes, httpTypes,
             ]),
+        module("LoadGenerator", ["JSONTree", httpClient, nioCore, nioHTTP1]),
         .executableTarget(
             name: "martlet",
             dependencies: [
+                "LoadGenerator", httpClient,
                 "Server", "Telemetry", "Generation", "Engine", "Transformer", "Adapters",
                 "ModelFiles",
                 "Tensors", "Tokenization", "ChatTemplates", "JSONTree", lifecycle, unixSignals,
@@ -114,7 +119,9 @@ let package = Package(
                 .product(name: "Configuration", package: "swift-configuration"),
             ],
             swiftSettings: swiftSettings),
-        module("TestSupport", ["Tensors", "ModelFiles", "Adapters", "Transformer", "Engine"]),
+        module(
+            "TestSupport",
+            ["LoadGenerator", "Tensors", "ModelFiles", "Adapters", "Transformer", "Engine"]),
         tests("TidyTests", []),
         tests("JSONTreeTests", ["JSONTree"]),
         tests("TensorsTests", ["Tensors"]),
@@ -122,6 +129,7 @@ let package = Package(
         tests("EngineTests", ["Engine", "Adapters", "Tensors"]),
         tests("OpenAIWireTests", ["OpenAIWire", "JSONTree"]),
         tests("GenerationTests", ["Generation"]),
+        tests("LoadGeneratorTests", ["LoadGenerator", "JSONTree"]),
         tests("TelemetryTests", ["Telemetry", coreMetrics]),
         tests("TokenizationTests", ["Tokenization", "JSONTree"], exclude: ["Goldens"]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSONTree"], exclude: ["Goldens"]),

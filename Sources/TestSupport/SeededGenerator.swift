@@ -1,16 +1,12 @@
-/// SplitMix64: the same numbers for the same seed on every machine.
+internal import LoadGenerator
+
+/// The load generator's random numbers, the same for the same seed on every machine.
 package struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
+    private var generator: LoadGenerator.SeededGenerator
 
-    package init(seed: UInt64) { state = seed }
+    package init(seed: UInt64) { generator = LoadGenerator.SeededGenerator(seed: seed) }
 
-    package mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
+    package mutating func next() -> UInt64 { generator.next() }
 
     /// Roughly normal, by adding uniforms.
     package mutating func normal() -> Float {
