@@ -66,6 +66,8 @@ package struct LoadTarget: Sendable {
             var http = HTTPClientRequest(url: url + "/v1/completions")
             http.method = .POST
             http.headers.add(name: "Content-Type", value: "application/json")
+            // A connection each: some servers close idle ones just when they are used again.
+            http.headers.add(name: "Connection", value: "close")
             if let key { http.headers.add(name: "Authorization", value: "Bearer \(key)") }
             http.body = .bytes(Array(body(of: request).text().utf8))
             let response = try await client.execute(http, timeout: .hours(1))
