@@ -87,7 +87,7 @@ let package = Package(
         module("Adapters", ["Tensors", "ModelFiles", "JSONTree", crypto]),
         module("Transformer", ["Tensors", "ModelFiles", "Adapters"]),
         module(
-            "Engine", ["Tensors", "Transformer", "Adapters", deque, metrics, lifecycle]),
+            "Engine", ["Tensors", "Transformer", "Adapters", deque, heap, metrics, lifecycle]),
         module("OpenAIWire", ["JSONTree"]),
         module("Telemetry", [logging, coreMetrics]),
         module(

@@ -140,6 +140,18 @@ def bf16_stays_close_to_f32(_):
     assert agreed >= 0.95, agreed
 
 
+@check
+def quantized_formats_keep_their_quality(_):
+    sample = os.path.join(ROOT, "Benchmarks/quality-sample.txt")
+    for weights, limit in (("q8", 0.003), ("q4", 0.003)):
+        r = subprocess.run([MARTLET, "bench", "quality", "--model", MODEL, "--text", sample, "--weights", weights], capture_output=True, text=True)
+        assert r.returncode == 0, r.stderr
+        divergence = float(re.search(r"mean divergence +([0-9.]+)", r.stdout)[1])
+        perplexity = float(re.search(r"perplexity .*, ([+-][0-9.]+) %", r.stdout)[1])
+        print(f"    {weights}: mean divergence {divergence:.6f}, perplexity {perplexity:+.2f} %")
+        assert divergence < limit and perplexity < 0.3, r.stdout
+
+
 # MARK: The API as clients know it
 
 @check
@@ -258,6 +270,22 @@ def operators_see_what_goes_on(server):
         assert name in text, name
     assert server.get("/v1/nothing")[1]["error"]["code"] == "not_found"
     assert server.get("/v1/completions")[0] == 405
+
+
+@check
+def the_load_generator_measures(server):
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        base = [MARTLET, "bench", "serve", "--rounds", "1", "--requests", "12", "--new-tokens", "4", "--prompt-words", "5-20", "--json", file.name, "--url"]
+        for load in (["--assign", "power", "--clients", "4"], ["--assign", "base", "--rate", "40", "--variation", "2"]):
+            r = subprocess.run(base + [f"http://127.0.0.1:{server.port}"] + load, capture_output=True, text=True)
+            assert r.returncode == 0 and "tok/s" in r.stdout, r
+            report = json.load(open(file.name))[0]["rounds"][0]
+            assert report["succeeded"] == 12 and report["new_tokens"] == 48 and report["failed"] == 0, report
+            assert 0 < report["time_to_first_token"]["p50"] <= report["end_to_end"]["p99"], report
+        r = subprocess.run(base + [f"http://127.0.0.1:{server.port}", "--compare", f"http://127.0.0.1:{server.port}"], capture_output=True, text=True)
+        assert r.returncode == 0 and "ratio: median" in r.stdout, r
+        r = subprocess.run(base + ["http://127.0.0.1:1"], capture_output=True, text=True)
+        assert r.returncode != 0 and "No answer" in r.stderr, r
 
 
 # MARK: Bad input

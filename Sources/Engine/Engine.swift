@@ -203,7 +203,7 @@ private struct EngineLoop {
     }
 }
 
-/// The engine's metrics; names are documented in docs/operating/metrics.md.
+/// The engine's metrics; names are documented in docs/operating/running.md.
 private struct EngineMetrics {
     private let steps = Counter(label: "martlet_steps_total")
     private let stepTokens = Recorder(label: "martlet_step_tokens")
@@ -214,6 +214,8 @@ private struct EngineMetrics {
     private let waiting = Gauge(label: "martlet_requests_waiting")
     private let blocks = Gauge(label: "martlet_kv_blocks")
     private let freeBlocks = Gauge(label: "martlet_kv_blocks_free")
+    private let keptBlocks = Gauge(label: "martlet_kv_blocks_kept")
+    private let foundTokens = Gauge(label: "martlet_prefix_tokens_found")
     private let preemptions = Gauge(label: "martlet_preemptions")
 
     func record(_ report: StepReport, duration: Duration) {
@@ -229,6 +231,8 @@ private struct EngineMetrics {
         waiting.record(status.waitingCount)
         blocks.record(status.blockCount)
         freeBlocks.record(status.freeBlockCount)
+        keptBlocks.record(status.keptBlockCount)
+        foundTokens.record(status.foundTokenCount)
         preemptions.record(status.preemptionCount)
     }
 }

@@ -35,7 +35,10 @@ package struct EngineCore {
         EngineStatus(
             runningCount: scheduler.runningCount, waitingCount: scheduler.waitingCount,
             runningAdapters: scheduler.runningAdapters, waitingAdapters: scheduler.waitingAdapters,
-            blockCount: scheduler.pool.blockCount, freeBlockCount: scheduler.pool.freeCount,
+            blockCount: scheduler.cache.blockCount,
+            freeBlockCount: scheduler.cache.availableCount,
+            keptBlockCount: scheduler.cache.keptCount,
+            foundTokenCount: scheduler.cache.foundCount,
             preemptionCount: scheduler.preemptionCount)
     }
 
@@ -64,13 +67,13 @@ package struct EngineCore {
             let range = sequence.computedCount..<sequence.computedCount + share.tokenCount
             batch.append(
                 tokens: sequence.tokens[range], firstPosition: range.lowerBound,
-                blocks: sequence.blocks, adapter: sequence.request.adapter)
+                blocks: sequence.holding.blocks, adapter: sequence.request.adapter)
         }
         model.forward(batch)
         report = StepReport(batch: batch, sequenceCount: shares.count)
         let wanted = wantedRows(of: shares)
         for share in shares {
-            scheduler.update(share.id) { $0.computedCount += share.tokenCount }
+            scheduler.advance(share.id, by: share.tokenCount)
         }
         return outputs(for: wanted)
     }
@@ -227,12 +230,18 @@ package struct EngineStatus: Sendable {
     package var runningAdapters: [String] = []
     package var waitingAdapters: [String] = []
     package var blockCount = 0
+    /// Blocks that a sequence may get, kept ones included.
     package var freeBlockCount = 0
+    /// Blocks that nobody holds and that are kept for sequences that begin with the same tokens.
+    package var keptBlockCount = 0
+    /// Prompt tokens that were found in the cache so far.
+    package var foundTokenCount = 0
     package var preemptionCount = 0
 
     package init(
         runningCount: Int, waitingCount: Int, runningAdapters: [String], waitingAdapters: [String],
-        blockCount: Int, freeBlockCount: Int, preemptionCount: Int
+        blockCount: Int, freeBlockCount: Int, keptBlockCount: Int, foundTokenCount: Int,
+        preemptionCount: Int
     ) {
         self.runningCount = runningCount
         self.waitingCount = waitingCount
@@ -240,6 +249,8 @@ package struct EngineStatus: Sendable {
         self.waitingAdapters = waitingAdapters
         self.blockCount = blockCount
         self.freeBlockCount = freeBlockCount
+        self.keptBlockCount = keptBlockCount
+        self.foundTokenCount = foundTokenCount
         self.preemptionCount = preemptionCount
     }
 

@@ -1,3 +1,4 @@
+internal import Adapters
 internal import DequeModule
 internal import Tensors
 
@@ -16,7 +17,7 @@ struct Scheduler {
     }
 
     let limits: EngineLimits
-    private(set) var pool: BlockPool
+    private(set) var cache: BlockCache
     private(set) var sequences: [RequestID: TokenSequence] = [:]
     private var waiting: Deque<RequestID> = []
     /// In the order of admission.
@@ -25,7 +26,7 @@ struct Scheduler {
 
     init(limits: EngineLimits) {
         self.limits = limits
-        pool = BlockPool(blockCount: limits.blockCount)
+        cache = BlockCache(blockCount: limits.blockCount, keeps: limits.keepsPrefixes)
     }
 
     var runningCount: Int { running.count }
@@ -45,7 +46,7 @@ struct Scheduler {
     @discardableResult
     mutating func remove(_ id: RequestID) -> TokenSequence? {
         guard let sequence = sequences.removeValue(forKey: id) else { return nil }
-        pool.give(back: sequence.blocks)
+        cache.release(sequence.holding)
         running.removeAll { $0 == id }
         waiting.removeAll { $0 == id }
         return sequence
@@ -54,6 +55,16 @@ struct Scheduler {
     mutating func update(_ id: RequestID, _ change: (inout TokenSequence) -> Void) {
         guard var sequence = sequences.removeValue(forKey: id) else { return }
         change(&sequence)
+        sequences[id] = sequence
+    }
+
+    /// Notes that a step has computed a sequence's next tokens.
+    mutating func advance(_ id: RequestID, by tokenCount: Int) {
+        guard var sequence = sequences.removeValue(forKey: id) else { return }
+        sequence.computedCount += tokenCount
+        cache.keep(
+            &sequence.holding, tokens: sequence.tokens, computedCount: sequence.computedCount,
+            adapter: sequence.request.adapter?.digest)
         sequences[id] = sequence
     }
 
@@ -70,7 +81,7 @@ struct Scheduler {
             index += 1
         }
         while budget > 0, running.count < limits.maximumSequences, let id = waiting.first,
-            let tokenCount = admissible(id, budget: budget)
+            let tokenCount = allocate(id, budget: budget)
         {
             waiting.removeFirst()
             running.append(id)
@@ -92,20 +103,24 @@ struct Scheduler {
         }
     }
 
-    private mutating func admissible(_ id: RequestID, budget: Int) -> Int? {
-        allocate(id, budget: budget)
-    }
-
     private mutating func allocate(_ id: RequestID, budget: Int) -> Int? {
         guard var sequence = sequences[id] else { return nil }
+        let begins = sequence.holding.blocks.isEmpty
+        if begins, sequence.mayFindBlocks {
+            sequence.holding = cache.find(
+                sequence.tokens, adapter: sequence.request.adapter?.digest)
+            sequence.computedCount = sequence.holding.foundCount
+        }
         let tokenCount = min(sequence.uncomputedCount, budget)
         let positions = KeyValueCache.blockPositions
         let needed = (sequence.computedCount + tokenCount + positions - 1) / positions
-        if needed > sequence.blocks.count {
-            guard let blocks = pool.take(needed - sequence.blocks.count) else { return nil }
-            sequence.blocks += blocks
-            sequences[id] = sequence
+        if !begins, needed <= sequence.holding.blocks.count { return tokenCount }
+        guard cache.extend(&sequence.holding, to: needed) else {
+            if begins { cache.release(sequence.holding) }
+            return nil
         }
+        if begins { cache.count(sequence.holding) }
+        sequences[id] = sequence
         return tokenCount
     }
 
@@ -113,10 +128,10 @@ struct Scheduler {
         running.removeAll { $0 == id }
         waiting.prepend(id)
         preemptionCount += 1
-        guard let blocks = sequences[id]?.blocks else { return }
-        pool.give(back: blocks)
+        guard let holding = sequences[id]?.holding else { return }
+        cache.release(holding)
         update(id) {
-            $0.blocks = []
+            $0.holding = BlockCache.Holding()
             $0.computedCount = 0
         }
     }
@@ -138,11 +153,13 @@ package struct EngineLimits: Sendable {
     package var blockCount: Int
     /// Requests that may wait besides those that run.
     package var maximumWaiting: Int
+    /// Whether blocks are kept for sequences that begin with the same tokens.
+    package var keepsPrefixes: Bool
 
     /// - Precondition: the cache holds at least one sequence of the maximum length.
     package init(
         maximumSequences: Int, maximumStepTokens: Int, maximumContext: Int, blockCount: Int,
-        maximumWaiting: Int
+        maximumWaiting: Int, keepsPrefixes: Bool = true
     ) {
         precondition(
             maximumSequences > 0 && maximumStepTokens > 0
@@ -153,5 +170,6 @@ package struct EngineLimits: Sendable {
         self.maximumContext = maximumContext
         self.blockCount = blockCount
         self.maximumWaiting = maximumWaiting
+        self.keepsPrefixes = keepsPrefixes
     }
 }

@@ -38,7 +38,7 @@ struct TokenSequence {
     private(set) var tokens: [Int32]
     /// Tokens whose keys and values are in the cache.
     var computedCount = 0
-    var blocks: [Int32] = []
+    var holding = BlockCache.Holding()
     /// How often each token is in the completion; kept only for penalties.
     private(set) var completionCounts: [Int32: Int] = [:]
     private(set) var promptTokens: Set<Int32> = []
@@ -54,6 +54,8 @@ struct TokenSequence {
     var id: RequestID { request.id }
     var promptCount: Int { request.prompt.count }
     var completionCount: Int { tokens.count - promptCount }
+    /// Whether blocks that others computed will do: not when every row's logits are wanted.
+    var mayFindBlocks: Bool { request.parameters.promptLogprobCount == nil }
     var uncomputedCount: Int { tokens.count - computedCount }
     var isPrefilling: Bool { uncomputedCount > 1 }
 

@@ -62,7 +62,7 @@ struct LoadedModel {
             maximumSequences: settings.maximumSequences,
             maximumStepTokens: settings.maximumStepTokens,
             maximumContext: min(wanted, room), blockCount: blockCount,
-            maximumWaiting: maximumWaiting)
+            maximumWaiting: maximumWaiting, keepsPrefixes: settings.keepsPrefixes)
     }
 }
 

@@ -68,6 +68,13 @@ struct ModelOptions: ParsableArguments {
             valueName: "size"))
     var kvMemory: String?
 
+    @Flag(
+        inversion: .prefixedNo,
+        help:
+            "Keep computed keys and values for requests that begin with the same tokens and name the same adapter. (default: on)"
+    )
+    var prefixCache: Bool?
+
     @Option(
         help: ArgumentHelp(
             "A YAML file with any of these options, by their long names; environment variables MARTLET_… and the command line win over it.",
@@ -104,6 +111,15 @@ struct Settings {
         return value
     }
 
+    func bool(_ name: String) throws -> Bool? {
+        if let value = reader.bool(forKey: ConfigKey([name])) { return value }
+        guard let text = string(name) else { return nil }
+        guard let value = Bool(text) else {
+            throw ValidationError("\(name) is \"\(text)\"; it may be true or false.")
+        }
+        return value
+    }
+
     func strings(_ name: String) -> [String] { reader.stringArray(forKey: ConfigKey([name])) ?? [] }
 }
 
@@ -118,6 +134,7 @@ struct ModelSettings: Sendable {
     var maximumSequences: Int
     var maximumStepTokens: Int
     var kvByteCount: Int
+    var keepsPrefixes: Bool
 
     init(_ options: ModelOptions, _ settings: Settings) throws {
         guard let model = options.model ?? settings.string("model") else {
@@ -184,6 +201,7 @@ struct ModelSettings: Sendable {
             try integer(options.maxSequences, "max-sequences", default: 64, in: 1...4096) ?? 64
         maximumStepTokens =
             try integer(options.maxStepTokens, "max-step-tokens", default: 256, in: 1...8192) ?? 256
+        keepsPrefixes = try options.prefixCache ?? settings.bool("prefix-cache") ?? true
         let memory = Int(clamping: ProcessInfo.processInfo.physicalMemory)
         if let size = options.kvMemory ?? settings.string("kv-memory") {
             guard let bytes = ByteCount.parse(size) else {

@@ -39,27 +39,31 @@ struct EngineCoreTests {
         var steps = 0
         while !core.isIdle || !waiting.isEmpty {
             if let next = waiting.popFirst() { core.apply(.submit(next)) }
-            for output in core.step() {
-                guard case .step(let step) = output.event else { continue }
-                var result = results[output.id] ?? Result()
-                if let scores = step.promptScores {
-                    result.promptLogprobs = scores.flatMap {
-                        [$0.chosen.logprob.bitPattern] + $0.top.map(\.logprob.bitPattern)
-                    }
-                }
-                if let token = step.token { result.tokens.append(token) }
-                if let scores = step.scores {
-                    result.logprobs +=
-                        [scores.chosen.logprob.bitPattern] + scores.top.map(\.logprob.bitPattern)
-                }
-                result.finish = step.finish ?? result.finish
-                results[output.id] = result
-            }
+            collect(core.step(), into: &results)
             steps += 1
             #expect(steps < 10_000)
             if steps >= 10_000 { break }
         }
         return results
+    }
+
+    static func collect(_ outputs: [EngineCore.Output], into results: inout [RequestID: Result]) {
+        for output in outputs {
+            guard case .step(let step) = output.event else { continue }
+            var result = results[output.id] ?? Result()
+            if let scores = step.promptScores {
+                result.promptLogprobs = scores.flatMap {
+                    [$0.chosen.logprob.bitPattern] + $0.top.map(\.logprob.bitPattern)
+                }
+            }
+            if let token = step.token { result.tokens.append(token) }
+            if let scores = step.scores {
+                result.logprobs +=
+                    [scores.chosen.logprob.bitPattern] + scores.top.map(\.logprob.bitPattern)
+            }
+            result.finish = step.finish ?? result.finish
+            results[output.id] = result
+        }
     }
 
     static func mixed(_ engine: TinyEngine, count: Int) throws -> [EngineRequest] {

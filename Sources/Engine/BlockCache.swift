@@ -1,0 +1,217 @@
+internal import Adapters
+internal import HeapModule
+internal import Tensors
+
+/// The blocks of the key/value cache: free ones, those that sequences hold, and those that are kept
+/// because a later sequence may begin with the same tokens.
+///
+/// Full blocks form a tree: a node is what one adapter (or none) computed for 16 tokens after all
+/// the tokens on the way to it. Nodes are found by the tokens themselves, not by a hash of them, so
+/// one sequence can never get another's keys and values by a collision; and as a block's bits do not
+/// depend on who computed it, sharing changes no result. A node that nobody holds stays until its
+/// block is needed: leaves go first, the one least recently used before the others.
+struct BlockCache {
+    typealias NodeID = Int
+
+    /// What a sequence holds: its block table and the nodes that its first blocks belong to.
+    struct Holding {
+        fileprivate(set) var blocks: [Int32] = []
+        fileprivate(set) var nodes: [NodeID] = []
+        /// Positions that were found and need not be computed.
+        fileprivate(set) var foundCount = 0
+    }
+
+    private struct Key: Hashable {
+        var parent: NodeID
+        var tokens: ArraySlice<Int32>
+    }
+
+    private struct Node {
+        var key: Key
+        var block: Int32
+        /// Sequences that hold it. Whoever holds a node holds its ancestors too.
+        var holderCount = 1
+        var childCount = 0
+        var lastUse = 0
+    }
+
+    /// A leaf that nobody held at that time; outdated once the node was used or has gone.
+    private struct Candidate: Comparable {
+        var lastUse: Int
+        var id: NodeID
+
+        static func < (a: Candidate, b: Candidate) -> Bool { (a.lastUse, a.id) < (b.lastUse, b.id) }
+    }
+
+    let blockCount: Int
+    private let keeps: Bool
+    private var free: [Int32]
+    private var nodes: [NodeID: Node] = [:]
+    private var children: [Key: NodeID] = [:]
+    /// Where the tree of an adapter, or of the base, begins. Roots have negative numbers and no block;
+    /// they go with their last child.
+    private var roots: [AdapterDigest?: NodeID] = [:]
+    private var rootChildren: [NodeID: (adapter: AdapterDigest?, count: Int)] = [:]
+    private var candidates = Heap<Candidate>()
+    private var unheldCount = 0
+    private var lastID = 0
+    private var lastRoot = 0
+    private var clock = 0
+    /// Positions found so far, over all sequences.
+    private(set) var foundCount = 0
+
+    /// - Parameter keeps: whether blocks are kept for later sequences.
+    init(blockCount: Int, keeps: Bool) {
+        self.blockCount = blockCount
+        self.keeps = keeps
+        free = (0..<Int32(blockCount)).reversed()
+    }
+
+    /// Blocks that a sequence may get: free ones and kept ones that nobody holds.
+    var availableCount: Int { free.count + unheldCount }
+    /// Blocks kept for later sequences.
+    var keptCount: Int { unheldCount }
+
+    private static let positions = KeyValueCache.blockPositions
+
+    // MARK: Taking and giving
+
+    /// Counts what a sequence that was admitted had found.
+    mutating func count(_ holding: Holding) { foundCount += holding.foundCount }
+
+    /// What is already computed of a sequence: as many full blocks as are found, but never its last
+    /// token, whose logits are wanted.
+    mutating func find(_ tokens: [Int32], adapter: AdapterDigest?) -> Holding {
+        var holding = Holding()
+        guard keeps, var parent = roots[adapter] else { return holding }
+        let positions = BlockCache.positions
+        while (holding.nodes.count + 1) * positions < tokens.count {
+            let start = holding.nodes.count * positions
+            let key = Key(parent: parent, tokens: tokens[start..<start + positions])
+            guard let id = children[key] else { break }
+            parent = id
+            holding.nodes.append(id)
+            holding.blocks.append(hold(id))
+        }
+        holding.foundCount = holding.nodes.count * positions
+        return holding
+    }
+
+    /// Extends a holding to `count` blocks, or leaves it as it is when there are not as many.
+    mutating func extend(_ holding: inout Holding, to count: Int) -> Bool {
+        let wanted = count - holding.blocks.count
+        guard wanted > 0 else { return true }
+        guard wanted <= availableCount else { return false }
+        while free.count < wanted { evict() }
+        holding.blocks += free.suffix(wanted).reversed()
+        free.removeLast(wanted)
+        return true
+    }
+
+    /// Makes the sequence's full blocks known to others, once they are computed.
+    ///
+    /// A block that another sequence has computed in the meantime is given up for that one: their
+    /// bits are the same.
+    mutating func keep(
+        _ holding: inout Holding, tokens: [Int32], computedCount: Int, adapter: AdapterDigest?
+    ) {
+        guard keeps else { return }
+        let positions = BlockCache.positions
+        while (holding.nodes.count + 1) * positions <= computedCount {
+            let index = holding.nodes.count
+            let parent = holding.nodes.last ?? root(adapter)
+            let key = Key(
+                parent: parent,
+                tokens: ArraySlice(Array(tokens[index * positions..<(index + 1) * positions])))
+            if let id = children[key] {
+                free.append(holding.blocks[index])
+                holding.blocks[index] = hold(id)
+                holding.nodes.append(id)
+            } else {
+                lastID += 1
+                children[key] = lastID
+                nodes[lastID] = Node(key: key, block: holding.blocks[index])
+                if parent < 0 {
+                    rootChildren[parent]?.count += 1
+                } else {
+                    nodes[parent]?.childCount += 1
+                }
+                holding.nodes.append(lastID)
+            }
+        }
+    }
+
+    /// Takes back what a sequence held.
+    mutating func release(_ holding: consuming Holding) {
+        clock += 1
+        free += holding.blocks[holding.nodes.count...].reversed()
+        // Descendants first, so that a leaf is used no later than its ancestors.
+        for id in holding.nodes.reversed() {
+            guard var node = nodes[id] else { continue }
+            node.holderCount -= 1
+            node.lastUse = clock
+            nodes[id] = node
+            guard node.holderCount == 0 else { continue }
+            unheldCount += 1
+            if node.childCount == 0 { candidates.insert(Candidate(lastUse: clock, id: id)) }
+        }
+        forgetOutdatedCandidates()
+        assert(availableCount <= blockCount, "A block was given back twice.")
+    }
+
+    // MARK: Nodes
+
+    /// Without evictions nothing else would take outdated candidates away.
+    private mutating func forgetOutdatedCandidates() {
+        guard candidates.count > 2 * nodes.count + 64 else { return }
+        candidates = Heap(
+            nodes.lazy.filter { $1.holderCount == 0 && $1.childCount == 0 }.map {
+                Candidate(lastUse: $1.lastUse, id: $0)
+            })
+    }
+
+    private mutating func root(_ adapter: AdapterDigest?) -> NodeID {
+        if let id = roots[adapter] { return id }
+        lastRoot -= 1
+        roots[adapter] = lastRoot
+        rootChildren[lastRoot] = (adapter, 0)
+        return lastRoot
+    }
+
+    private mutating func hold(_ id: NodeID) -> Int32 {
+        guard var node = nodes[id] else {
+            preconditionFailure("A node has gone while it was found.")
+        }
+        if node.holderCount == 0 { unheldCount -= 1 }
+        node.holderCount += 1
+        nodes[id] = node
+        return node.block
+    }
+
+    private mutating func evict() {
+        while let candidate = candidates.popMin() {
+            guard let node = nodes[candidate.id], node.holderCount == 0, node.childCount == 0,
+                node.lastUse == candidate.lastUse
+            else { continue }
+            nodes[candidate.id] = nil
+            children[node.key] = nil
+            free.append(node.block)
+            unheldCount -= 1
+            let parent = node.key.parent
+            if let root = rootChildren[parent] {
+                rootChildren[parent]?.count -= 1
+                if root.count == 1 {
+                    rootChildren[parent] = nil
+                    roots[root.adapter] = nil
+                }
+                return
+            }
+            nodes[parent]?.childCount -= 1
+            if let above = nodes[parent], above.holderCount == 0, above.childCount == 0 {
+                candidates.insert(Candidate(lastUse: above.lastUse, id: parent))
+            }
+            return
+        }
+        preconditionFailure("Blocks are available that nobody can give.")
+    }
+}
