@@ -44,7 +44,8 @@ struct BlockCache {
     }
 
     let blockCount: Int
-    private let keeps: Bool
+    /// Blocks kept at most while nobody holds them: using few blocks over and over keeps memory small.
+    private let keptLimit: Int
     private var free: [Int32]
     private var nodes: [NodeID: Node] = [:]
     private var children: [Key: NodeID] = [:]
@@ -60,10 +61,10 @@ struct BlockCache {
     /// Positions found so far, over all sequences.
     private(set) var foundCount = 0
 
-    /// - Parameter keeps: whether blocks are kept for later sequences.
-    init(blockCount: Int, keeps: Bool) {
+    /// - Parameter keptLimit: blocks kept for later sequences at most; 0 keeps none.
+    init(blockCount: Int, keptLimit: Int) {
         self.blockCount = blockCount
-        self.keeps = keeps
+        self.keptLimit = keptLimit
         free = (0..<Int32(blockCount)).reversed()
     }
 
@@ -83,7 +84,7 @@ struct BlockCache {
     /// token, whose logits are wanted.
     mutating func find(_ tokens: [Int32], adapter: AdapterDigest?) -> Holding {
         var holding = Holding()
-        guard keeps, var parent = roots[adapter] else { return holding }
+        guard keptLimit > 0, var parent = roots[adapter] else { return holding }
         let positions = BlockCache.positions
         while (holding.nodes.count + 1) * positions < tokens.count {
             let start = holding.nodes.count * positions
@@ -115,7 +116,7 @@ struct BlockCache {
     mutating func keep(
         _ holding: inout Holding, tokens: [Int32], computedCount: Int, adapter: AdapterDigest?
     ) {
-        guard keeps else { return }
+        guard keptLimit > 0 else { return }
         let positions = BlockCache.positions
         while (holding.nodes.count + 1) * positions <= computedCount {
             let index = holding.nodes.count
@@ -155,6 +156,7 @@ struct BlockCache {
             unheldCount += 1
             if node.childCount == 0 { candidates.insert(Candidate(lastUse: clock, id: id)) }
         }
+        while unheldCount > keptLimit { evict() }
         forgetOutdatedCandidates()
         assert(availableCount <= blockCount, "A block was given back twice.")
     }

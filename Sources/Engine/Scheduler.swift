@@ -26,7 +26,7 @@ struct Scheduler {
 
     init(limits: EngineLimits) {
         self.limits = limits
-        cache = BlockCache(blockCount: limits.blockCount, keeps: limits.keepsPrefixes)
+        cache = BlockCache(blockCount: limits.blockCount, keptLimit: limits.keptBlockCount)
     }
 
     var runningCount: Int { running.count }
@@ -153,13 +153,13 @@ package struct EngineLimits: Sendable {
     package var blockCount: Int
     /// Requests that may wait besides those that run.
     package var maximumWaiting: Int
-    /// Whether blocks are kept for sequences that begin with the same tokens.
-    package var keepsPrefixes: Bool
+    /// Blocks kept at most for sequences that begin with the same tokens; 0 keeps none.
+    package var keptBlockCount: Int
 
     /// - Precondition: the cache holds at least one sequence of the maximum length.
     package init(
         maximumSequences: Int, maximumStepTokens: Int, maximumContext: Int, blockCount: Int,
-        maximumWaiting: Int, keepsPrefixes: Bool = true
+        maximumWaiting: Int, keptBlockCount: Int = 0
     ) {
         precondition(
             maximumSequences > 0 && maximumStepTokens > 0
@@ -170,6 +170,6 @@ package struct EngineLimits: Sendable {
         self.maximumContext = maximumContext
         self.blockCount = blockCount
         self.maximumWaiting = maximumWaiting
-        self.keepsPrefixes = keepsPrefixes
+        self.keptBlockCount = keptBlockCount
     }
 }

@@ -50,12 +50,12 @@ package struct TinyEngine {
 
     package func core(
         maximumSequences: Int = 32, maximumStepTokens: Int = 64, blockCount: Int = 128,
-        maximumContext: Int = 64, keepsPrefixes: Bool = true
+        maximumContext: Int = 64, keptBlockCount: Int = 1000
     ) -> EngineCore {
         let limits = EngineLimits(
             maximumSequences: maximumSequences, maximumStepTokens: maximumStepTokens,
             maximumContext: maximumContext, blockCount: blockCount, maximumWaiting: 1000,
-            keepsPrefixes: keepsPrefixes)
+            keptBlockCount: keptBlockCount)
         return EngineCore(
             model: model(
                 maximumRows: maximumStepTokens, blockCount: blockCount,

@@ -62,7 +62,8 @@ struct LoadedModel {
             maximumSequences: settings.maximumSequences,
             maximumStepTokens: settings.maximumStepTokens,
             maximumContext: min(wanted, room), blockCount: blockCount,
-            maximumWaiting: maximumWaiting, keepsPrefixes: settings.keepsPrefixes)
+            maximumWaiting: maximumWaiting,
+            keptBlockCount: settings.prefixByteCount / blockByteCount)
     }
 }
 

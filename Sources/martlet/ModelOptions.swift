@@ -68,12 +68,11 @@ struct ModelOptions: ParsableArguments {
             valueName: "size"))
     var kvMemory: String?
 
-    @Flag(
-        inversion: .prefixedNo,
-        help:
-            "Keep computed keys and values for requests that begin with the same tokens and name the same adapter. (default: on)"
-    )
-    var prefixCache: Bool?
+    @Option(
+        help: ArgumentHelp(
+            "Of that, memory for what requests with the same beginning and adapter can share; 0 for none. (default: 256MiB)",
+            valueName: "size"))
+    var prefixMemory: String?
 
     @Option(
         help: ArgumentHelp(
@@ -111,15 +110,6 @@ struct Settings {
         return value
     }
 
-    func bool(_ name: String) throws -> Bool? {
-        if let value = reader.bool(forKey: ConfigKey([name])) { return value }
-        guard let text = string(name) else { return nil }
-        guard let value = Bool(text) else {
-            throw ValidationError("\(name) is \"\(text)\"; it may be true or false.")
-        }
-        return value
-    }
-
     func strings(_ name: String) -> [String] { reader.stringArray(forKey: ConfigKey([name])) ?? [] }
 }
 
@@ -134,7 +124,7 @@ struct ModelSettings: Sendable {
     var maximumSequences: Int
     var maximumStepTokens: Int
     var kvByteCount: Int
-    var keepsPrefixes: Bool
+    var prefixByteCount: Int
 
     init(_ options: ModelOptions, _ settings: Settings) throws {
         guard let model = options.model ?? settings.string("model") else {
@@ -201,17 +191,19 @@ struct ModelSettings: Sendable {
             try integer(options.maxSequences, "max-sequences", default: 64, in: 1...4096) ?? 64
         maximumStepTokens =
             try integer(options.maxStepTokens, "max-step-tokens", default: 256, in: 1...8192) ?? 256
-        keepsPrefixes = try options.prefixCache ?? settings.bool("prefix-cache") ?? true
         let memory = Int(clamping: ProcessInfo.processInfo.physicalMemory)
-        if let size = options.kvMemory ?? settings.string("kv-memory") {
+        func bytes(_ flag: String?, _ name: String, default fallback: Int) throws -> Int {
+            guard let size = flag ?? settings.string(name) else { return fallback }
             guard let bytes = ByteCount.parse(size) else {
                 throw ValidationError(
-                    "--kv-memory is \"\(size)\"; write a size such as 512MiB or 4GiB.")
+                    "--\(name) is \"\(size)\"; write a size such as 512MiB or 4GiB.")
             }
-            kvByteCount = bytes
-        } else {
-            kvByteCount = min(4 << 30, memory / 4)
+            return bytes
         }
+        kvByteCount = try bytes(
+            options.kvMemory, "kv-memory", default: min(4 << 30, memory / 4))
+        prefixByteCount = try bytes(
+            options.prefixMemory, "prefix-memory", default: min(256 << 20, kvByteCount))
     }
 
     private static func absolute(_ path: String) -> String {

@@ -44,7 +44,7 @@ struct PrefixCacheTests {
         }
         var cold: [RequestID: Result] = [:]
         for request in requests {
-            var core = engine.core(keepsPrefixes: false)
+            var core = engine.core(keptBlockCount: 0)
             cold.merge(EngineCoreTests.run(&core, [request])) { $1 }
             #expect(core.status.foundTokenCount == 0 && core.status.keptBlockCount == 0)
         }
@@ -108,12 +108,13 @@ struct PrefixCacheTests {
         }
         var expected: [RequestID: Result] = [:]
         for request in requests {
-            var alone = engine.core(keepsPrefixes: false)
+            var alone = engine.core(keptBlockCount: 0)
             expected.merge(EngineCoreTests.run(&alone, [request])) { $1 }
         }
         var core = engine.core(
             maximumSequences: 6, maximumStepTokens: Int.random(in: 5...40, using: &generator),
-            blockCount: Int.random(in: 4...12, using: &generator))
+            blockCount: Int.random(in: 4...12, using: &generator),
+            keptBlockCount: seed % 3 == 0 ? 1000 : 3)
         var waiting = requests[...]
         var collected: [RequestID: Result] = [:]
         var cancelled: Set<RequestID> = []
@@ -131,6 +132,7 @@ struct PrefixCacheTests {
             }
             EngineCoreTests.collect(core.step(), into: &collected)
             #expect(core.status.freeBlockCount <= core.status.blockCount)
+            #expect(seed % 3 == 0 || core.status.keptBlockCount <= 3)
             steps += 1
             try #require(steps < 20_000)
         }

@@ -61,7 +61,7 @@ struct BenchEngine: AsyncParsableCommand {
         var settings = try ModelSettings(model, try await Settings(file: model.config))
         settings.contextLength = settings.contextLength ?? promptTokens + newTokens
         settings.maximumSequences = counts.max() ?? 1
-        settings.keepsPrefixes = false
+        settings.prefixByteCount = 0
         let loaded = try LoadedModel(settings, progress: progress)
         let adapters = try settings.adapters.map {
             try DeviceAdapter(
