@@ -37,6 +37,8 @@ struct LoadedModel {
             format: settings.activations, layerCount: configuration.layerCount,
             headCount: configuration.keyValueHeadCount,
             headDimension: configuration.headDimension, blockCount: limits.blockCount)
+        // Sequences take blocks from the lowest number on, and kept ones come to be among them.
+        cache.takeMemory(blockCount: limits.keptBlockCount + 3 * limits.maximumSequences)
         return DecoderModel(
             weights: weights, cache: cache, kernels: kernels, team: team,
             maximumRows: limits.maximumStepTokens, maximumContext: limits.maximumContext)

@@ -70,7 +70,7 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Of that, memory for what requests with the same beginning and adapter can share; 0 for none. (default: 256MiB)",
+            "Of that, memory for what requests with the same beginning and adapter can share; 0 for none. (default: 128MiB)",
             valueName: "size"))
     var prefixMemory: String?
 
@@ -203,7 +203,7 @@ struct ModelSettings: Sendable {
         kvByteCount = try bytes(
             options.kvMemory, "kv-memory", default: min(4 << 30, memory / 4))
         prefixByteCount = try bytes(
-            options.prefixMemory, "prefix-memory", default: min(256 << 20, kvByteCount))
+            options.prefixMemory, "prefix-memory", default: min(128 << 20, kvByteCount))
     }
 
     private static func absolute(_ path: String) -> String {

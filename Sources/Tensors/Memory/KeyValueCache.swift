@@ -1,4 +1,5 @@
 internal import CMartletKernels
+internal import Glibc
 
 /// The paged key/value cache: for each layer a pool of blocks of 16 positions.
 ///
@@ -30,6 +31,17 @@ package final class KeyValueCache: Sendable {
         let valueCount = KeyValueCache.valueElementCount(headDimension)
         keys = Buffer(byteCount: blocks * keyCount * format.elementByteCount)
         values = Buffer(byteCount: blocks * valueCount * format.elementByteCount)
+    }
+
+    /// Takes the physical memory of the first blocks now, so that a server does not grow while it
+    /// warms up. The others take theirs when they are first written.
+    package func takeMemory(blockCount: Int) {
+        let count = min(max(blockCount, 0), self.blockCount) * headCount * format.elementByteCount
+        for layer in 0..<layerCount where count > 0 {
+            unsafe memset(keyBlock(layer: layer, block: 0, head: 0), 0, count * keyElementCount)
+            unsafe memset(
+                valueBlock(layer: layer, block: 0, head: 0), 0, count * valueElementCount)
+        }
     }
 
     /// Bytes that one block takes over all layers.
