@@ -149,7 +149,8 @@ def quantized_formats_keep_their_quality(_):
         divergence = float(re.search(r"mean divergence +([0-9.]+)", r.stdout)[1])
         perplexity = float(re.search(r"perplexity .*, ([+-][0-9.]+) %", r.stdout)[1])
         print(f"    {weights}: mean divergence {divergence:.6f}, perplexity {perplexity:+.2f} %")
-        assert divergence < limit and perplexity < 0.3, r.stdout
+        # Perplexity on this little text is known to a few tenths of a percent: a guard, not the measure.
+        assert divergence < limit and perplexity < 0.5, r.stdout
 
 
 # MARK: The API as clients know it
