@@ -32,6 +32,8 @@ typedef uint16_t v16h __attribute__((vector_size(32)));
 typedef float v16f_unaligned __attribute__((vector_size(64), aligned(4)));
 typedef uint32_t v16u_unaligned __attribute__((vector_size(64), aligned(4)));
 
+CMK_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
 CMK_INLINE size_t cmk_round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }

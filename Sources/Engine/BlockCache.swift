@@ -54,7 +54,8 @@ struct BlockCache {
     private var roots: [AdapterDigest?: NodeID] = [:]
     private var rootChildren: [NodeID: (adapter: AdapterDigest?, count: Int)] = [:]
     private var candidates = Heap<Candidate>()
-    private var unheldCount = 0
+    /// Blocks kept for later sequences: those of nodes that nobody holds.
+    private(set) var keptCount = 0
     private var lastID = 0
     private var lastRoot = 0
     private var clock = 0
@@ -69,9 +70,7 @@ struct BlockCache {
     }
 
     /// Blocks that a sequence may get: free ones and kept ones that nobody holds.
-    var availableCount: Int { free.count + unheldCount }
-    /// Blocks kept for later sequences.
-    var keptCount: Int { unheldCount }
+    var availableCount: Int { free.count + keptCount }
 
     private static let positions = KeyValueCache.blockPositions
 
@@ -146,17 +145,16 @@ struct BlockCache {
     mutating func release(_ holding: consuming Holding) {
         clock += 1
         free += holding.blocks[holding.nodes.count...].reversed()
-        // Descendants first, so that a leaf is used no later than its ancestors.
-        for id in holding.nodes.reversed() {
+        for id in holding.nodes {
             guard var node = nodes[id] else { continue }
             node.holderCount -= 1
             node.lastUse = clock
             nodes[id] = node
             guard node.holderCount == 0 else { continue }
-            unheldCount += 1
+            keptCount += 1
             if node.childCount == 0 { candidates.insert(Candidate(lastUse: clock, id: id)) }
         }
-        while unheldCount > keptLimit { evict() }
+        while keptCount > keptLimit { evict() }
         forgetOutdatedCandidates()
         assert(availableCount <= blockCount, "A block was given back twice.")
     }
@@ -184,7 +182,7 @@ struct BlockCache {
         guard var node = nodes[id] else {
             preconditionFailure("A node has gone while it was found.")
         }
-        if node.holderCount == 0 { unheldCount -= 1 }
+        if node.holderCount == 0 { keptCount -= 1 }
         node.holderCount += 1
         nodes[id] = node
         return node.block
@@ -198,7 +196,7 @@ struct BlockCache {
             nodes[candidate.id] = nil
             children[node.key] = nil
             free.append(node.block)
-            unheldCount -= 1
+            keptCount -= 1
             let parent = node.key.parent
             if let root = rootChildren[parent] {
                 rootChildren[parent]?.count -= 1

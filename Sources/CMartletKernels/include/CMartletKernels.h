@@ -245,17 +245,15 @@ void cmk_pack_panel_f32(
 void cmk_pack_panel_bf16(
     const float *rows, size_t row_count, size_t stride, size_t in, uint16_t *panel);
 
-/// The scales are chosen for the least squared error of what is stored.
-void cmk_pack_panel_q8(
-    const float *rows, size_t row_count, size_t stride, size_t in, uint8_t *panel);
-void cmk_pack_panel_q4(
-    const float *rows, size_t row_count, size_t stride, size_t in, uint8_t *panel);
+/// The same for `kind` CMK_Q8 or CMK_Q4; the scales are chosen for the least squared error.
+void cmk_pack_panel_quantized(
+    cmk_kind kind, const float *rows, size_t row_count, size_t stride, size_t in, uint8_t *panel);
 
 /// Reads back row `lane` of a panel.
 void cmk_unpack_row_f32(const float *panel, size_t lane, size_t in, float *y);
 void cmk_unpack_row_bf16(const uint16_t *panel, size_t lane, size_t in, float *y);
-void cmk_unpack_row_q8(const uint8_t *panel, size_t lane, size_t in, float *y);
-void cmk_unpack_row_q4(const uint8_t *panel, size_t lane, size_t in, float *y);
+void cmk_unpack_row_quantized(
+    cmk_kind kind, const uint8_t *panel, size_t lane, size_t in, float *y);
 
 /// Writes one position's key (head_dim) and value (head_dim) of one head into its block, `slot` in
 /// 0 ..< 16. The bf16 form also zeroes the odd neighbour of an even slot, so that a pair is never

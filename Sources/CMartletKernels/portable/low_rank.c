@@ -4,7 +4,6 @@
 enum { JOBS = 32 };
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
-static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 /// Address of element `at` of inputs, or of weights.
 static const void *input(cmk_kind kind, const void *x, size_t at) {

@@ -87,7 +87,7 @@ static size_t scale_byte(cmk_kind kind, size_t block, size_t lane) {
     return cmk_scales_offset(kind) + (block * CMK_LANES + lane) * sizeof(uint16_t);
 }
 
-static void pack_quantized(
+void cmk_pack_panel_quantized(
     cmk_kind kind, const float *rows, size_t row_count, size_t stride, size_t in, uint8_t *panel) {
     for (size_t k = 0; k < in; k += CMK_SUPERBLOCK, panel += cmk_superblock_bytes(kind)) {
         memset(panel, 0, cmk_superblock_bytes(kind));
@@ -112,17 +112,7 @@ static void pack_quantized(
     }
 }
 
-void cmk_pack_panel_q8(
-    const float *rows, size_t row_count, size_t stride, size_t in, uint8_t *panel) {
-    pack_quantized(CMK_Q8, rows, row_count, stride, in, panel);
-}
-
-void cmk_pack_panel_q4(
-    const float *rows, size_t row_count, size_t stride, size_t in, uint8_t *panel) {
-    pack_quantized(CMK_Q4, rows, row_count, stride, in, panel);
-}
-
-static void unpack_quantized(
+void cmk_unpack_row_quantized(
     cmk_kind kind, const uint8_t *panel, size_t lane, size_t in, float *y) {
     for (size_t k = 0; k < in; k++) {
         const uint8_t *superblock = panel + k / CMK_SUPERBLOCK * cmk_superblock_bytes(kind);
@@ -135,14 +125,6 @@ static void unpack_quantized(
                                    : superblock[q4_byte(place, lane)] >> q4_shift(place) & 15;
         y[k] = (float)(value - cmk_zero_point(kind)) * cmk_from_f16(scale) + cmk_from_f16(minimum);
     }
-}
-
-void cmk_unpack_row_q8(const uint8_t *panel, size_t lane, size_t in, float *y) {
-    unpack_quantized(CMK_Q8, panel, lane, in, y);
-}
-
-void cmk_unpack_row_q4(const uint8_t *panel, size_t lane, size_t in, float *y) {
-    unpack_quantized(CMK_Q4, panel, lane, in, y);
 }
 
 void cmk_unpack_row_f32(const float *panel, size_t lane, size_t in, float *y) {

@@ -4,7 +4,6 @@
 #define WIDEST (TILE_PANELS > FEW_PANELS ? TILE_PANELS : FEW_PANELS)
 #define UNROLL _Pragma("clang loop unroll(full)")
 
-CMK_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 CMK_INLINE v16f splat(float x) { return (v16f){} + x; }
 CMK_INLINE v16f load(const float *p) { return *(const v16f_unaligned *)p; }
 CMK_INLINE v16u load_units(const uint32_t *p) { return *(const v16u_unaligned *)p; }

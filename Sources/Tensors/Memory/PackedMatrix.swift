@@ -98,13 +98,9 @@ package struct PackedMatrix: Sendable {
             unsafe cmk_pack_panel_bf16(
                 rows, rowCount, staging.stride, inputCount,
                 panel(index).assumingMemoryBound(to: UInt16.self))
-        case .q8:
-            unsafe cmk_pack_panel_q8(
-                rows, rowCount, staging.stride, inputCount,
-                panel(index).assumingMemoryBound(to: UInt8.self))
-        case .q4:
-            unsafe cmk_pack_panel_q4(
-                rows, rowCount, staging.stride, inputCount,
+        case .q8, .q4:
+            unsafe cmk_pack_panel_quantized(
+                format == .q8 ? CMK_Q8 : CMK_Q4, rows, rowCount, staging.stride, inputCount,
                 panel(index).assumingMemoryBound(to: UInt8.self))
         }
     }
@@ -123,12 +119,10 @@ package struct PackedMatrix: Sendable {
         case .bf16:
             unsafe cmk_unpack_row_bf16(
                 source.assumingMemoryBound(to: UInt16.self), lane, inputCount, y)
-        case .q8:
-            unsafe cmk_unpack_row_q8(
-                source.assumingMemoryBound(to: UInt8.self), lane, inputCount, y)
-        case .q4:
-            unsafe cmk_unpack_row_q4(
-                source.assumingMemoryBound(to: UInt8.self), lane, inputCount, y)
+        case .q8, .q4:
+            unsafe cmk_unpack_row_quantized(
+                format == .q8 ? CMK_Q8 : CMK_Q4, source.assumingMemoryBound(to: UInt8.self), lane,
+                inputCount, y)
         }
     }
 }
