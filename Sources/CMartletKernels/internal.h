@@ -81,8 +81,10 @@ CMK_INLINE uint16_t cmk_to_f16(float x) {
 enum {
     CMK_BLOCK = 32,
     CMK_SUPERBLOCK = 2 * CMK_BLOCK,
-    CMK_Q8_SUPERBLOCK_BYTES = 17 * 64,
-    CMK_Q4_SUPERBLOCK_BYTES = 10 * 64,
+    CMK_LINE = 64,
+    /// Lines of integers in a whole superblock.
+    CMK_Q8_LINES = 16,
+    CMK_Q4_LINES = 8,
 };
 
 /// A block of a quantized row: what its integers are multiplied by, and their sum.
@@ -91,21 +93,32 @@ typedef struct cmk_row_block {
     int32_t sum;
 } cmk_row_block;
 
-/// Bytes of one term of a quantized row; the blocks' scales and sums stand before the integers.
-CMK_INLINE size_t cmk_term_bytes(size_t in) { return in + in / CMK_BLOCK * sizeof(cmk_row_block); }
+/// Bytes before a term's integers: the scales and sums of its blocks, two for each superblock.
+CMK_INLINE size_t cmk_row_values_offset(size_t in) {
+    return cmk_round_up(in, CMK_SUPERBLOCK) / CMK_BLOCK * sizeof(cmk_row_block);
+}
+CMK_INLINE size_t cmk_term_bytes(size_t in) {
+    return cmk_row_values_offset(in) + cmk_round_up(in, CMK_SUPERBLOCK);
+}
 CMK_INLINE const cmk_row_block *cmk_row_blocks(const void *term) { return term; }
 CMK_INLINE const int8_t *cmk_row_values(const void *term, size_t in) {
-    return (const int8_t *)term + in / CMK_BLOCK * sizeof(cmk_row_block);
+    return (const int8_t *)term + cmk_row_values_offset(in);
 }
 
 /// Stored weights are without a sign: those of 8 bits are 128 above their value, those of 4 bits
 /// have a minimum of their own in each block.
 CMK_INLINE int32_t cmk_zero_point(cmk_kind kind) { return kind == CMK_Q8 ? 128 : 0; }
-CMK_INLINE size_t cmk_superblock_bytes(cmk_kind kind) {
-    return kind == CMK_Q8 ? CMK_Q8_SUPERBLOCK_BYTES : CMK_Q4_SUPERBLOCK_BYTES;
+CMK_INLINE size_t cmk_superblock_lines(cmk_kind kind) {
+    return kind == CMK_Q8 ? CMK_Q8_LINES : CMK_Q4_LINES;
 }
-/// Where a superblock's scales begin; the minima of 4-bit weights follow.
-CMK_INLINE size_t cmk_scales_offset(cmk_kind kind) { return kind == CMK_Q8 ? 16 * 64 : 8 * 64; }
+CMK_INLINE size_t cmk_superblock_bytes(cmk_kind kind) {
+    return (cmk_superblock_lines(kind) + (kind == CMK_Q8 ? 1 : 2)) * CMK_LINE;
+}
+/// Lines of integers in the superblock that begins at input k of `in`. A superblock's scales stand
+/// behind them; the minima of 4-bit weights follow.
+CMK_INLINE size_t cmk_lines(cmk_kind kind, size_t k, size_t in) {
+    return kind == CMK_Q8 ? smaller(CMK_Q8_LINES, (in - k + 3) / 4) : CMK_Q4_LINES;
+}
 
 // exp(x) after Cephes' expf: x = n ln 2 + r, a polynomial in r, then the exponent by addition.
 // Below CMK_EXP_MIN the result is 0; above CMK_EXP_MAX the argument is clamped.

@@ -10,18 +10,20 @@ package struct TinyEngine {
     package let weights: ModelWeights
     package let format: WeightFormat
     private let activations: ComputeFormat
+    private let adapterFormat: WeightFormat
     private let threads: Int
     private let kernels: KernelSet
 
     package init(
         family: String = "llama", format: WeightFormat = .bf16,
-        activations: ComputeFormat? = nil, threads: Int = 1,
+        activations: ComputeFormat? = nil, adapterFormat: WeightFormat? = nil, threads: Int = 1,
         kernels: KernelSet = KernelSet.available[0]
     ) throws {
         checkpoint = try Checkpoint.open(
             path: Repository.conformance("\(family)/model"))
         self.format = format
         self.activations = activations ?? (format == .f32 ? .f32 : .bf16)
+        self.adapterFormat = adapterFormat ?? format.adapterFormat
         self.threads = threads
         self.kernels = kernels
         weights = try ModelWeights(
@@ -33,7 +35,7 @@ package struct TinyEngine {
         return try DeviceAdapter(
             try AdapterFile.open(
                 path: path, base: checkpoint.configuration, limits: AdapterLimits()),
-            base: checkpoint, format: format.adapterFormat)
+            base: checkpoint, format: adapterFormat)
     }
 
     package func model(maximumRows: Int, blockCount: Int, maximumContext: Int = 64) -> DecoderModel
@@ -43,7 +45,7 @@ package struct TinyEngine {
             format: activations, layerCount: c.layerCount, headCount: c.keyValueHeadCount,
             headDimension: c.headDimension, blockCount: blockCount)
         return DecoderModel(
-            weights: weights, cache: cache, kernels: kernels,
+            weights: weights, adapterFormat: adapterFormat, cache: cache, kernels: kernels,
             team: WorkerTeam(memberCount: threads),
             maximumRows: maximumRows, maximumContext: maximumContext)
     }

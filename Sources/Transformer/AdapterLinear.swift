@@ -54,7 +54,7 @@ struct AdapterLinear {
     let step: LowRankStep
     /// x · A of the rows that have an adapter, in 32-bit floats and then scaled and rounded.
     let shrunk: Matrix
-    let shrunkInput: Activations
+    let shrunkInput: ShrunkInput
 
     /// Outputs computed before the adapters' share meets them: few enough to stay in the cache.
     private static let outputsAtOnce = 64 << 10
@@ -69,10 +69,14 @@ struct AdapterLinear {
         max(outputsAtOnce, 4 * Lanes.count * rowCount)
     }
 
-    /// x · A for some rows, one product for all projections of the site.
+    /// x · A for rows that have just been written, one product for all projections of the site.
     func shrink(layer: Int, site: Projection.Site, rows: Range<Int>, input: ProductInput) {
+        let isWanted = step.format.isQuantized && changes(layer: layer, site: site)
+        if input.isQuantizedForWeights || isWanted {
+            for row in rows { kernels.finish(input, row: row) }
+        }
         step.shrink(
-            DeviceAdapter.update(layer: layer, site), rows: rows, input: input.values, into: shrunk,
+            DeviceAdapter.update(layer: layer, site), rows: rows, input: input, into: shrunk,
             rounded: shrunkInput)
     }
 

@@ -17,7 +17,8 @@ package final class DecoderModel {
     private let maximumRows: Int
     private let maximumContext: Int
     private var shrunk: Matrix
-    private var shrunkInput: Activations
+    private var shrunkInput: ShrunkInput
+    private let adapterFormat: WeightFormat
     private var scratch: [Matrix]
 
     package var configuration: ModelConfiguration { weights.configuration }
@@ -27,26 +28,29 @@ package final class DecoderModel {
     package static let maximumLogitRows = 64
 
     /// - Parameters:
+    ///   - adapterFormat: of every adapter that batches bring.
     ///   - cache: its format is that of activations too: the weights' own, or f32.
     ///   - maximumRows: rows of the largest batch.
     ///   - maximumContext: positions of the longest sequence.
     package init(
-        weights: ModelWeights, cache: KeyValueCache, kernels: KernelSet, team: WorkerTeam,
+        weights: ModelWeights, adapterFormat: WeightFormat, cache: KeyValueCache, kernels: KernelSet, team: WorkerTeam,
         maximumRows: Int, maximumContext: Int
     ) {
         let c = weights.configuration
         self.weights = weights
+        self.adapterFormat = adapterFormat
         self.cache = cache
         self.kernels = kernels
         self.team = team
         self.maximumRows = maximumRows
         self.maximumContext = maximumContext
         workspace = Workspace(
-            weights: weights, format: cache.format, rowCount: maximumRows,
-            memberCount: team.memberCount)
+            weights: weights, adapterFormat: adapterFormat, format: cache.format,
+            rowCount: maximumRows, memberCount: team.memberCount)
         angles = DecoderModel.angles(c, positionCount: maximumContext)
         shrunk = Matrix(rowCount: maximumRows, columnCount: 0)
-        shrunkInput = Activations(format: cache.format, rowCount: maximumRows, columnCount: 0)
+        shrunkInput = ShrunkInput(
+            format: adapterFormat, activations: cache.format, rowCount: maximumRows, width: 0)
         let group = c.headCount / c.keyValueHeadCount
         let scratchCount = KernelSet.attentionScratchCount(
             rowCount: DecoderModel.attentionRows(group: group), group: group,
@@ -192,7 +196,6 @@ package final class DecoderModel {
                 kernels.rmsNorm(
                     workspace.hidden, row: row, weight: weight, epsilon: epsilon,
                     into: input.values, outputRow: row)
-                kernels.finish(input, row: row)
             }
             linear.shrink(layer: layer, site: site, rows: rows, input: input)
         }
@@ -203,11 +206,13 @@ package final class DecoderModel {
         _ layer: Int, _ site: Projection.Site, _ batch: Batch, _ linear: AdapterLinear,
         input: ProductInput
     ) {
-        guard linear.changes(layer: layer, site: site) || input.quantized != nil else { return }
+        guard linear.changes(layer: layer, site: site) || input.isQuantizedForWeights else {
+            return
+        }
         team.run { member in
-            let rows = team.share(of: batch.rowCount, for: member)
-            for row in rows { kernels.finish(input, row: row) }
-            linear.shrink(layer: layer, site: site, rows: rows, input: input)
+            linear.shrink(
+                layer: layer, site: site, rows: team.share(of: batch.rowCount, for: member),
+                input: input)
         }
     }
 
@@ -349,10 +354,14 @@ package final class DecoderModel {
     private func adapterLinear(_ batch: Batch) -> AdapterLinear {
         let step = LowRankStep(
             kernels: kernels, segments: batch.segments.map { ($0.rows, $0.adapter.table) })
-        if step.shrinkWidth > shrunk.columnCount {
+        precondition(
+            batch.segments.isEmpty || step.format == adapterFormat,
+            "The adapters are in another format.")
+        if step.shrinkWidth > shrunk.columnCount || step.roundedWidth > shrunkInput.width {
             shrunk = Matrix(rowCount: maximumRows, columnCount: step.shrinkWidth)
-            shrunkInput = Activations(
-                format: cache.format, rowCount: maximumRows, columnCount: step.shrinkWidth)
+            shrunkInput = ShrunkInput(
+                format: adapterFormat, activations: cache.format, rowCount: maximumRows,
+                width: step.roundedWidth)
         }
         return AdapterLinear(
             kernels: kernels, step: step, shrunk: shrunk, shrunkInput: shrunkInput)
@@ -392,27 +401,36 @@ private final class Workspace {
     private let summaries: Matrix
     private var runOfRow: [Int] = []
 
-    init(weights: ModelWeights, format: ComputeFormat, rowCount: Int, memberCount: Int) {
+    init(
+        weights: ModelWeights, adapterFormat: WeightFormat, format: ComputeFormat, rowCount: Int,
+        memberCount: Int
+    ) {
         let (c, layer) = (weights.configuration, weights.layers[0])
         hidden = Matrix(rowCount: rowCount, columnCount: c.hiddenSize)
         func input(
-            _ columnCount: Int, _ weights: WeightFormat, rowCount: Int, termCount: Int = 1
+            _ columnCount: Int, _ weights: WeightFormat, adapters: WeightFormat?, rowCount: Int,
+            termCount: Int = 1
         ) -> ProductInput {
             ProductInput(
-                format: format, weights: weights, rowCount: rowCount, columnCount: columnCount,
-                termCount: termCount)
+                format: format, weights: weights, adapters: adapters, rowCount: rowCount,
+                columnCount: columnCount, termCount: termCount)
         }
         // Rounding what queries, keys and the head read costs more than the rest together.
-        attentionInput = input(c.hiddenSize, weights.format, rowCount: rowCount, termCount: 2)
-        feedForwardInput = input(c.hiddenSize, weights.format, rowCount: rowCount)
+        attentionInput = input(
+            c.hiddenSize, weights.format, adapters: adapterFormat, rowCount: rowCount, termCount: 2)
+        feedForwardInput = input(
+            c.hiddenSize, weights.format, adapters: adapterFormat, rowCount: rowCount)
         projections = Matrix(rowCount: rowCount, columnCount: layer.attentionInput.width)
-        attended = input(c.queryWidth, weights.format, rowCount: rowCount)
+        attended = input(
+            c.queryWidth, weights.format, adapters: adapterFormat, rowCount: rowCount)
         pieces = (0..<memberCount).map { _ in
             Matrix(rowCount: 1, columnCount: AdapterLinear.pieceSize(rowCount: rowCount))
         }
-        gated = input(c.intermediateSize, weights.format, rowCount: rowCount)
+        gated = input(
+            c.intermediateSize, weights.format, adapters: adapterFormat, rowCount: rowCount)
         logitInput = input(
-            c.hiddenSize, weights.head.format, rowCount: DecoderModel.maximumLogitRows,
+            c.hiddenSize, weights.head.format, adapters: nil,
+            rowCount: DecoderModel.maximumLogitRows,
             termCount: 2)
         logits = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: c.vocabularySize)
         summaries = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: 3)

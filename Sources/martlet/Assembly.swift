@@ -34,7 +34,7 @@ struct Assembly {
             .lastPathComponent
         let registry = ModelRegistry(
             baseNames: modelNames.isEmpty ? [fallbackName] : modelNames, checkpoint: checkpoint,
-            format: settings.weights.adapterFormat, limits: AdapterLimits(),
+            format: settings.adapterWeights, limits: AdapterLimits(),
             adapterLimit: adapterLimit,
             created: Int(Date().timeIntervalSince1970))
         for (index, adapter) in settings.adapters.enumerated() {

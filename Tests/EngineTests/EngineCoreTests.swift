@@ -76,16 +76,29 @@ struct EngineCoreTests {
         }
     }
 
+    struct Formats: Sendable {
+        var weights: WeightFormat
+        var activations: ComputeFormat
+        var adapters: WeightFormat?
+
+        init(_ weights: WeightFormat, _ activations: ComputeFormat, adapters: WeightFormat? = nil) {
+            self.weights = weights
+            self.activations = activations
+            self.adapters = adapters
+        }
+    }
+
     @Test(
         arguments: [
-            (.f32, .f32), (.bf16, .f32), (.bf16, .bf16), (.q8, .f32), (.q8, .bf16), (.q4, .bf16),
-        ] as [(WeightFormat, ComputeFormat)],
+            Formats(.f32, .f32), Formats(.bf16, .f32), Formats(.bf16, .bf16), Formats(.q8, .f32),
+            Formats(.q8, .bf16), Formats(.q4, .bf16), Formats(.f32, .f32, adapters: .q8),
+            Formats(.bf16, .bf16, adapters: .q8), Formats(.q8, .bf16, adapters: .q8),
+        ],
         ["llama", "mistral", "qwen3"])
-    func resultsDoNotDependOnTheBatch(
-        _ formats: (weights: WeightFormat, activations: ComputeFormat), _ family: String
-    ) throws {
+    func resultsDoNotDependOnTheBatch(_ formats: Formats, _ family: String) throws {
         let engine = try TinyEngine(
-            family: family, format: formats.weights, activations: formats.activations)
+            family: family, format: formats.weights, activations: formats.activations,
+            adapterFormat: formats.adapters)
         let requests = try Self.mixed(engine, count: 16)
         var together = engine.core()
         let all = Self.run(&together, requests)
@@ -98,9 +111,11 @@ struct EngineCoreTests {
         }
     }
 
-    @Test(arguments: WeightFormat.allCases)
-    func resultsDoNotDependOnChunksThreadsOrPreemption(_ format: WeightFormat) throws {
-        let engine = try TinyEngine(format: format)
+    @Test(arguments: WeightFormat.allCases, [nil, WeightFormat.q8])
+    func resultsDoNotDependOnChunksThreadsOrPreemption(
+        _ format: WeightFormat, _ adapters: WeightFormat?
+    ) throws {
+        let engine = try TinyEngine(format: format, adapterFormat: adapters)
         let requests = try Self.mixed(engine, count: 12)
         var core = engine.core()
         let expected = Self.run(&core, requests)
@@ -110,7 +125,7 @@ struct EngineCoreTests {
             var chunked = engine.core(maximumStepTokens: chunk)
             #expect(Self.run(&chunked, requests) == expected)
         }
-        let threaded = try TinyEngine(format: format, threads: 3)
+        let threaded = try TinyEngine(format: format, adapterFormat: adapters, threads: 3)
         let threadedRequests = try Self.mixed(threaded, count: 12)
         var other = threaded.core()
         #expect(Self.run(&other, threadedRequests) == expected)
@@ -122,16 +137,44 @@ struct EngineCoreTests {
         #expect(tight.status.freeBlockCount == 5)
     }
 
-    @Test(arguments: [WeightFormat.bf16, .q8, .q4], ComputeFormat.allCases)
-    func kernelSetsAgree(_ format: WeightFormat, _ activations: ComputeFormat) throws {
+    @Test(
+        arguments: [
+            Formats(.bf16, .f32), Formats(.bf16, .bf16), Formats(.q8, .f32), Formats(.q8, .bf16),
+            Formats(.q4, .f32), Formats(.q4, .bf16), Formats(.bf16, .f32, adapters: .q8),
+            Formats(.bf16, .bf16, adapters: .q8), Formats(.q8, .bf16, adapters: .q8),
+        ])
+    func kernelSetsAgree(_ formats: Formats) throws {
         var all: [[RequestID: Result]] = []
         for kernels in KernelSet.available {
             let engine = try TinyEngine(
-                format: format, activations: activations, kernels: kernels)
+                format: formats.weights, activations: formats.activations,
+                adapterFormat: formats.adapters, kernels: kernels)
             var core = engine.core()
             all.append(Self.run(&core, try Self.mixed(engine, count: 8)))
         }
         for result in all { #expect(result == all[0]) }
+    }
+
+    /// What 8 bits take from an adapter is little beside what the adapter does.
+    @Test(arguments: ["plain", "all-linear", "dora", "odd-rank", "lora-bias", "rank-over-lane"])
+    func quantizedAdaptersAreClose(_ name: String) throws {
+        func logprobs(_ name: String?, _ format: WeightFormat) throws -> [Float] {
+            let engine = try TinyEngine(format: .f32, adapterFormat: format)
+            var core = engine.core()
+            let request = Self.request(
+                1, adapter: try name.map(engine.adapter), promptCount: 40, maximumTokens: 0)
+            return Self.run(&core, [request])[request.id]?.promptLogprobs.map {
+                Float(bitPattern: $0)
+            } ?? []
+        }
+        func distance(_ a: [Float], _ b: [Float]) -> Float {
+            zip(a, b).reduce(0) { $0 + abs($1.0 - $1.1) } / Float(a.count)
+        }
+        let (exact, base) = (try logprobs(name, .f32), try logprobs(nil, .f32))
+        let rounded = try logprobs(name, .q8)
+        #expect(exact.count == 39 * 3 && rounded.count == exact.count)
+        #expect(distance(rounded, exact) > 0)
+        #expect(distance(rounded, exact) < 0.06 * distance(base, exact))
     }
 
     @Test func seedsDecide() throws {

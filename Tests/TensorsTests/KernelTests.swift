@@ -70,7 +70,7 @@ struct KernelTests {
         termCount: Int = 1
     ) -> ProductInput {
         let input = ProductInput(
-            format: format, weights: weights, rowCount: matrix.rowCount,
+            format: format, weights: weights, adapters: nil, rowCount: matrix.rowCount,
             columnCount: matrix.columnCount, termCount: termCount)
         for row in 0..<matrix.rowCount {
             set.scale(
@@ -84,7 +84,9 @@ struct KernelTests {
     @Test(arguments: [WeightFormat.q8, .q4], [1, 2, 5, 6, 7, 12, 13, 29])
     func quantizedProductsEqualTheScalarSet(_ weights: WeightFormat, _ rows: Int) {
         var generator = SeededGenerator(seed: UInt64(rows))
-        for (inputs, outputs) in [(1, 1), (31, 16), (64, 17), (65, 33), (200, 80), (576, 50)] {
+        for (inputs, outputs) in [
+            (1, 1), (16, 40), (31, 16), (40, 20), (64, 17), (65, 33), (100, 16), (200, 80), (576, 50),
+        ] {
             let matrix = Self.matrix(rows, inputs, &generator)
             let w = Self.packed(Self.matrix(outputs, inputs, &generator), weights)
             for format in ComputeFormat.allCases {

@@ -17,11 +17,12 @@
 // Rows past `out` and the odd last input are zero. A panel holds 16 * in elements.
 //
 // Quantized weights come in blocks of 32 inputs, each output's block with a scale in f16; two blocks
-// make a superblock, inputs rounded up to 64. In a panel, superblock after superblock:
-//   q8  16 lines of 64 bytes, line j: a lane's inputs 4 j ..< 4 j + 4, each plus 128; scales
+// make a superblock. In a panel, superblock after superblock:
+//   q8  16 lines of 64 bytes, line j: a lane's inputs 4 j ..< 4 j + 4, each plus 128; scales. The
+//       last superblock has only as many lines as it has inputs, rounded up to 4
 //   q4   8 lines, line j: low nibbles a lane's inputs 4 j ..< 4 j + 4 of the first block, high
 //        nibbles those of the second; scales; minima: a weight is integer · scale + minimum
-//   scales and minima [block][lane], a line each
+//   scales and minima [block][lane], a line each; inputs of q4 are rounded up to 64
 // A quantized row is one term, or two of which the second holds what rounding took from the first. A
 // term: for each block a scale (f32) and the sum of its integers (int32), then the integers, -127 ...
 // 127. A block's product is an exact integer; it is scaled by the product of both scales and added to
@@ -92,7 +93,7 @@ typedef enum cmk_kind {
 } cmk_kind;
 
 /// y (rows, 16 * panels) = x (rows, in) · wᵀ, or +=. x is read up to `in`, which is even for weights
-/// in bf16 and a multiple of 64 for quantized ones. x_stride counts elements, for quantized rows
+/// in bf16 and a multiple of 4 for q8, of 64 for q4. x_stride counts elements, for quantized rows
 /// bytes.
 typedef struct cmk_product {
     const void *x;
@@ -173,7 +174,8 @@ enum {
 typedef struct cmk_expansion {
     const void *w;             ///< B in panels; NULL where the adapter changes nothing
     size_t in;                 ///< padded rank
-    size_t column;             ///< first column of its part of the shrunk input, even
+    size_t column;             ///< first column of its part of the shrunk input
+    size_t place;              ///< the same in the rounded input: an element, for q8 a byte
     float scale;
     const float *gain;         ///< multiplies y afterwards (DoRA), or NULL
     const float *bias;         ///< is added last, or NULL
@@ -202,7 +204,9 @@ typedef struct cmk_low_rank_step {
     size_t update;
 } cmk_low_rank_step;
 
-/// For rows first_row ..< end_row: shrunk = x · A, then rounded = s · shrunk in x's format.
+/// For rows first_row ..< end_row: shrunk = s · x · A, then rounded is that in x's format: of quantized
+/// rows, of which the first term counts, one for each projection. Strides of x and of rounded are
+/// those of a product's x.
 void cmk_shrink(
     const cmk_low_rank_step *step, size_t first_row, size_t end_row, const void *x, size_t x_stride,
     size_t in, float *shrunk, size_t shrunk_stride, void *rounded, size_t rounded_stride);
@@ -212,6 +216,11 @@ void cmk_shrink(
 void cmk_expand(
     const cmk_low_rank_step *step, size_t projection, const void *rounded, size_t rounded_stride,
     size_t first_panel, size_t panels, size_t outputs, float *y, size_t y_stride);
+
+/// Bytes of a panel: 16 outputs with `in` inputs, rounded up as the kind wants it.
+size_t cmk_panel_bytes(cmk_kind kind, size_t in);
+/// Bytes of one term of a quantized row of n values.
+size_t cmk_quantized_term_bytes(size_t n);
 
 /// The tables this build has, best first, ending with the scalar one, then NULL. A table is listed
 /// only if the processor that runs this can run it.

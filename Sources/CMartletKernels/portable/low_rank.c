@@ -5,13 +5,15 @@ enum { JOBS = 32 };
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-/// Address of element `at` of inputs, or of weights.
-static const void *input(cmk_kind kind, const void *x, size_t at) {
-    return (const char *)x + at * (kind == CMK_BF16 ? 2 : 4);
-}
-
-static const void *weight(cmk_kind kind, const void *w, size_t at) {
-    return (const char *)w + at * (kind == CMK_F32 ? 4 : 2);
+/// Address of element `at` of inputs, or of byte `at` of quantized ones.
+static void *input(cmk_kind kind, const void *x, size_t at) {
+    switch (kind) {
+    case CMK_BF16: return (char *)x + at * sizeof(uint16_t);
+    case CMK_F32:
+    case CMK_MIXED: return (char *)x + at * sizeof(float);
+    case CMK_Q8:
+    case CMK_Q4: return (char *)x + at;
+    }
 }
 
 /// Products that wait for each other, so that each one's weights are fetched during the one before.
@@ -31,6 +33,21 @@ static void add(queue *queue, cmk_product job) {
     if (queue->count == JOBS) flush(queue);
 }
 
+/// to = s · from as an input of the expansion.
+static void scale(
+    const cmk_low_rank_step *step, float *from, const cmk_expansion *part, void *to) {
+    switch (step->kind) {
+    case CMK_BF16: step->kernels->scale_bf16(from, part->scale, part->in, to); break;
+    case CMK_F32:
+    case CMK_MIXED: step->kernels->scale_f32(from, part->scale, part->in, to); break;
+    case CMK_Q8:
+    case CMK_Q4:
+        step->kernels->scale_f32(from, part->scale, part->in, from);
+        step->kernels->quantize_f32(from, part->in, 1, to);
+        break;
+    }
+}
+
 void cmk_shrink(
     const cmk_low_rank_step *step, size_t first_row, size_t end_row, const void *x, size_t x_stride,
     size_t in, float *shrunk, size_t shrunk_stride, void *rounded, size_t rounded_stride) {
@@ -44,7 +61,7 @@ void cmk_shrink(
         add(&queue, (cmk_product){
             .x = input(step->kind, x, row * x_stride), .x_stride = x_stride, .rows = end - row,
             .w = update->shrink, .in = in, .panels = update->panels,
-            .y = shrunk + row * shrunk_stride, .y_stride = shrunk_stride, .accumulate = false});
+            .y = shrunk + row * shrunk_stride, .y_stride = shrunk_stride, .terms = 1});
     }
     flush(&queue);
     for (size_t i = 0; i < step->count; i++) {
@@ -56,12 +73,9 @@ void cmk_shrink(
             for (size_t p = 0; p < CMK_SITE_PROJECTIONS; p++) {
                 const cmk_expansion *part = &update->expansions[p];
                 if (part->w == NULL) continue;
-                const float *from = shrunk + row * shrunk_stride + part->column;
-                size_t to = row * rounded_stride + part->column;
-                if (step->kind == CMK_BF16)
-                    step->kernels->scale_bf16(from, part->scale, part->in, (uint16_t *)rounded + to);
-                else
-                    step->kernels->scale_f32(from, part->scale, part->in, (float *)rounded + to);
+                float *from = shrunk + row * shrunk_stride + part->column;
+                void *to = input(step->kind, rounded, row * rounded_stride + part->place);
+                scale(step, from, part, to);
             }
     }
 }
@@ -76,11 +90,12 @@ void cmk_expand(
         const cmk_expansion *part = &segment->updates[step->update].expansions[projection];
         if (part->w == NULL) continue;
         has_more |= part->gain != NULL || part->bias != NULL;
-        size_t from = segment->first_row * rounded_stride + part->column;
+        size_t from = segment->first_row * rounded_stride + part->place;
+        size_t panel = first_panel * cmk_panel_bytes(step->kind, part->in);
         add(&queue, (cmk_product){
             .x = input(step->kind, rounded, from), .x_stride = rounded_stride,
             .rows = segment->row_count,
-            .w = weight(step->kind, part->w, first_panel * CMK_LANES * part->in), .in = part->in,
+            .w = (const char *)part->w + panel, .in = part->in, .terms = 1,
             .panels = panels, .y = y + segment->first_row * y_stride, .y_stride = y_stride,
             .accumulate = true});
     }

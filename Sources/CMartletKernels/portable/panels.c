@@ -79,48 +79,62 @@ static block quantize_q4(const float *x) {
 }
 
 /// Byte of a superblock that holds input k, 0 ..< 64, of a lane, and the bit that it begins at.
-static size_t q8_byte(size_t k, size_t lane) { return k / 4 * 64 + lane * 4 + k % 4; }
-static size_t q4_byte(size_t k, size_t lane) { return k % CMK_BLOCK / 4 * 64 + lane * 4 + k % 4; }
+static size_t q8_byte(size_t k, size_t lane) { return k / 4 * CMK_LINE + lane * 4 + k % 4; }
+static size_t q4_byte(size_t k, size_t lane) { return k % CMK_BLOCK / 4 * CMK_LINE + lane * 4 + k % 4; }
 static size_t q4_shift(size_t k) { return k / CMK_BLOCK * 4; }
 
-static size_t scale_byte(cmk_kind kind, size_t block, size_t lane) {
-    return cmk_scales_offset(kind) + (block * CMK_LANES + lane) * sizeof(uint16_t);
+size_t cmk_panel_bytes(cmk_kind kind, size_t in) {
+    size_t whole = in / CMK_SUPERBLOCK, rest = in % CMK_SUPERBLOCK;
+    switch (kind) {
+    case CMK_F32: return in * CMK_LANES * sizeof(float);
+    case CMK_BF16:
+    case CMK_MIXED: return cmk_round_up(in, 2) * CMK_LANES * sizeof(uint16_t);
+    case CMK_Q8:
+        return whole * cmk_superblock_bytes(kind)
+            + (rest > 0 ? (cmk_lines(kind, 0, rest) + 1) * CMK_LINE : 0);
+    case CMK_Q4: return (whole + (rest > 0)) * cmk_superblock_bytes(kind);
+    }
+}
+
+size_t cmk_quantized_term_bytes(size_t n) { return cmk_term_bytes(n); }
+
+static size_t scale_byte(size_t lines, size_t block, size_t lane) {
+    return lines * CMK_LINE + (block * CMK_LANES + lane) * sizeof(uint16_t);
 }
 
 void cmk_pack_panel_quantized(
     cmk_kind kind, const float *rows, size_t row_count, size_t stride, size_t in, uint8_t *panel) {
-    for (size_t k = 0; k < in; k += CMK_SUPERBLOCK, panel += cmk_superblock_bytes(kind)) {
-        memset(panel, 0, cmk_superblock_bytes(kind));
+    memset(panel, 0, cmk_panel_bytes(kind, in));
+    for (size_t k = 0; k < in; k += CMK_SUPERBLOCK, panel += cmk_superblock_bytes(kind))
         for (size_t lane = 0; lane < CMK_LANES; lane++)
             for (size_t b = 0; b < 2; b++) {
+                size_t lines = cmk_lines(kind, k, in), first = k + b * CMK_BLOCK;
                 float x[CMK_BLOCK] = {0};
-                size_t first = k + b * CMK_BLOCK;
                 if (lane < row_count && first < in)
                     memcpy(x, rows + lane * stride + first,
-                           (in - first < CMK_BLOCK ? in - first : CMK_BLOCK) * sizeof(float));
+                           smaller(in - first, CMK_BLOCK) * sizeof(float));
                 block block = kind == CMK_Q8 ? quantize_q8(x) : quantize_q4(x);
-                uint8_t *scale = panel + scale_byte(kind, b, lane);
+                uint8_t *scale = panel + scale_byte(lines, b, lane);
                 memcpy(scale, &block.scale, sizeof block.scale);
-                if (kind == CMK_Q4) memcpy(scale + 64, &block.minimum, sizeof block.minimum);
+                if (kind == CMK_Q4) memcpy(scale + CMK_LINE, &block.minimum, sizeof block.minimum);
                 for (size_t i = 0; i < CMK_BLOCK; i++) {
                     size_t place = b * CMK_BLOCK + i;
                     uint8_t value = (uint8_t)(block.values[i] + cmk_zero_point(kind));
-                    if (kind == CMK_Q8) panel[q8_byte(place, lane)] = value;
-                    else panel[q4_byte(place, lane)] |= (uint8_t)(value << q4_shift(place));
+                    if (kind == CMK_Q4) panel[q4_byte(place, lane)] |= (uint8_t)(value << q4_shift(place));
+                    else if (place < lines * 4) panel[q8_byte(place, lane)] = value;
                 }
             }
-    }
 }
 
 void cmk_unpack_row_quantized(
     cmk_kind kind, const uint8_t *panel, size_t lane, size_t in, float *y) {
     for (size_t k = 0; k < in; k++) {
+        size_t place = k % CMK_SUPERBLOCK, lines = cmk_lines(kind, k - place, in);
         const uint8_t *superblock = panel + k / CMK_SUPERBLOCK * cmk_superblock_bytes(kind);
-        size_t place = k % CMK_SUPERBLOCK;
         uint16_t scale, minimum = 0;
-        const uint8_t *from = superblock + scale_byte(kind, place / CMK_BLOCK, lane);
+        const uint8_t *from = superblock + scale_byte(lines, place / CMK_BLOCK, lane);
         memcpy(&scale, from, sizeof scale);
-        if (kind == CMK_Q4) memcpy(&minimum, from + 64, sizeof minimum);
+        if (kind == CMK_Q4) memcpy(&minimum, from + CMK_LINE, sizeof minimum);
         int value = kind == CMK_Q8 ? superblock[q8_byte(place, lane)]
                                    : superblock[q4_byte(place, lane)] >> q4_shift(place) & 15;
         y[k] = (float)(value - cmk_zero_point(kind)) * cmk_from_f16(scale) + cmk_from_f16(minimum);

@@ -30,14 +30,14 @@ static float dot_quantized(
     for (size_t k = 0; k < in; k += CMK_BLOCK) {
         const uint8_t *superblock = panel + k / CMK_SUPERBLOCK * cmk_superblock_bytes(kind);
         cmk_row_block row = blocks[k / CMK_BLOCK];
-        size_t block = k / CMK_BLOCK % 2;
+        size_t block = k / CMK_BLOCK % 2, lines = cmk_lines(kind, k - block * CMK_BLOCK, in);
         int32_t product = -cmk_zero_point(kind) * row.sum;
-        for (size_t i = 0; i < CMK_BLOCK; i++) {
+        for (size_t i = 0; i < CMK_BLOCK && k + i < in; i++) {
             size_t line = kind == CMK_Q8 ? block * CMK_BLOCK / 4 + i / 4 : i / 4;
-            uint8_t w = superblock[line * 64 + lane * 4 + i % 4];
+            uint8_t w = superblock[line * CMK_LINE + lane * 4 + i % 4];
             product += x[k + i] * (kind == CMK_Q8 ? w : w >> block * 4 & 15);
         }
-        const uint16_t *scales = (const uint16_t *)(superblock + cmk_scales_offset(kind));
+        const uint16_t *scales = (const uint16_t *)(superblock + lines * CMK_LINE);
         size_t place = block * CMK_LANES + lane;
         sum = fmaf((float)product, cmk_from_f16(scales[place]) * row.scale, sum);
         if (kind == CMK_Q4)
@@ -67,8 +67,7 @@ static void matmul(cmk_kind kind, const cmk_product *jobs, size_t count) {
                     for (size_t term = 0; term < job->terms; term++)
                         sum = dot_quantized(
                             kind, sum, (const uint8_t *)job->x + at + term * cmk_term_bytes(job->in),
-                            (const uint8_t *)job->w
-                                + o / CMK_LANES * (job->in / CMK_SUPERBLOCK) * cmk_superblock_bytes(kind),
+                            (const uint8_t *)job->w + o / CMK_LANES * cmk_panel_bytes(kind, job->in),
                             lane, job->in);
                     break;
                 }

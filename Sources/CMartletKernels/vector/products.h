@@ -94,6 +94,15 @@ CMK_INLINE size_t tile_height(size_t rows) {
 /// Bytes that memory delivers to a core while it waits for the first of them, and then some.
 enum { FAR = 4096 };
 
+/// What to fetch while `width` panels from panel p on are multiplied: the next ones, or `after`. Small
+/// groups ask further ahead: memory takes its time.
+CMK_INLINE const char *upcoming(
+    const cmk_product *job, size_t p, size_t width, size_t panel_bytes, const void *after) {
+    size_t ahead = (p + width) * panel_bytes + (width * panel_bytes < FAR ? FAR : 0);
+    size_t end = job->panels * panel_bytes;
+    return ahead < end ? (const char *)job->w + ahead : (const char *)after + (ahead - end);
+}
+
 /// `after` is what the caller multiplies next.
 CMK_INLINE void matmul_one(cmk_kind kind, const cmk_product *job, const void *after) {
     if (job->rows == 0) return;
@@ -110,10 +119,8 @@ CMK_INLINE void matmul_one(cmk_kind kind, const cmk_product *job, const void *af
         const uint32_t *panel[FEW_PANELS];
         for (size_t i = 0; i < width; i++) panel[i] = w + (p + i) * units * CMK_LANES;
         // While one group of panels meets the tiles of rows, the next one comes from memory, each
-        // tile asking for its share. Small groups ask further ahead: memory takes its time.
-        size_t group = width * panel_bytes, ahead = (p + width) * panel_bytes + (group < FAR ? FAR : 0);
-        size_t end = job->panels * panel_bytes;
-        const char *next = ahead < end ? (const char *)w + ahead : (const char *)after + (ahead - end);
+        // tile asking for its share.
+        const char *next = upcoming(job, p, width, panel_bytes, after);
         size_t lines = (width + tiles - 1) / tiles, asked = 0;
         for (size_t r = 0; r < rows; r += height, asked += lines)
             products(kind, smaller(height, rows - r), width, &(product){

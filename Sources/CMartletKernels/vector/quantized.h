@@ -1,14 +1,35 @@
 // Products of quantized rows with quantized weights, and the products' entry. Part of
 // vector_kernels.h.
 
+enum { BLOCK_LINES = CMK_BLOCK / 4 };
+
 typedef _Float16 v16half __attribute__((vector_size(32), aligned(2)));
 
 CMK_INLINE v16i splat_integer(int32_t x) { return (v16i){} + x; }
 
-/// Adds the products of one block, `b` of its superblock and `block` of the row, to the sums.
+/// Adds the products of one line of weights, `j` of block `b` of a superblock.
+CMK_INLINE void line_quantized(
+    cmk_kind kind, int rows, int panels, const cmk_product *job, const uint8_t *const *superblocks,
+    const char *values, int b, int j, v16i *acc) {
+    v16u weights[TILE_PANELS];
+    UNROLL for (int p = 0; p < panels; p++) {
+        const uint8_t *line = superblocks[p] + (kind == CMK_Q8 ? b * BLOCK_LINES + j : j) * CMK_LINE;
+        weights[p] = load_units((const uint32_t *)line);
+        if (kind == CMK_Q4) weights[p] = weights[p] >> (4 * b) & 0x0f0f0f0fu;
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+        uint32_t quad;
+        memcpy(&quad, values + (size_t)r * job->x_stride + j * 4, sizeof quad);
+        UNROLL for (int p = 0; p < panels; p++)
+            acc[r * panels + p] = dot_quad_step(acc[r * panels + p], (v16u){} + quad, weights[p]);
+    }
+}
+
+/// Adds the products of one block, `b` of its superblock and `block` of the row, to the sums. Of the
+/// superblock's integers there are `lines`.
 CMK_INLINE void block_quantized(
     cmk_kind kind, int rows, int panels, const cmk_product *job, const uint8_t *const *superblocks,
-    const char *x, size_t block, int b, v16f *sums) {
+    size_t lines, const char *x, size_t block, int b, v16f *sums) {
     const char *values = (const char *)cmk_row_values(x, job->in) + block * CMK_BLOCK;
     cmk_row_block row[QUANTIZED_ROWS];
     v16i acc[QUANTIZED_ROWS * TILE_PANELS];
@@ -17,26 +38,18 @@ CMK_INLINE void block_quantized(
         v16i start = splat_integer(-cmk_zero_point(kind) * row[r].sum);
         UNROLL for (int p = 0; p < panels; p++) acc[r * panels + p] = start;
     }
-    UNROLL for (int j = 0; j < CMK_BLOCK / 4; j++) {
-        v16u weights[TILE_PANELS];
-        UNROLL for (int p = 0; p < panels; p++) {
-            const uint8_t *line = superblocks[p] + (kind == CMK_Q8 ? b * 8 + j : j) * 64;
-            weights[p] = load_units((const uint32_t *)line);
-            if (kind == CMK_Q4) weights[p] = weights[p] >> (4 * b) & 0x0f0f0f0fu;
-        }
-        UNROLL for (int r = 0; r < rows; r++) {
-            uint32_t quad;
-            memcpy(&quad, values + (size_t)r * job->x_stride + j * 4, sizeof quad);
-            UNROLL for (int p = 0; p < panels; p++)
-                acc[r * panels + p] =
-                    dot_quad_step(acc[r * panels + p], (v16u){} + quad, weights[p]);
-        }
+    if (lines == cmk_superblock_lines(kind)) {
+        UNROLL for (int j = 0; j < BLOCK_LINES; j++)
+            line_quantized(kind, rows, panels, job, superblocks, values, b, j, acc);
+    } else {
+        for (int j = 0; j < BLOCK_LINES && b * BLOCK_LINES + j < (int)lines; j++)
+            line_quantized(kind, rows, panels, job, superblocks, values, b, j, acc);
     }
     v16f scales[TILE_PANELS], minima[TILE_PANELS];
     UNROLL for (int p = 0; p < panels; p++) {
-        const v16half *lines = (const v16half *)(superblocks[p] + cmk_scales_offset(kind));
-        scales[p] = __builtin_convertvector(lines[b], v16f);
-        if (kind == CMK_Q4) minima[p] = __builtin_convertvector(lines[2 + b], v16f);
+        const v16half *stored = (const v16half *)(superblocks[p] + lines * CMK_LINE);
+        scales[p] = __builtin_convertvector(stored[b], v16f);
+        if (kind == CMK_Q4) minima[p] = __builtin_convertvector(stored[2 + b], v16f);
     }
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int p = 0; p < panels; p++) {
@@ -48,6 +61,11 @@ CMK_INLINE void block_quantized(
         }
 }
 
+CMK_INLINE void fetch(prefetch *ahead, size_t lines) {
+    lines *= (size_t)ahead->lines;
+    for (size_t i = 0; i < lines; i++, ahead->next += CMK_LINE) __builtin_prefetch(ahead->next, 0, 2);
+}
+
 CMK_INLINE void tile_quantized(
     cmk_kind kind, int rows, int panels, const cmk_product *job, const uint8_t *const *panel,
     const char *x, float *y, prefetch ahead) {
@@ -57,16 +75,21 @@ CMK_INLINE void tile_quantized(
             sums[r * panels + p] = job->accumulate
                 ? load(y + (size_t)r * job->y_stride + p * CMK_LANES) : splat(0);
     for (size_t term = 0; term < job->terms; term++, x += cmk_term_bytes(job->in)) {
-        for (size_t s = 0; s < job->in / CMK_SUPERBLOCK; s++) {
-            const uint8_t *superblocks[TILE_PANELS];
-            UNROLL for (int p = 0; p < panels; p++)
-                superblocks[p] = panel[p] + s * cmk_superblock_bytes(kind);
-            size_t lines = term == 0 ? (size_t)ahead.lines * cmk_superblock_bytes(kind) / 64 : 0;
-            for (size_t i = 0; i < lines; i++, ahead.next += 64)
-                __builtin_prefetch(ahead.next, 0, 2);
+        const uint8_t *superblocks[TILE_PANELS];
+        UNROLL for (int p = 0; p < panels; p++) superblocks[p] = panel[p];
+        size_t s = 0, lines = cmk_superblock_lines(kind);
+        for (; s < job->in / CMK_SUPERBLOCK; s++) {
+            if (term == 0) fetch(&ahead, cmk_superblock_bytes(kind) / CMK_LINE);
             UNROLL for (int b = 0; b < 2; b++)
-                block_quantized(kind, rows, panels, job, superblocks, x, 2 * s + b, b, sums);
+                block_quantized(kind, rows, panels, job, superblocks, lines, x, 2 * s + b, b, sums);
+            UNROLL for (int p = 0; p < panels; p++) superblocks[p] += cmk_superblock_bytes(kind);
         }
+        lines = job->in % CMK_SUPERBLOCK / 4;
+        if (kind == CMK_Q4 || lines == 0) continue;
+        if (term == 0) fetch(&ahead, lines + 1);
+        block_quantized(kind, rows, panels, job, superblocks, lines, x, 2 * s, 0, sums);
+        if (lines > BLOCK_LINES)
+            block_quantized(kind, rows, panels, job, superblocks, lines, x, 2 * s + 1, 1, sums);
     }
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int p = 0; p < panels; p++)
@@ -75,8 +98,8 @@ CMK_INLINE void tile_quantized(
 
 CMK_INLINE void matmul_quantized(cmk_kind kind, const cmk_product *job, const void *after) {
     if (job->rows == 0) return;
-    assert(job->in % CMK_SUPERBLOCK == 0);
-    size_t panel_bytes = job->in / CMK_SUPERBLOCK * cmk_superblock_bytes(kind);
+    assert(job->in % (kind == CMK_Q8 ? 4 : CMK_SUPERBLOCK) == 0);
+    size_t panel_bytes = cmk_panel_bytes(kind, job->in);
     size_t tiles = (job->rows + QUANTIZED_ROWS - 1) / QUANTIZED_ROWS;
     size_t height = (job->rows + tiles - 1) / tiles;
     const uint8_t *w = job->w;
@@ -85,7 +108,7 @@ CMK_INLINE void matmul_quantized(cmk_kind kind, const cmk_product *job, const vo
         width = left >= TILE_PANELS ? TILE_PANELS : 1;
         const uint8_t *panel[TILE_PANELS];
         for (size_t i = 0; i < width; i++) panel[i] = w + (p + i) * panel_bytes;
-        const char *next = width == left ? after : (const char *)w + (p + width) * panel_bytes;
+        const char *next = upcoming(job, p, width, panel_bytes, after);
         size_t lines = (width + tiles - 1) / tiles, asked = 0;
         for (size_t r = 0; r < job->rows; r += height, asked += lines) {
             const char *x = (const char *)job->x + r * job->x_stride;
@@ -101,25 +124,13 @@ CMK_INLINE void matmul_quantized(cmk_kind kind, const cmk_product *job, const vo
     }
 }
 
-/// Bytes that a product's weights take.
-CMK_INLINE size_t weight_bytes(cmk_kind kind, const cmk_product *job) {
-    size_t weights = job->panels * CMK_LANES * job->in;
-    switch (kind) {
-    case CMK_F32: return weights * 4;
-    case CMK_BF16:
-    case CMK_MIXED: return weights * 2;
-    case CMK_Q8:
-    case CMK_Q4: return job->panels * (job->in / CMK_SUPERBLOCK) * cmk_superblock_bytes(kind);
-    }
-}
-
 static void matmul(cmk_kind kind, const cmk_product *jobs, size_t count) {
     for (size_t i = 0; i < count; i++) {
         const cmk_product *job = &jobs[i];
         // A prefetch never faults, wherever it points.
         const void *after = job->next;
         if (i + 1 < count) after = jobs[i + 1].w;
-        else if (after == NULL) after = (const char *)job->w + weight_bytes(kind, job);
+        else if (after == NULL) after = (const char *)job->w + job->panels * cmk_panel_bytes(kind, job->in);
         switch (kind) {
         case CMK_F32: matmul_one(CMK_F32, job, after); break;
         case CMK_BF16: matmul_one(CMK_BF16, job, after); break;

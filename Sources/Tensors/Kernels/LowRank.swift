@@ -55,6 +55,8 @@ package struct LowRankUpdate: Sendable {
     package let updates: [LowRankUpdate?]
     /// The widest shrink: columns of workspace that a step needs.
     package let shrinkWidth: Int
+    /// The widest input of expansions, see `ShrunkInput.width`.
+    package let roundedWidth: Int
     package let byteCount: Int
 
     /// - Parameter updates: by layer and site, nil where the adapter changes nothing.
@@ -62,6 +64,7 @@ package struct LowRankUpdate: Sendable {
         self.updates = updates
         self.format = format
         shrinkWidth = updates.compactMap { $0?.shrink.outputCount }.max() ?? 0
+        roundedWidth = updates.compactMap { $0.map(LowRankTable.places)?.last }.max() ?? 0
         byteCount = updates.reduce(0) { $0 + ($1?.byteCount ?? 0) }
         shapes = updates.flatMap { update in
             [update?.shrink.paddedInputCount ?? 0]
@@ -82,9 +85,10 @@ package struct LowRankUpdate: Sendable {
                 unsafe entry.panels = update.shrink.panelCount
                 unsafe withUnsafeMutableBytes(of: &entry.expansions) { bytes in
                     let parts = unsafe bytes.assumingMemoryBound(to: cmk_expansion.self)
-                    for (place, part) in update.expansions.enumerated() {
+                    let places = LowRankTable.places(update)
+                    for (index, part) in update.expansions.enumerated() {
                         guard let part else { continue }
-                        unsafe parts[place] = LowRankTable.expansion(part)
+                        unsafe parts[index] = LowRankTable.expansion(part, place: places[index])
                     }
                 }
             }
@@ -94,13 +98,24 @@ package struct LowRankUpdate: Sendable {
 
     deinit { unsafe entries.deallocate() }
 
-    private static func expansion(_ part: LowRankUpdate.Expansion) -> cmk_expansion {
+    /// Where each projection's part of a `ShrunkInput` begins, and where the last one ends.
+    private static func places(_ update: LowRankUpdate) -> [Int] {
+        var places = [0]
+        for part in update.expansions {
+            let rank = part?.weights.paddedInputCount ?? 0
+            let width = update.shrink.format.isQuantized ? cmk_quantized_term_bytes(rank) : rank
+            places.append((places.last ?? 0) + width)
+        }
+        return places
+    }
+
+    private static func expansion(_ part: LowRankUpdate.Expansion, place: Int) -> cmk_expansion {
         for vector in [part.gain, part.bias] {
             vector?.check(rows: 0..<1, columns: 0..<part.weights.outputCount)
         }
         return unsafe cmk_expansion(
             w: part.weights.panel(0), in: part.weights.paddedInputCount, column: part.column,
-            scale: part.scale, gain: part.gain.map { unsafe UnsafePointer($0.pointer(0, 0)) },
+            place: place, scale: part.scale, gain: part.gain.map { unsafe UnsafePointer($0.pointer(0, 0)) },
             bias: part.bias.map { unsafe UnsafePointer($0.pointer(0, 0)) })
     }
 }
@@ -114,11 +129,12 @@ package struct LowRankUpdate: Sendable {
     private let tables: [LowRankTable]
     private let kernels: KernelSet
     private let rowEnd: Int
-    private let format: WeightFormat
+    package let format: WeightFormat
     /// As in `LowRankTable`, over all adapters of the step.
     private let shapes: [Int]
-    /// Columns of the widest shrink.
+    /// Columns of the widest shrink, and the width of what it hands to expansions.
     package let shrinkWidth: Int
+    package let roundedWidth: Int
 
     /// - Parameter segments: rows and the adapter that they share, in ascending order of rows.
     package init(kernels: KernelSet, segments: [(rows: Range<Int>, table: LowRankTable)]) {
@@ -132,6 +148,7 @@ package struct LowRankUpdate: Sendable {
             }, "Segments overlap.")
         rowEnd = segments.last?.rows.upperBound ?? 0
         shrinkWidth = tables.map(\.shrinkWidth).max() ?? 0
+        roundedWidth = tables.map(\.roundedWidth).max() ?? 0
         unsafe self.segments = .allocate(capacity: max(segments.count, 1))
         for (index, segment) in segments.enumerated() {
             unsafe (self.segments + index).initialize(
@@ -167,29 +184,45 @@ package struct LowRankUpdate: Sendable {
     /// Whether any adapter changes something at this layer and site.
     package func changes(_ update: Int) -> Bool { !shapes.isEmpty && inputCount(update) > 0 }
 
-    private func step(_ update: Int, _ input: Activations) -> cmk_low_rank_step {
+    private func step(_ update: Int, _ activations: ComputeFormat) -> cmk_low_rank_step {
         unsafe cmk_low_rank_step(
-            kernels: kernels.table, kind: cmk_kind(format, input.format), segments: segments,
+            kernels: kernels.table,
+            kind: format == .q8 ? CMK_Q8 : cmk_kind(format, activations), segments: segments,
             count: tables.count, update: update)
     }
 
-    /// For some rows: shrunk = x · A, and rounded = s · shrunk in the format of activations.
+    private func check(_ rounded: ShrunkInput, rows: Range<Int>, _ activations: ComputeFormat) {
+        precondition(
+            rows.upperBound <= rounded.rowCount && roundedWidth <= rounded.width
+                && rounded.activations == activations, "Outside the shrunk input.")
+    }
+
+    /// For some rows: shrunk = s · x · A, and rounded = shrunk as expansions multiply it.
     ///
-    /// - Parameter update: layer and site.
+    /// - Parameters:
+    ///   - update: layer and site.
+    ///   - input: finished for these rows (`KernelSet.finish`) if the adapters are quantized.
     package func shrink(
-        _ update: Int, rows: Range<Int>, input: Activations, into shrunk: Matrix,
-        rounded: Activations
+        _ update: Int, rows: Range<Int>, input: ProductInput, into shrunk: Matrix,
+        rounded: ShrunkInput
     ) {
         let rows = rows.clamped(to: 0..<rowEnd)
         guard !rows.isEmpty, changes(update) else { return }
-        let inputCount = inputCount(update)
-        input.check(rows: rows, columns: 0..<inputCount)
+        let (values, inputCount) = (input.values, inputCount(update))
+        values.check(rows: rows, columns: 0..<inputCount)
         shrunk.check(rows: rows, columns: 0..<shrinkWidth.roundedUp(toMultipleOf: Lanes.count))
-        rounded.check(rows: rows, columns: 0..<shrinkWidth)
-        var step = unsafe step(update, input)
+        check(rounded, rows: rows, values.format)
+        var step = unsafe step(update, values.format)
+        var (x, stride) = unsafe (values.pointer(0, 0), values.stride)
+        if format.isQuantized {
+            guard let quantized = input.quantized, rows.upperBound <= quantized.rowCount,
+                quantized.columnCount.roundedUp(toMultipleOf: format.inputMultiple) == inputCount
+            else { preconditionFailure("Quantized adapters want quantized rows.") }
+            unsafe (x, stride) = (quantized.pointer(0), quantized.rowByteCount)
+        }
         unsafe cmk_shrink(
-            &step, rows.lowerBound, rows.upperBound, input.pointer(0, 0), input.stride, inputCount,
-            shrunk.pointer(0, 0), shrunk.stride, rounded.pointer(0, 0), rounded.stride)
+            &step, rows.lowerBound, rows.upperBound, x, stride, inputCount, shrunk.pointer(0, 0),
+            shrunk.stride, rounded.base, rounded.stride)
     }
 
     /// output[:, outputColumn...] += rounded · B for some panels of one projection, then gains and
@@ -197,21 +230,21 @@ package struct LowRankUpdate: Sendable {
     ///
     /// - Parameter outputCount: outputs of the projection.
     package func expand(
-        _ update: Int, projection: Int, rounded: Activations, panels: Range<Int>, outputCount: Int,
+        _ update: Int, projection: Int, rounded: ShrunkInput, panels: Range<Int>, outputCount: Int,
         into output: Matrix, outputColumn: Int
     ) {
         guard !shapes.isEmpty, !panels.isEmpty else { return }
         let changed = shapes[update * LowRankStep.shapeCount + 1 + projection]
         guard changed > 0 else { return }
-        rounded.check(rows: 0..<rowEnd, columns: 0..<shrinkWidth)
+        check(rounded, rows: 0..<rowEnd, rounded.activations)
         output.check(
             rows: 0..<rowEnd, columns: outputColumn..<outputColumn + panels.count * Lanes.count)
         precondition(
             panels.lowerBound >= 0 && panels.upperBound * Lanes.count < outputCount + Lanes.count
                 && changed == outputCount, "Shapes do not fit.")
-        var step = unsafe step(update, rounded)
+        var step = unsafe step(update, rounded.activations)
         unsafe cmk_expand(
-            &step, projection, rounded.pointer(0, 0), rounded.stride, panels.lowerBound,
+            &step, projection, rounded.base, rounded.stride, panels.lowerBound,
             panels.count,
             min(outputCount - panels.lowerBound * Lanes.count, panels.count * Lanes.count),
             output.pointer(0, outputColumn), output.stride)

@@ -1,3 +1,5 @@
+internal import CMartletKernels
+
 /// Rows of a product's input, in the compute format: what a norm, an attention or a gate hands to
 /// the next projection, and what a shrink hands to its expand.
 ///
@@ -42,9 +44,7 @@ package struct QuantizedRows: Sendable {
         self.rowCount = rowCount
         self.columnCount = columnCount
         self.termCount = termCount
-        // An integer for each value, eight bytes for each block.
-        let padded = columnCount.roundedUp(toMultipleOf: WeightFormat.q8.inputMultiple)
-        rowByteCount = termCount * padded / 4 * 5
+        rowByteCount = termCount * cmk_quantized_term_bytes(columnCount)
         buffer = Buffer(byteCount: rowCount * rowByteCount)
     }
 
@@ -52,20 +52,51 @@ package struct QuantizedRows: Sendable {
 }
 
 /// What projections multiply: rows in the format of activations, and quantized too if the weights
-/// want that. Whoever has written a row of `values` calls `KernelSet.finish`.
+/// or the adapters' want that. Whoever has written a row of `values` calls `KernelSet.finish`.
 package struct ProductInput: Sendable {
     package let values: Activations
     package let quantized: QuantizedRows?
+    /// Whether every row is wanted quantized, and not only those with adapters.
+    package let isQuantizedForWeights: Bool
 
-    /// - Parameter termCount: integers for each quantized value, 1 or 2.
+    /// - Parameters:
+    ///   - adapters: nil where they multiply nothing.
+    ///   - termCount: integers for each value that quantized weights multiply, 1 or 2.
     package init(
-        format: ComputeFormat, weights: WeightFormat, rowCount: Int, columnCount: Int,
-        termCount: Int = 1
+        format: ComputeFormat, weights: WeightFormat, adapters: WeightFormat?, rowCount: Int,
+        columnCount: Int, termCount: Int = 1
     ) {
         values = Activations(format: format, rowCount: rowCount, columnCount: columnCount)
+        isQuantizedForWeights = weights.isQuantized
+        let isQuantized = isQuantizedForWeights || adapters?.isQuantized ?? false
         quantized =
-            weights.isQuantized
-            ? QuantizedRows(rowCount: rowCount, columnCount: columnCount, termCount: termCount)
-            : nil
+            isQuantized
+            ? QuantizedRows(
+                rowCount: rowCount, columnCount: columnCount,
+                termCount: isQuantizedForWeights ? termCount : 1) : nil
     }
+}
+
+/// What a shrink hands to its expand: its rows in the format of activations, or, for adapters in `q8`,
+/// a quantized row for each projection.
+package struct ShrunkInput: Sendable {
+    let buffer: Buffer
+    let activations: ComputeFormat
+    package let rowCount: Int
+    /// Elements of a row, bytes of quantized ones.
+    package let width: Int
+    /// From one row to the next, in the same unit.
+    let stride: Int
+    private let elementByteCount: Int
+
+    package init(format: WeightFormat, activations: ComputeFormat, rowCount: Int, width: Int) {
+        self.activations = activations
+        self.rowCount = rowCount
+        self.width = width
+        elementByteCount = format.isQuantized ? 1 : activations.elementByteCount
+        stride = width.roundedUp(toMultipleOf: Buffer.alignment / elementByteCount)
+        buffer = Buffer(byteCount: rowCount * stride * elementByteCount)
+    }
+
+    var base: UnsafeMutableRawPointer { unsafe buffer.base }
 }

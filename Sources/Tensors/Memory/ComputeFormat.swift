@@ -37,23 +37,27 @@ package enum WeightFormat: String, Sendable, CaseIterable {
         switch self {
         case .f32: 1
         case .bf16: 2
-        case .q8, .q4: 64
+        case .q8: 4
+        case .q4: 64
         }
     }
 
     /// Bytes of one panel, 16 outputs with all their inputs.
     func panelByteCount(inputCount: Int) -> Int {
-        let padded = inputCount.roundedUp(toMultipleOf: inputMultiple)
-        return switch self {
-        case .f32: padded * Lanes.count * 4
-        case .bf16: padded * Lanes.count * 2
-        // 64 inputs: 16 or 8 lines of integers, one of scales, for q4 one of minima.
-        case .q8: padded / 64 * 17 * 64
-        case .q4: padded / 64 * 10 * 64
+        cmk_panel_bytes(kind, inputCount)
+    }
+
+    /// What multiplies weights in this format and activations that are as exact as they are.
+    private var kind: cmk_kind {
+        switch self {
+        case .f32: CMK_F32
+        case .bf16: CMK_BF16
+        case .q8: CMK_Q8
+        case .q4: CMK_Q4
         }
     }
 
-    /// The format of adapters beside weights in this one.
+    /// The format of adapters beside weights in this one, unless another is asked for.
     package var adapterFormat: WeightFormat { self == .f32 ? .f32 : .bf16 }
 
     /// The format of the embedding and the head: 4 bits would cost more there than they save.

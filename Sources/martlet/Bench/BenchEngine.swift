@@ -67,7 +67,7 @@ struct BenchEngine: AsyncParsableCommand {
             try DeviceAdapter(
                 try AdapterFile.open(
                     path: $0.path, base: loaded.checkpoint.configuration, limits: AdapterLimits()),
-                base: loaded.checkpoint, format: settings.weights.adapterFormat)
+                base: loaded.checkpoint, format: settings.adapterWeights)
         }
         guard assign == .base || adapters.count >= (assign == .same ? 1 : counts.max() ?? 1) else {
             throw ValidationError(
