@@ -149,7 +149,9 @@ CMK_INLINE v16i magnitude(v16f x) { return (v16i)x & 0x7fffffff; }
 CMK_INLINE v16f load_value(bool bf16, const void *x, size_t at, size_t n) {
     if (!bf16) return load_up_to((const float *)x + at, n, 0);
     v16h h = {0};
-    memcpy(&h, (const uint16_t *)x + at, smaller(n, CMK_LANES) * sizeof(uint16_t));
+    // The usual case apart: a copy of constant size is one load.
+    if (n >= CMK_LANES) memcpy(&h, (const uint16_t *)x + at, sizeof h);
+    else memcpy(&h, (const uint16_t *)x + at, n * sizeof(uint16_t));
     return (v16f)(__builtin_convertvector(h, v16u) << 16);
 }
 
@@ -163,9 +165,8 @@ CMK_INLINE void quantize(bool bf16, const void *x, size_t n, size_t terms, void 
             uint8_t *target = (uint8_t *)row + term * cmk_term_bytes(in);
             int8_t *values = (int8_t *)cmk_row_values(target, in) + k;
             v16i maxima = __builtin_elementwise_max(magnitude(a), magnitude(b));
-            int32_t bits = maxima[0];
-            for (int i = 1; i < CMK_LANES; i++) bits = maxima[i] > bits ? maxima[i] : bits;
-            float largest = cmk_float((uint32_t)bits), scale = largest / 127.0f;
+            float largest = cmk_float((uint32_t)__builtin_reduce_max(maxima));
+            float scale = largest / 127.0f;
             float inverse = largest > 0 ? 127.0f / largest : 0;
             int32_t magic = (int32_t)cmk_bits(CMK_ROUND_MAGIC);
             v16b low = __builtin_convertvector((v16i)(a * inverse + CMK_ROUND_MAGIC) - magic, v16b);
@@ -175,9 +176,8 @@ CMK_INLINE void quantize(bool bf16, const void *x, size_t n, size_t terms, void 
             a = fused(-__builtin_convertvector(low, v16f), splat(scale), a);
             b = fused(-__builtin_convertvector(high, v16f), splat(scale), b);
             v16i pairs = __builtin_convertvector(low, v16i) + __builtin_convertvector(high, v16i);
-            int32_t sum = 0;
-            for (int i = 0; i < CMK_LANES; i++) sum += pairs[i];
-            ((cmk_row_block *)target)[k / CMK_BLOCK] = (cmk_row_block){.scale = scale, .sum = sum};
+            ((cmk_row_block *)target)[k / CMK_BLOCK] =
+                (cmk_row_block){.scale = scale, .sum = __builtin_reduce_add(pairs)};
         }
     }
 }
