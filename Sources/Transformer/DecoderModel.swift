@@ -33,7 +33,8 @@ package final class DecoderModel {
     ///   - maximumRows: rows of the largest batch.
     ///   - maximumContext: positions of the longest sequence.
     package init(
-        weights: ModelWeights, adapterFormat: WeightFormat, cache: KeyValueCache, kernels: KernelSet, team: WorkerTeam,
+        weights: ModelWeights, adapterFormat: WeightFormat, cache: KeyValueCache,
+        kernels: KernelSet, team: WorkerTeam,
         maximumRows: Int, maximumContext: Int
     ) {
         let c = weights.configuration

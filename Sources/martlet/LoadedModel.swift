@@ -40,7 +40,8 @@ struct LoadedModel {
         // Sequences take blocks from the lowest number on, and kept ones come to be among them.
         cache.takeMemory(blockCount: limits.keptBlockCount + 3 * limits.maximumSequences)
         return DecoderModel(
-            weights: weights, adapterFormat: settings.adapterWeights, cache: cache, kernels: kernels, team: team,
+            weights: weights, adapterFormat: settings.adapterWeights, cache: cache,
+            kernels: kernels, team: team,
             maximumRows: limits.maximumStepTokens, maximumContext: limits.maximumContext)
     }
 

@@ -68,7 +68,8 @@ struct ConformanceTests {
             format: .f32, layerCount: c.layerCount, headCount: c.keyValueHeadCount,
             headDimension: c.headDimension, blockCount: (accepted.count + 1) * blocksEach)
         let model = DecoderModel(
-            weights: try ModelWeights(base, format: .f32, team: team), adapterFormat: .f32, cache: cache,
+            weights: try ModelWeights(base, format: .f32, team: team), adapterFormat: .f32,
+            cache: cache,
             kernels: kernels,
             team: team, maximumRows: rowCount, maximumContext: 64)
         var batch = Batch()

@@ -85,7 +85,8 @@ struct KernelTests {
     func quantizedProductsEqualTheScalarSet(_ weights: WeightFormat, _ rows: Int) {
         var generator = SeededGenerator(seed: UInt64(rows))
         for (inputs, outputs) in [
-            (1, 1), (16, 40), (31, 16), (40, 20), (64, 17), (65, 33), (100, 16), (200, 80), (576, 50),
+            (1, 1), (16, 40), (31, 16), (40, 20), (64, 17), (65, 33), (100, 16), (200, 80),
+            (576, 50),
         ] {
             let matrix = Self.matrix(rows, inputs, &generator)
             let w = Self.packed(Self.matrix(outputs, inputs, &generator), weights)

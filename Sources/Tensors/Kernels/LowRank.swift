@@ -115,7 +115,8 @@ package struct LowRankUpdate: Sendable {
         }
         return unsafe cmk_expansion(
             w: part.weights.panel(0), in: part.weights.paddedInputCount, column: part.column,
-            place: place, scale: part.scale, gain: part.gain.map { unsafe UnsafePointer($0.pointer(0, 0)) },
+            place: place, scale: part.scale,
+            gain: part.gain.map { unsafe UnsafePointer($0.pointer(0, 0)) },
             bias: part.bias.map { unsafe UnsafePointer($0.pointer(0, 0)) })
     }
 }
