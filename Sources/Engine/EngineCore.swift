@@ -17,15 +17,18 @@ package struct EngineCore {
 
     private let model: DecoderModel
     private var scheduler: Scheduler
-    private var sampler: Sampler
+    /// One for each member of the team.
+    private let choosers: [Chooser]
     /// Counts of the last step, for metrics.
     package private(set) var report = StepReport()
 
     package init(model: DecoderModel, limits: EngineLimits) {
         self.model = model
         scheduler = Scheduler(limits: limits)
-        sampler = Sampler(
-            kernels: model.kernels, vocabularySize: model.vocabularySize)
+        choosers = (0..<model.memberCount).map { _ in
+            Chooser(
+                sampler: Sampler(kernels: model.kernels, vocabularySize: model.vocabularySize))
+        }
     }
 
     package var limits: EngineLimits { scheduler.limits }
@@ -126,47 +129,94 @@ package struct EngineCore {
         var outputs: [Output] = []
         for start in stride(from: 0, to: wanted.count, by: DecoderModel.maximumLogitRows) {
             let some = wanted[start..<min(start + DecoderModel.maximumLogitRows, wanted.count)]
-            let (logits, summaries) = model.logits(of: some.map(\.row))
-            for (index, row) in some.enumerated() {
-                if let output = output(for: row, logits, index, summaries[index]) {
-                    outputs.append(output)
-                }
+            let choices = choose(Array(some))
+            for (row, choice) in zip(some, choices) {
+                if let output = output(for: row, choice) { outputs.append(output) }
             }
         }
         return outputs
     }
 
-    private mutating func output(
-        for wanted: WantedRow, _ logits: Matrix, _ index: Int, _ summary: LogitSummary
-    ) -> Output? {
-        guard let sequence = scheduler[wanted.id] else { return nil }
+    /// What the logits of a wanted row come to.
+    private struct Choice {
+        /// The token that was asked about, or the one chosen; nil when none is wanted.
+        var token: Int32?
+        var scores: TokenScores?
+        /// False when the logits are not numbers.
+        var isValid = true
+    }
+
+    /// A member's sampler, and what it has chosen so far.
+    private final class Chooser {
+        let sampler: Sampler
+        var choices: [Choice] = []
+
+        init(sampler: Sampler) { self.sampler = sampler }
+    }
+
+    private func choose(_ wanted: [WantedRow]) -> [Choice] {
+        let peaksOnly = wanted.allSatisfy { row in
+            guard let sequence = scheduler[row.id], row.promptToken == nil else { return false }
+            return !sequence.wantsToken
+                || Sampler.needsPeakOnly(sequence)
+                    && sequence.request.parameters.logprobCount == nil
+        }
+        let (logits, peaks) = model.logits(of: wanted.map(\.row), peaksOnly: peaksOnly)
+        if peaksOnly {
+            return wanted.indices.map { choice(wanted[$0], logits, $0, peaks[$0], choosers[0]) }
+        }
+        for chooser in choosers { chooser.choices.removeAll(keepingCapacity: true) }
+        model.forEach(wanted.count) { member, index in
+            let chooser = choosers[member]
+            chooser.choices.append(choice(wanted[index], logits, index, peaks[index], chooser))
+        }
+        return choosers.flatMap(\.choices)
+    }
+
+    private func choice(
+        _ wanted: WantedRow, _ logits: Matrix, _ index: Int, _ peak: LogitPeak, _ chooser: Chooser
+    ) -> Choice {
+        guard let sequence = scheduler[wanted.id] else { return Choice() }
+        guard peak.maximum.isFinite else { return Choice(isValid: false) }
         let parameters = sequence.request.parameters
-        guard summary.maximum.isFinite, summary.logSumExp.isFinite else {
+        func scored(_ token: Int32, count: Int?) -> Choice {
+            Choice(
+                token: token,
+                scores: count.map {
+                    chooser.sampler.scores(
+                        logits, row: index, peak: peak, token: token, count: $0)
+                })
+        }
+        if let token = wanted.promptToken {
+            return scored(token, count: parameters.promptLogprobCount ?? 0)
+        }
+        guard sequence.wantsToken else { return Choice() }
+        let token = chooser.sampler.sample(logits, row: index, peak: peak, for: sequence)
+        return scored(token, count: parameters.logprobCount)
+    }
+
+    private mutating func output(for wanted: WantedRow, _ choice: Choice) -> Output? {
+        guard let sequence = scheduler[wanted.id] else { return nil }
+        guard choice.isValid else {
             scheduler.remove(wanted.id)
             return Output(id: wanted.id, event: .failed(.notFinite))
         }
-        if let token = wanted.promptToken {
-            let scores = sampler.scores(
-                logits, row: index, summary: summary, token: token,
-                count: parameters.promptLogprobCount ?? 0)
-            scheduler.update(wanted.id) { $0.promptScores.append(scores) }
+        if wanted.promptToken != nil {
+            if let scores = choice.scores {
+                scheduler.update(wanted.id) { $0.promptScores.append(scores) }
+            }
             return nil
         }
         var event = EngineEvent.Step()
-        if sequence.completionCount == 0, parameters.promptLogprobCount != nil {
+        if sequence.completionCount == 0, sequence.request.parameters.promptLogprobCount != nil {
             event.promptScores = sequence.promptScores
         }
-        if sequence.wantsToken {
-            let token = sampler.sample(logits, row: index, summary: summary, for: sequence)
-            event.token = token
-            if let count = parameters.logprobCount {
-                event.scores = sampler.scores(
-                    logits, row: index, summary: summary, token: token, count: count)
-            }
+        event.token = choice.token
+        event.scores = choice.scores
+        event.finish = .length
+        if let token = choice.token {
             scheduler.update(wanted.id) { $0.append(token) }
             event.finish = finish(of: sequence, after: token)
-        } else {
-            event.finish = .length
         }
         if event.finish != nil { scheduler.remove(wanted.id) }
         return Output(id: wanted.id, event: .step(event))

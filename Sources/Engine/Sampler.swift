@@ -2,7 +2,9 @@ internal import Tensors
 
 /// Chooses tokens from logits. A choice depends on the logits, the sequence and its seed alone:
 /// random numbers are a function of the seed and the token's place, not of a shared generator.
-struct Sampler {
+///
+/// Each member of a team has one of its own, for the numbers that it works on.
+final class Sampler {
     private let kernels: KernelSet
     private let vocabularySize: Int
     private var logits: [Float]
@@ -18,19 +20,19 @@ struct Sampler {
     /// The next token of a sequence.
     ///
     /// - Parameters:
-    ///   - matrix: logits; the choice is made from row `row`.
-    ///   - summary: of that row.
-    mutating func sample(
-        _ matrix: Matrix, row: Int, summary: LogitSummary, for sequence: TokenSequence
+    ///   - matrix: logits; the choice is made from row `row`. Not read when the peak says it all.
+    ///   - peak: of that row.
+    func sample(
+        _ matrix: Matrix, row: Int, peak: LogitPeak, for sequence: TokenSequence
     ) -> Int32 {
+        if Sampler.needsPeakOnly(sequence) { return Int32(peak.column) }
         let parameters = sequence.request.parameters
         let holdsBackEnd = sequence.completionCount < parameters.minimumTokens
         let isChanged = parameters.changesLogits || holdsBackEnd
-        if !isChanged, parameters.temperature == 0 { return Int32(summary.argmax) }
         matrix.withRow(row) { source in
             for index in 0..<vocabularySize { logits[index] = source[index] }
         }
-        var maximum = summary.maximum
+        var maximum = peak.maximum
         if isChanged {
             change(for: sequence, holdsBackEnd: holdsBackEnd)
             maximum = logits.max() ?? 0
@@ -46,7 +48,14 @@ struct Sampler {
         return drawFromMostLikely(parameters, total: sum, uniform)
     }
 
-    private mutating func change(for sequence: TokenSequence, holdsBackEnd: Bool) {
+    /// Whether the likeliest token is the next one.
+    static func needsPeakOnly(_ sequence: TokenSequence) -> Bool {
+        let parameters = sequence.request.parameters
+        return parameters.temperature == 0 && !parameters.changesLogits
+            && sequence.completionCount >= parameters.minimumTokens
+    }
+
+    private func change(for sequence: TokenSequence, holdsBackEnd: Bool) {
         let parameters = sequence.request.parameters
         if parameters.repetitionPenalty != 1 {
             for token in sequence.promptTokens.union(sequence.completionCounts.keys) {
@@ -154,12 +163,12 @@ struct Sampler {
 
     /// Log probabilities of a token and of the `count` most likely ones.
     func scores(
-        _ matrix: Matrix, row: Int, summary: LogitSummary, token: Int32, count: Int
+        _ matrix: Matrix, row: Int, peak: LogitPeak, token: Int32, count: Int
     ) -> TokenScores {
-        matrix.withRow(row) { logits in
+        let logSumExp = kernels.logSumExp(matrix, row: row, maximum: peak.maximum)
+        return matrix.withRow(row) { logits in
             func scored(_ index: Int, rank: Int) -> TokenLogprob {
-                TokenLogprob(
-                    token: Int32(index), logprob: logits[index] - summary.logSumExp, rank: rank)
+                TokenLogprob(token: Int32(index), logprob: logits[index] - logSumExp, rank: rank)
             }
             let own = logits[Int(token)]
             var rank = 1

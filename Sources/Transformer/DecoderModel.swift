@@ -76,9 +76,10 @@ package final class DecoderModel {
 
     /// Logits of some of the last batch's rows, in that order, at most `maximumLogitRows`.
     ///
-    /// - Returns: a matrix that the next call overwrites, and what sampling needs of each row.
-    package func logits(of rows: some Collection<Int>) -> (
-        logits: Matrix, summaries: [LogitSummary]
+    /// - Parameter peaksOnly: the logits themselves are not wanted and never leave the cache.
+    /// - Returns: a matrix that the next call overwrites, and each row's largest logit.
+    package func logits(of rows: some Collection<Int>, peaksOnly: Bool = false) -> (
+        logits: Matrix, peaks: [LogitPeak]
     ) {
         precondition(rows.count <= DecoderModel.maximumLogitRows, "Too many logit rows.")
         let rows = Array(rows)
@@ -89,19 +90,41 @@ package final class DecoderModel {
                 into: workspace.logitInput.values, outputRow: index)
             kernels.finish(workspace.logitInput, row: index)
         }
+        let atOnce = AdapterLinear.panelsAtOnce(rowCount: rows.count)
         team.run { member in
+            workspace.peaks[member].reset(count: rows.count)
             let panels = team.share(of: weights.head.panelCount, for: member)
-            kernels.multiply(
-                workspace.logitInput, rows: 0..<rows.count, by: weights.head, panels: panels,
-                into: workspace.logits, outputColumn: panels.lowerBound * Lanes.count)
-        }
-        team.run { member in
-            for index in team.share(of: rows.count, for: member) {
-                workspace.summarize(index, with: kernels)
+            for start in stride(from: panels.lowerBound, to: panels.upperBound, by: atOnce) {
+                let some = start..<min(start + atOnce, panels.upperBound)
+                let output =
+                    peaksOnly
+                    ? workspace.pieces[member].reshaped(
+                        rowCount: rows.count, columnCount: some.count * Lanes.count)
+                    : workspace.logits
+                let first = start * Lanes.count
+                let column = peaksOnly ? 0 : first
+                kernels.multiply(
+                    workspace.logitInput, rows: 0..<rows.count, by: weights.head, panels: some,
+                    into: output, outputColumn: column)
+                let count = min(some.count * Lanes.count, vocabularySize - first)
+                for row in 0..<rows.count {
+                    var peak = kernels.peak(output, row: row, columns: column..<column + count)
+                    peak.column += first
+                    workspace.peaks[member].merge(peak, row: row)
+                }
             }
         }
-        return (workspace.logits, workspace.summaries(count: rows.count))
+        return (workspace.logits, workspace.peaks(count: rows.count))
     }
+
+    /// Calls `work` once for each number below `count`, spread over the team.
+    package func forEach(_ count: Int, _ work: (_ member: Int, _ index: Int) -> Void) {
+        team.run { member in
+            for index in team.share(of: count, for: member) { work(member, index) }
+        }
+    }
+
+    package var memberCount: Int { team.memberCount }
 
     // MARK: Parts of a layer
 
@@ -398,8 +421,8 @@ private final class Workspace {
     let gated: ProductInput
     let logitInput: ProductInput
     let logits: Matrix
-    /// Maximum, log of the sum, and place of the maximum of each logit row.
-    private let summaries: Matrix
+    /// Each member's own.
+    let peaks: [RowPeaks]
     private var runOfRow: [Int] = []
 
     init(
@@ -434,26 +457,31 @@ private final class Workspace {
             rowCount: DecoderModel.maximumLogitRows,
             termCount: 2)
         logits = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: c.vocabularySize)
-        summaries = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: 3)
+        peaks = (0..<memberCount).map { _ in RowPeaks() }
     }
 
     func prepare(_ batch: Batch) {
         runOfRow = batch.runs.enumerated().flatMap { index, run in run.rows.map { _ in index } }
     }
 
-    func summarize(_ row: Int, with kernels: KernelSet) {
-        let summary = kernels.summarize(logits, row: row)
-        // A vocabulary is below 2^24, so a float holds any index exactly.
-        summaries.setRow(row, [summary.maximum, summary.logSumExp, Float(summary.argmax)])
-    }
-
-    func summaries(count: Int) -> [LogitSummary] {
+    /// Members have columns in ascending order, so the first of equal ones wins.
+    func peaks(count: Int) -> [LogitPeak] {
         (0..<count).map { row in
-            LogitSummary(
-                maximum: summaries[row: row, column: 0], logSumExp: summaries[row: row, column: 1],
-                argmax: Int(summaries[row: row, column: 2]))
+            peaks.reduce(into: .none) { $0.merge($1.values[row]) }
         }
     }
 
     func blocks(of batch: Batch, row: Int) -> [Int32] { batch.runs[runOfRow[row]].blocks }
+}
+
+/// The largest logit of each row, as far as one member has computed them.
+private final class RowPeaks {
+    private(set) var values: [LogitPeak] = []
+
+    func reset(count: Int) {
+        values.removeAll(keepingCapacity: true)
+        values.append(contentsOf: repeatElement(.none, count: count))
+    }
+
+    func merge(_ peak: LogitPeak, row: Int) { values[row].merge(peak) }
 }

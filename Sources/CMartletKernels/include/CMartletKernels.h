@@ -76,12 +76,11 @@ typedef struct cmk_attention {
 size_t cmk_attention_scratch_count(
     size_t row_count, size_t group, size_t head_dim, size_t position_count);
 
-/// What sampling and scoring need of one row of logits.
-typedef struct cmk_row_summary {
-    float maximum;             ///< NaN if any logit is NaN
-    float log_sum_exp;         ///< log Σ exp(logit)
-    size_t argmax;             ///< the lowest index that holds the maximum
-} cmk_row_summary;
+/// The largest of some numbers.
+typedef struct cmk_peak {
+    float maximum;             ///< NaN if any number is NaN
+    size_t index;              ///< the lowest that holds the maximum
+} cmk_peak;
 
 /// What a product multiplies.
 typedef enum cmk_kind {
@@ -146,7 +145,10 @@ typedef struct cmk_kernels {
     void (*attention_f32)(const cmk_attention *job);
     void (*attention_bf16)(const cmk_attention *job);
 
-    cmk_row_summary (*summarize)(const float *logits, size_t n);
+    /// Of n > 0 numbers.
+    cmk_peak (*peak)(const float *x, size_t n);
+    /// log Σ exp(x[i]) of numbers of which none is above `maximum`.
+    float (*log_sum_exp)(const float *x, float maximum, size_t n);
     /// y[i] = exp((x[i] - maximum) / temperature's reciprocal); returns the sum of y.
     float (*exp_scaled)(const float *x, float maximum, float inverse_temperature, size_t n, float *y);
 

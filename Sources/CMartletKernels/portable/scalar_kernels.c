@@ -257,21 +257,21 @@ static float exp_scaled(
     return cmk_fold(lanes);
 }
 
-static cmk_row_summary summarize(const float *logits, size_t n) {
-    cmk_row_summary summary = {.maximum = -INFINITY, .argmax = 0};
+static cmk_peak peak(const float *x, size_t n) {
+    cmk_peak peak = {.maximum = -INFINITY, .index = 0};
     bool invalid = false;
     for (size_t i = 0; i < n; i++) {
-        invalid |= isnan(logits[i]);
-        if (logits[i] > summary.maximum) {
-            summary.maximum = logits[i];
-            summary.argmax = i;
-        }
+        invalid |= isnan(x[i]);
+        if (x[i] > peak.maximum) peak = (cmk_peak){.maximum = x[i], .index = i};
     }
-    if (invalid) summary.maximum = NAN;
+    if (invalid) peak.maximum = NAN;
+    return peak;
+}
+
+static float log_sum_exp(const float *x, float maximum, size_t n) {
     float lanes[CMK_LANES] = {0};
-    for (size_t i = 0; i < n; i++) lanes[i % CMK_LANES] += cmk_exp(logits[i] - summary.maximum);
-    summary.log_sum_exp = summary.maximum + logf(cmk_fold(lanes));
-    return summary;
+    for (size_t i = 0; i < n; i++) lanes[i % CMK_LANES] += cmk_exp(x[i] - maximum);
+    return maximum + logf(cmk_fold(lanes));
 }
 
 CMK_INLINE float probe(size_t rounds, size_t adds) {
@@ -308,7 +308,8 @@ const cmk_kernels cmk_scalar_kernels = {
     .rope = rope,
     .attention_f32 = attention_f32,
     .attention_bf16 = attention_bf16,
-    .summarize = summarize,
+    .peak = peak,
+    .log_sum_exp = log_sum_exp,
     .exp_scaled = exp_scaled,
     .probe_f32 = probe_f32,
     .probe_bf16 = probe_bf16,

@@ -84,27 +84,30 @@ static float exp_scaled(
     return fold(lanes);
 }
 
-static cmk_row_summary summarize(const float *logits, size_t n) {
+static cmk_peak peak(const float *x, size_t n) {
     v16f maxima = splat(-INFINITY);
     v16i invalid = {0};
     for (size_t i = 0; i < n; i += CMK_LANES) {
-        v16f value = load_up_to(logits + i, n - i, -INFINITY);
+        v16f value = load_up_to(x + i, n - i, -INFINITY);
         invalid |= value != value;
         maxima = choose(value > maxima, value, maxima);
     }
-    cmk_row_summary summary = {.maximum = maxima[0], .argmax = 0};
+    cmk_peak peak = {.maximum = maxima[0], .index = 0};
     int any_invalid = invalid[0];
     for (int i = 1; i < CMK_LANES; i++) {
-        summary.maximum = maxima[i] > summary.maximum ? maxima[i] : summary.maximum;
+        peak.maximum = maxima[i] > peak.maximum ? maxima[i] : peak.maximum;
         any_invalid |= invalid[i];
     }
-    while (summary.argmax + 1 < n && logits[summary.argmax] != summary.maximum) summary.argmax++;
-    if (any_invalid) summary.maximum = NAN;
+    while (peak.index + 1 < n && x[peak.index] != peak.maximum) peak.index++;
+    if (any_invalid) peak.maximum = NAN;
+    return peak;
+}
+
+static float log_sum_exp(const float *x, float maximum, size_t n) {
     v16f lanes = splat(0);
     for (size_t i = 0; i < n; i += CMK_LANES)
-        lanes += exponential(load_up_to(logits + i, n - i, -INFINITY) - summary.maximum);
-    summary.log_sum_exp = summary.maximum + logf(fold(lanes));
-    return summary;
+        lanes += exponential(load_up_to(x + i, n - i, -INFINITY) - maximum);
+    return maximum + logf(fold(lanes));
 }
 
 // MARK: Probes

@@ -364,28 +364,43 @@ extension KernelSet {
 
 // MARK: Logits
 
-/// What sampling and scoring need of one row of logits.
-package struct LogitSummary: Sendable, Equatable {
+/// The largest logit of a row, or of a part of one.
+package struct LogitPeak: Sendable, Equatable {
     /// NaN if any logit is.
     package var maximum: Float
-    /// log Σ exp(logit).
-    package var logSumExp: Float
-    /// The lowest index that holds the maximum.
-    package var argmax: Int
+    /// The lowest column that holds the maximum.
+    package var column: Int
 
-    package init(maximum: Float, logSumExp: Float, argmax: Int) {
+    /// Of a row of which no column was seen yet.
+    package static let none = LogitPeak(maximum: -.infinity, column: 0)
+
+    package init(maximum: Float, column: Int) {
         self.maximum = maximum
-        self.logSumExp = logSumExp
-        self.argmax = argmax
+        self.column = column
+    }
+
+    /// Takes in the peak of columns that all come after those seen so far.
+    package mutating func merge(_ later: LogitPeak) {
+        guard !maximum.isNaN, !(later.maximum <= maximum) else { return }
+        self = later
     }
 }
 
 extension KernelSet {
-    package func summarize(_ logits: Matrix, row: Int) -> LogitSummary {
+    /// The largest of some of a row's logits; its column counts from the first of them.
+    package func peak(_ logits: Matrix, row: Int, columns: Range<Int>) -> LogitPeak {
+        logits.check(rows: row..<row + 1, columns: columns)
+        precondition(!columns.isEmpty, "Of nothing there is no largest.")
+        let peak = unsafe table.pointee.peak(
+            logits.pointer(row, columns.lowerBound), columns.count)
+        return LogitPeak(maximum: peak.maximum, column: peak.index)
+    }
+
+    /// log Σ exp(logit) of a row whose largest logit is `maximum`.
+    package func logSumExp(_ logits: Matrix, row: Int, maximum: Float) -> Float {
         logits.check(rows: row..<row + 1, columns: 0..<logits.columnCount)
-        let summary = unsafe table.pointee.summarize(logits.pointer(row, 0), logits.columnCount)
-        return LogitSummary(
-            maximum: summary.maximum, logSumExp: summary.log_sum_exp, argmax: summary.argmax)
+        return unsafe table.pointee.log_sum_exp(
+            logits.pointer(row, 0), maximum, logits.columnCount)
     }
 
     /// weights[i] = exp((logits[i] - maximum) * inverseTemperature).

@@ -67,7 +67,8 @@ struct BenchQuality: AsyncParsableCommand {
             for start in stride(from: 0, to: scored.count, by: DecoderModel.maximumLogitRows) {
                 let rows = scored[start..<min(start + DecoderModel.maximumLogitRows, scored.count)]
                 comparison.add(
-                    p.logits(of: rows), q.logits(of: rows), next: rows.map { some[$0 + 1] })
+                    p.logits(of: rows), q.logits(of: rows), kernels: p.kernels,
+                    next: rows.map { some[$0 + 1] })
             }
         }
         progress.finish()
@@ -98,24 +99,27 @@ private struct Comparison {
     private var surprise = (exact: 0.0, tested: 0.0)
     private var agreed = 0
 
-    typealias Rows = (logits: Matrix, summaries: [LogitSummary])
+    typealias Rows = (logits: Matrix, peaks: [LogitPeak])
 
-    mutating func add(_ exact: Rows, _ tested: Rows, next: [Int32]) {
+    mutating func add(_ exact: Rows, _ tested: Rows, kernels: KernelSet, next: [Int32]) {
+        func logSumExp(_ rows: Rows, _ row: Int) -> Float {
+            kernels.logSumExp(rows.logits, row: row, maximum: rows.peaks[row].maximum)
+        }
         for (row, token) in next.enumerated() {
-            let (p, q) = (exact.summaries[row], tested.summaries[row])
+            let (p, q) = (logSumExp(exact, row), logSumExp(tested, row))
             var sum = 0.0
             exact.logits.withRow(row) { a in
                 tested.logits.withRow(row) { b in
                     for index in 0..<a.count {
-                        let logP = a[index] - p.logSumExp
-                        sum += Double(exp(logP) * (logP - (b[index] - q.logSumExp)))
+                        let logP = a[index] - p
+                        sum += Double(exp(logP) * (logP - (b[index] - q)))
                     }
-                    surprise.exact += Double(p.logSumExp - a[Int(token)])
-                    surprise.tested += Double(q.logSumExp - b[Int(token)])
+                    surprise.exact += Double(p - a[Int(token)])
+                    surprise.tested += Double(q - b[Int(token)])
                 }
             }
             divergences.append(sum)
-            agreed += p.argmax == q.argmax ? 1 : 0
+            agreed += exact.peaks[row].column == tested.peaks[row].column ? 1 : 0
             count += 1
         }
     }
