@@ -24,7 +24,8 @@ size_t cmk_attention_scratch_count(
 
 #if defined(__x86_64__)
 static bool has_avx2(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+        && __builtin_cpu_supports("f16c");
 }
 
 static bool has_avx512(void) {
@@ -32,15 +33,22 @@ static bool has_avx512(void) {
         && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
-// Best first; a processor that can run a table can run all that follow it.
-static const cmk_kernels *const tables[] = {
-    &cmk_avx512bf16_kernels, &cmk_avx512_kernels, &cmk_avx2_kernels, &cmk_scalar_kernels, NULL,
+// Best first; a processor that can run a table can run all that follow it in its list.
+static const cmk_kernels *const wide_tables[] = {
+    &cmk_avx512bf16_kernels, &cmk_avx512vnni_kernels, &cmk_avx512_kernels, &cmk_avx2_kernels,
+    &cmk_scalar_kernels, NULL,
+};
+static const cmk_kernels *const narrow_tables[] = {
+    &cmk_avx2vnni_kernels, &cmk_avx2_kernels, &cmk_scalar_kernels, NULL,
 };
 
 const cmk_kernels *const *cmk_available_kernels(void) {
-    bool has_bf16 = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
-    if (has_avx512()) return tables + (has_bf16 ? 0 : 1);
-    return tables + (has_avx2() ? 2 : 3);
+    if (has_avx512()) {
+        if (!__builtin_cpu_supports("avx512vnni")) return wide_tables + 2;
+        return wide_tables + (__builtin_cpu_supports("avx512bf16") ? 0 : 1);
+    }
+    if (!has_avx2()) return narrow_tables + 2;
+    return narrow_tables + (__builtin_cpu_supports("avxvnni") ? 0 : 1);
 }
 
 void cmk_relax(void) { __builtin_ia32_pause(); }

@@ -18,7 +18,9 @@
 extern const cmk_kernels cmk_scalar_kernels;
 #if defined(__x86_64__)
 extern const cmk_kernels cmk_avx2_kernels;
+extern const cmk_kernels cmk_avx2vnni_kernels;
 extern const cmk_kernels cmk_avx512_kernels;
+extern const cmk_kernels cmk_avx512vnni_kernels;
 extern const cmk_kernels cmk_avx512bf16_kernels;
 #elif defined(__aarch64__)
 extern const cmk_kernels cmk_neon_kernels;

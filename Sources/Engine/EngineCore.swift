@@ -208,6 +208,7 @@ package struct EngineCore {
             return nil
         }
         var event = EngineEvent.Step()
+        event.foundPromptCount = sequence.foundPromptCount ?? 0
         if sequence.completionCount == 0, sequence.request.parameters.promptLogprobCount != nil {
             event.promptScores = sequence.promptScores
         }
@@ -239,6 +240,8 @@ package enum EngineEvent: Sendable {
     case failed(EngineFailure)
 
     package struct Step: Sendable {
+        /// Tokens of the prompt that were in the cache and did not have to be computed.
+        package var foundPromptCount = 0
         /// Scores of the prompt's tokens from the second on, once, with the first event.
         package var promptScores: [TokenScores]?
         /// Nil only when the request asks for no tokens.

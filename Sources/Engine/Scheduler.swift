@@ -4,11 +4,12 @@ internal import Tensors
 
 /// Decides which tokens of which sequences the next step computes.
 ///
-/// Running sequences come first, in the order they were admitted; then waiting ones, first come,
-/// first served, while the step's token budget, the sequence limit and the cache's blocks allow.
-/// When a running sequence needs a block and none is free, the sequence admitted last gives up its
-/// blocks, goes back to the head of the queue, and is computed again later. The first sequence is
-/// thus never stopped by another one, so something always finishes.
+/// Sequences that decode come first, so that they keep their pace; beside them prompts get a part of
+/// the step's token budget, without them all of it. Running ones go in the order of their admission,
+/// then waiting ones, first come, first served but for `nextWaiting`, while the budget, the sequence
+/// limit and the cache's blocks allow. When a running sequence needs a block and none is free, the
+/// sequence admitted last gives up its blocks, goes back to the head of the queue, and is computed
+/// again later. The first sequence is thus never stopped by another one, so something always finishes.
 struct Scheduler {
     /// Tokens of a sequence that the step computes: from its `computedCount` on.
     struct Share: Equatable {
@@ -70,20 +71,21 @@ struct Scheduler {
 
     /// The next step's shares, blocks reserved. Empty only when there is nothing to do.
     mutating func schedule() -> [Share] {
-        var budget = limits.maximumStepTokens
         var shares: [Share] = []
-        var index = 0
-        while index < running.count, budget > 0 {
-            let id = running[index]
-            guard let tokenCount = reserve(id, budget: budget) else { continue }
-            shares.append(Share(id: id, tokenCount: tokenCount))
-            budget -= tokenCount
-            index += 1
+        var budget = limits.maximumStepTokens
+        for id in running where sequences[id]?.isPrefilling == false {
+            continueSequence(id, &shares, &budget)
         }
-        while budget > 0, running.count < limits.maximumSequences, let id = waiting.first,
-            let tokenCount = allocate(id, budget: budget)
+        if !shares.isEmpty { budget = min(budget, limits.prefillTokensBesideDecode) }
+        for id in running where sequences[id]?.isPrefilling == true {
+            continueSequence(id, &shares, &budget)
+        }
+        while budget > 0, running.count < limits.maximumSequences,
+            let place = nextWaiting(beside: shares),
+            let tokenCount = allocate(waiting[place], budget: budget)
         {
-            waiting.removeFirst()
+            for earlier in waiting.prefix(place) { update(earlier) { $0.passedOverCount += 1 } }
+            let id = waiting.remove(at: place)
             running.append(id)
             shares.append(Share(id: id, tokenCount: tokenCount))
             budget -= tokenCount
@@ -91,17 +93,43 @@ struct Scheduler {
         return shares
     }
 
-    /// Blocks for a running sequence's next tokens, preempting from the end of the line as needed.
-    ///
-    /// - Returns: nil when the sequence itself had to give way.
-    private mutating func reserve(_ id: RequestID, budget: Int) -> Int? {
-        while true {
-            if let tokenCount = allocate(id, budget: budget) { return tokenCount }
-            guard let victim = running.last else { return nil }
+    /// Gives a running sequence its next tokens, preempting from the end of the line as needed; not
+    /// if it had to give way itself.
+    private mutating func continueSequence(
+        _ id: RequestID, _ shares: inout [Share], _ budget: inout Int
+    ) {
+        // Whoever was preempted for another in this step holds no blocks any more.
+        while budget > 0, sequences[id]?.holding.blocks.isEmpty == false {
+            if let tokenCount = allocate(id, budget: budget) {
+                shares.append(Share(id: id, tokenCount: tokenCount))
+                budget -= tokenCount
+                return
+            }
+            guard let victim = running.last else { return }
             preempt(victim)
-            if victim == id { return nil }
+            shares.removeAll { $0.id == victim }
         }
     }
+
+    /// Who is admitted next, by the place in the line: the first one, or one close behind whose
+    /// adapter the step uses already, so that the adapter's weights are read once for both. Nobody is
+    /// passed over more than a few times.
+    private func nextWaiting(beside shares: [Share]) -> Int? {
+        let adapters = Set(shares.compactMap { sequences[$0.id]?.request.adapter?.digest })
+        if !adapters.isEmpty {
+            for (place, id) in waiting.prefix(Scheduler.lookahead).enumerated() {
+                guard let sequence = sequences[id] else { continue }
+                if let digest = sequence.request.adapter?.digest, adapters.contains(digest) {
+                    return place
+                }
+                if sequence.passedOverCount == Scheduler.patience { break }
+            }
+        }
+        return waiting.isEmpty ? nil : 0
+    }
+
+    private static let lookahead = 16
+    private static let patience = 8
 
     private mutating func allocate(_ id: RequestID, budget: Int) -> Int? {
         guard var sequence = sequences[id] else { return nil }
@@ -119,7 +147,10 @@ struct Scheduler {
             if begins { cache.release(sequence.holding) }
             return nil
         }
-        if begins { cache.count(sequence.holding) }
+        if begins {
+            cache.count(sequence.holding)
+            sequence.foundPromptCount = sequence.foundPromptCount ?? sequence.holding.foundCount
+        }
         sequences[id] = sequence
         return tokenCount
     }
@@ -147,6 +178,8 @@ package struct EngineLimits: Sendable {
     package var maximumSequences: Int
     /// Token rows of one step.
     package var maximumStepTokens: Int
+    /// Of these, rows of prompts while other sequences decode and wait for the step to end.
+    package var prefillTokensBesideDecode: Int { max(1, maximumStepTokens / 2) }
     /// Positions of the longest sequence.
     package var maximumContext: Int
     /// Blocks of the key/value cache.

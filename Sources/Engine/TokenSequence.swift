@@ -42,6 +42,10 @@ struct TokenSequence {
     /// How often each token is in the completion; kept only for penalties.
     private(set) var completionCounts: [Int32: Int] = [:]
     private(set) var promptTokens: Set<Int32> = []
+    /// Tokens of the prompt that were in the cache when the sequence was first admitted.
+    var foundPromptCount: Int?
+    /// How often a sequence that came later was admitted before this one.
+    var passedOverCount = 0
     /// Scores of prompt tokens 1, 2, … so far.
     var promptScores: [TokenScores] = []
 

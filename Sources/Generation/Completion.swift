@@ -22,6 +22,8 @@ package struct Completion: Sendable {
         package var scores: [TokenScores] = []
         /// With the first piece, when asked for: of the prompt's tokens from the second on.
         package var promptScores: [TokenScores]?
+        /// Tokens of the prompt that were in the cache.
+        package var foundPromptCount = 0
         /// With the last piece.
         package var finish: Finish?
 
@@ -66,6 +68,7 @@ package struct Completion: Sendable {
         do {
             for try await step in events {
                 next.promptScores = step.promptScores ?? next.promptScores
+                next.foundPromptCount = step.foundPromptCount
                 tokenCount += step.token == nil ? 0 : 1
                 state.add(step, to: &next, tokenCount: tokenCount)
                 guard

@@ -4,10 +4,13 @@ public import JSONTree
 public struct Usage: Sendable, Equatable {
     public var promptTokens: Int
     public var completionTokens: Int
+    /// Of the prompt's, those that were in the prefix cache.
+    public var cachedTokens: Int
 
-    public init(promptTokens: Int = 0, completionTokens: Int = 0) {
+    public init(promptTokens: Int = 0, completionTokens: Int = 0, cachedTokens: Int = 0) {
         self.promptTokens = promptTokens
         self.completionTokens = completionTokens
+        self.cachedTokens = cachedTokens
     }
 
     public var json: JSON {
@@ -15,6 +18,7 @@ public struct Usage: Sendable, Equatable {
             "prompt_tokens": .integer(promptTokens),
             "completion_tokens": .integer(completionTokens),
             "total_tokens": .integer(promptTokens + completionTokens),
+            "prompt_tokens_details": ["cached_tokens": .integer(cachedTokens)],
         ]
     }
 }

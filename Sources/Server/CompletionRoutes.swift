@@ -142,6 +142,7 @@ struct CompletionRoutes {
         return Exchange(
             head: head, choices: choices, stream: stream, tokenizer: generator.tokenizer,
             promptTokenCount: prompts.reduce(0) { $0 + $1.tokens.count },
+            choicesPerPrompt: count,
             logprobCount: options.logprobCount,
             writesPromptLogprobs: sampling.promptLogprobCount != nil,
             writesTokenIDs: sampling.writesTokenIDs,

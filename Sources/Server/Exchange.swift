@@ -21,6 +21,8 @@ struct Exchange: Sendable {
     let stream: StreamOptions?
     let tokenizer: Tokenizer
     let promptTokenCount: Int
+    /// The `n` of the request: choices that share a prompt.
+    let choicesPerPrompt: Int
     let logprobCount: Int?
     let writesPromptLogprobs: Bool
     let writesTokenIDs: Bool
@@ -43,6 +45,7 @@ struct Exchange: Sendable {
         let json = choices.map { choice in
             let result = results[choice.index] ?? Collected()
             usage.completionTokens += result.tokenCount
+            usage.cachedTokens += cachedTokens(result.foundPromptCount, choice)
             return self.json(of: result, choice)
         }
         metrics.finish(usage)
@@ -54,6 +57,7 @@ struct Exchange: Sendable {
         var tokens: [WireToken] = []
         var promptTokens: [WireToken]?
         var tokenCount = 0
+        var foundPromptCount = 0
         var finish: Completion.Finish?
 
         mutating func add(_ piece: Completion.Piece, _ choice: Choice, _ exchange: Exchange) {
@@ -63,8 +67,14 @@ struct Exchange: Sendable {
             text += piece.text
             tokens += piece.scores.map { exchange.token($0) }
             tokenCount += piece.tokens.count
+            foundPromptCount = piece.foundPromptCount
             finish = piece.finish ?? finish
         }
+    }
+
+    /// A prompt counts once, however many completions it has; the first is the one to find it.
+    private func cachedTokens(_ foundPromptCount: Int, _ choice: Choice) -> Int {
+        choice.index % choicesPerPrompt == 0 ? foundPromptCount : 0
     }
 
     private func json(of result: Collected, _ choice: Choice) -> JSON {
@@ -95,7 +105,7 @@ struct Exchange: Sendable {
 
     /// Writes server-sent events as the pieces come, usage and the end last.
     func stream(includesUsage: Bool, write: (String) async throws -> Void) async throws {
-        let tokenCount = Mutex(0)
+        let usage = Mutex(Usage(promptTokens: promptTokenCount))
         if head.kind == .chat {
             for choice in choices {
                 let delta: JSON = ["role": "assistant", "content": ""]
@@ -113,15 +123,19 @@ struct Exchange: Sendable {
             offsets[choice.index] = logprobCount == nil ? echo.unicodeScalars.count : 0
         }
         try await forEachPieceInOrder { choice, piece in
-            tokenCount.withLock { $0 += piece.tokens.count }
+            usage.withLock {
+                $0.completionTokens += piece.tokens.count
+                if piece.finish != nil {
+                    $0.cachedTokens += cachedTokens(piece.foundPromptCount, choice)
+                }
+            }
             try await write(event(piece, choice, &offsets[choice.index]))
         }
-        let usage = Usage(
-            promptTokens: promptTokenCount, completionTokens: tokenCount.withLock { $0 })
-        metrics.finish(usage)
+        let total = usage.withLock { $0 }
+        metrics.finish(total)
         if includesUsage {
             try await write(
-                ServerSentEvent.data(head.json(choices: [], usage: usage, isChunk: true)))
+                ServerSentEvent.data(head.json(choices: [], usage: total, isChunk: true)))
         }
         try await write(ServerSentEvent.done)
     }

@@ -64,6 +64,26 @@ struct AdapterLinear {
         max(4, outputsAtOnce / (Lanes.count * max(rowCount, 1)) / 4 * 4)
     }
 
+    /// The pieces that a team works on: some panels each, the same number but for the last.
+    struct Pieces {
+        let panelCount: Int
+        let width: Int
+
+        /// - Parameter outputs: of how many matrices a piece holds the outputs.
+        init(panelCount: Int, rowCount: Int, memberCount: Int, outputs: Int = 1) {
+            self.panelCount = panelCount
+            // A few for each member, so that one who is late can be helped.
+            let few = (panelCount / (4 * memberCount)).roundedUp(toMultipleOf: 4)
+            width = max(1, min(few, AdapterLinear.panelsAtOnce(rowCount: rowCount) / outputs))
+        }
+
+        var count: Int { (panelCount + width - 1) / width }
+
+        subscript(piece: Int) -> Range<Int> {
+            piece * width..<min((piece + 1) * width, panelCount)
+        }
+    }
+
     /// Outputs of the largest piece.
     static func pieceSize(rowCount: Int) -> Int {
         max(outputsAtOnce, 4 * Lanes.count * rowCount)
@@ -92,16 +112,15 @@ struct AdapterLinear {
         into output: Matrix, next: Upcoming?
     ) {
         var first = 0
-        let atOnce = AdapterLinear.panelsAtOnce(rowCount: rowCount)
         for (index, weights) in group.weights.enumerated() {
             let own = panels.clamped(to: first..<first + weights.panelCount)
-            for start in stride(from: own.lowerBound, to: own.upperBound, by: atOnce) {
-                let end = min(start + atOnce, own.upperBound)
+            if !own.isEmpty {
                 project(
-                    group, index, layer: layer, panels: start - first..<end - first, input: input,
-                    rowCount: rowCount, into: output,
-                    column: group.columns[index] + (start - first) * Lanes.count,
-                    next: end < panels.upperBound ? group.upcoming(panel: end) : next)
+                    group, index, layer: layer,
+                    panels: own.lowerBound - first..<own.upperBound - first, input: input,
+                    rowCount: rowCount, into: output, column: own.lowerBound * Lanes.count,
+                    next: own.upperBound < panels.upperBound
+                        ? group.upcoming(panel: own.upperBound) : next)
             }
             first += weights.panelCount
         }

@@ -90,28 +90,25 @@ package final class DecoderModel {
                 into: workspace.logitInput.values, outputRow: index)
             kernels.finish(workspace.logitInput, row: index)
         }
-        let atOnce = AdapterLinear.panelsAtOnce(rowCount: rows.count)
-        team.run { member in
-            workspace.peaks[member].reset(count: rows.count)
-            let panels = team.share(of: weights.head.panelCount, for: member)
-            for start in stride(from: panels.lowerBound, to: panels.upperBound, by: atOnce) {
-                let some = start..<min(start + atOnce, panels.upperBound)
-                let output =
-                    peaksOnly
-                    ? workspace.pieces[member].reshaped(
-                        rowCount: rows.count, columnCount: some.count * Lanes.count)
-                    : workspace.logits
-                let first = start * Lanes.count
-                let column = peaksOnly ? 0 : first
-                kernels.multiply(
-                    workspace.logitInput, rows: 0..<rows.count, by: weights.head, panels: some,
-                    into: output, outputColumn: column)
-                let count = min(some.count * Lanes.count, vocabularySize - first)
-                for row in 0..<rows.count {
-                    var peak = kernels.peak(output, row: row, columns: column..<column + count)
-                    peak.column += first
-                    workspace.peaks[member].merge(peak, row: row)
-                }
+        let pieces = pieces(of: weights.head.panelCount, rowCount: rows.count)
+        for peaks in workspace.peaks { peaks.reset(count: rows.count) }
+        team.run(pieces: pieces.count) { member, piece in
+            let panels = pieces[piece]
+            let output =
+                peaksOnly
+                ? workspace.pieces[member].reshaped(
+                    rowCount: rows.count, columnCount: panels.count * Lanes.count)
+                : workspace.logits
+            let first = panels.lowerBound * Lanes.count
+            let column = peaksOnly ? 0 : first
+            kernels.multiply(
+                workspace.logitInput, rows: 0..<rows.count, by: weights.head, panels: panels,
+                into: output, outputColumn: column)
+            let count = min(panels.count * Lanes.count, vocabularySize - first)
+            for row in 0..<rows.count {
+                var peak = kernels.peak(output, row: row, columns: column..<column + count)
+                peak.column += first
+                workspace.peaks[member].merge(peak, row: row)
             }
         }
         return (workspace.logits, workspace.peaks(count: rows.count))
@@ -146,19 +143,24 @@ package final class DecoderModel {
             layer.attentionNorm, index, .attentionInput, batch, linear,
             into: workspace.attentionInput)
         let group = layer.attentionInput
-        team.run { member in
+        let parts = self.pieces(of: group, rowCount: batch.rowCount)
+        team.run(pieces: parts.count) { member, piece in
             linear.project(
-                group, layer: index, panels: team.share(of: group.panelCount, for: member),
-                input: workspace.attentionInput, rowCount: batch.rowCount,
-                into: workspace.projections,
-                next: first(of: layer.attentionOutput, for: member))
+                group, layer: index, panels: parts[piece], input: workspace.attentionInput,
+                rowCount: batch.rowCount, into: workspace.projections,
+                next: upcoming(after: piece, of: parts, in: group, for: member)
+                    ?? first(of: layer.attentionOutput, batch, for: member))
         }
-        team.run { member in
-            for row in pairedShare(of: batch, for: member) {
-                positionKeysAndQueries(index, batch, row: row)
+        let isDecode = batch.runs.allSatisfy { $0.rows.count == 1 }
+        if !isDecode {
+            team.run { member in
+                for row in pairedShare(of: batch, for: member) {
+                    positionKeysAndQueries(
+                        index, batch, row: row, heads: 0..<configuration.keyValueHeadCount)
+                }
             }
         }
-        attend(index, batch, pieces)
+        attend(index, batch, pieces, positions: isDecode)
         finishAndShrink(index, .attentionOutput, batch, linear, input: workspace.attended)
         projectOntoHidden(
             layer.attentionOutput, index, batch, linear, input: workspace.attended,
@@ -171,35 +173,28 @@ package final class DecoderModel {
             layer.feedForwardNorm, index, .feedForwardInput, batch, linear,
             into: workspace.feedForwardInput)
         let group = layer.feedForwardInput
-        let (rowCount, atOnce) = (
-            batch.rowCount, AdapterLinear.panelsAtOnce(rowCount: batch.rowCount) / 2
-        )
-        team.run { member in
-            let panels = team.share(of: group.weights[0].panelCount, for: member)
-            for start in stride(from: panels.lowerBound, to: panels.upperBound, by: atOnce) {
-                let some = start..<min(start + atOnce, panels.upperBound)
-                let width = some.count * Lanes.count
-                let piece = workspace.pieces[member].reshaped(
-                    rowCount: rowCount, columnCount: 2 * width)
-                for projection in 0...1 {
-                    let next =
-                        projection == 0
-                        ? Upcoming(weights: group.weights[1], panel: some.lowerBound)
-                        : some.upperBound < panels.upperBound
-                            ? Upcoming(weights: group.weights[0], panel: some.upperBound)
-                            : first(of: layer.feedForwardOutput, for: member)
-                    linear.project(
-                        group, projection, layer: index, panels: some,
-                        input: workspace.feedForwardInput, rowCount: rowCount, into: piece,
-                        column: projection * width, next: next)
-                }
-                let column = start * Lanes.count
-                let count = min(width, configuration.intermediateSize - column)
-                for row in 0..<rowCount {
-                    kernels.siluMultiply(
-                        piece, row: row, gateColumn: 0, upColumn: width, count: count,
-                        into: workspace.gated.values, column: column)
-                }
+        let rowCount = batch.rowCount
+        let pieces = pieces(of: group, rowCount: rowCount)
+        team.run(pieces: pieces.count) { member, piece in
+            let panels = pieces[piece]
+            let width = panels.count * Lanes.count
+            let output = workspace.pieces[member].reshaped(
+                rowCount: rowCount, columnCount: 2 * width)
+            linear.project(
+                group, 0, layer: index, panels: panels, input: workspace.feedForwardInput,
+                rowCount: rowCount, into: output, column: 0,
+                next: Upcoming(weights: group.weights[1], panel: panels.lowerBound))
+            linear.project(
+                group, 1, layer: index, panels: panels, input: workspace.feedForwardInput,
+                rowCount: rowCount, into: output, column: width,
+                next: upcoming(after: piece, of: pieces, in: group, for: member)
+                    ?? first(of: layer.feedForwardOutput, batch, for: member))
+            let column = panels.lowerBound * Lanes.count
+            let count = min(width, configuration.intermediateSize - column)
+            for row in 0..<rowCount {
+                kernels.siluMultiply(
+                    output, row: row, gateColumn: 0, upColumn: width, count: count,
+                    into: workspace.gated.values, column: column)
             }
         }
         finishAndShrink(index, .feedForwardOutput, batch, linear, input: workspace.gated)
@@ -245,94 +240,125 @@ package final class DecoderModel {
         _ group: LinearGroup, _ layer: Int, _ batch: Batch, _ linear: AdapterLinear,
         input: ProductInput, next: LinearGroup?
     ) {
-        let (rowCount, atOnce) = (
-            batch.rowCount, AdapterLinear.panelsAtOnce(rowCount: batch.rowCount)
-        )
-        team.run { member in
-            let panels = team.share(of: group.panelCount, for: member)
-            for start in stride(from: panels.lowerBound, to: panels.upperBound, by: atOnce) {
-                let some = start..<min(start + atOnce, panels.upperBound)
-                let piece = workspace.pieces[member].reshaped(
-                    rowCount: rowCount, columnCount: some.count * Lanes.count)
-                linear.project(
-                    group, 0, layer: layer, panels: some, input: input, rowCount: rowCount,
-                    into: piece, column: 0,
-                    next: some.upperBound < panels.upperBound
-                        ? group.upcoming(panel: some.upperBound)
-                        : first(of: next, for: member))
-                let column = start * Lanes.count
-                let count = min(piece.columnCount, configuration.hiddenSize - column)
-                for row in 0..<rowCount {
-                    kernels.add(
-                        piece, row: row, column: 0, count: count, to: workspace.hidden,
-                        targetRow: row, targetColumn: column)
-                }
+        let rowCount = batch.rowCount
+        let pieces = pieces(of: group, rowCount: rowCount)
+        team.run(pieces: pieces.count) { member, piece in
+            let panels = pieces[piece]
+            let output = workspace.pieces[member].reshaped(
+                rowCount: rowCount, columnCount: panels.count * Lanes.count)
+            linear.project(
+                group, 0, layer: layer, panels: panels, input: input, rowCount: rowCount,
+                into: output, column: 0,
+                next: upcoming(after: piece, of: pieces, in: group, for: member)
+                    ?? first(of: next, batch, for: member))
+            let column = panels.lowerBound * Lanes.count
+            let count = min(output.columnCount, configuration.hiddenSize - column)
+            for row in 0..<rowCount {
+                kernels.add(
+                    output, row: row, column: 0, count: count, to: workspace.hidden,
+                    targetRow: row, targetColumn: column)
             }
         }
     }
 
-    /// What a member multiplies first in a group; of the head when there is no group.
-    private func first(of group: LinearGroup?, for member: Int) -> Upcoming? {
-        guard let group else {
-            let share = team.share(of: weights.head.panelCount, for: member)
-            return share.isEmpty ? nil : Upcoming(weights: weights.head, panel: share.lowerBound)
-        }
-        // Gate and up are split alike, so that a member can multiply their outputs.
-        let count =
-            group.site == .feedForwardInput ? group.weights[0].panelCount : group.panelCount
-        let share = team.share(of: count, for: member)
-        return share.isEmpty ? nil : group.upcoming(panel: share.lowerBound)
+    // MARK: Pieces
+
+    private func pieces(
+        of panelCount: Int, rowCount: Int, outputs: Int = 1
+    ) -> AdapterLinear.Pieces {
+        AdapterLinear.Pieces(
+            panelCount: panelCount, rowCount: rowCount, memberCount: team.memberCount,
+            outputs: outputs)
     }
 
-    /// Normalizes (Qwen3) and rotates a row's queries and keys, and stores its keys and values.
-    private func positionKeysAndQueries(_ index: Int, _ batch: Batch, row: Int) {
+    /// Gate and up are split alike, so that a member can multiply their outputs.
+    private func pieces(of group: LinearGroup, rowCount: Int) -> AdapterLinear.Pieces {
+        group.site == .feedForwardInput
+            ? pieces(of: group.weights[0].panelCount, rowCount: rowCount, outputs: 2)
+            : pieces(of: group.panelCount, rowCount: rowCount)
+    }
+
+    /// What a member multiplies after a piece of its share; nil after the last.
+    private func upcoming(
+        after piece: Int, of pieces: AdapterLinear.Pieces, in group: LinearGroup, for member: Int
+    ) -> Upcoming? {
+        team.share(of: pieces.count, for: member).contains(piece + 1)
+            ? group.upcoming(panel: pieces[piece + 1].lowerBound) : nil
+    }
+
+    /// What a member multiplies first in a group; of the head when there is no group.
+    private func first(of group: LinearGroup?, _ batch: Batch, for member: Int) -> Upcoming? {
+        guard let group else {
+            let pieces = pieces(of: weights.head.panelCount, rowCount: batch.runs.count)
+            let share = team.share(of: pieces.count, for: member)
+            return share.isEmpty
+                ? nil : Upcoming(weights: weights.head, panel: pieces[share.lowerBound].lowerBound)
+        }
+        let pieces = pieces(of: group, rowCount: batch.rowCount)
+        let share = team.share(of: pieces.count, for: member)
+        return share.isEmpty ? nil : group.upcoming(panel: pieces[share.lowerBound].lowerBound)
+    }
+
+    // MARK: Attention
+
+    /// Normalizes (Qwen3) and rotates a row's queries and keys of some key/value heads, and stores
+    /// their keys and values.
+    private func positionKeysAndQueries(
+        _ index: Int, _ batch: Batch, row: Int, heads: Range<Int>
+    ) {
         let (c, layer, projections) = (configuration, weights.layers[index], workspace.projections)
         let columns = layer.attentionInput.columns
         let (keyColumn, valueColumn) = (columns[1], columns[2])
         let position = Int(batch.positions[row])
         let d = c.headDimension
+        let group = c.headCount / c.keyValueHeadCount
+        let queries = heads.lowerBound * group..<heads.upperBound * group
         if let queryNorm = layer.queryNorm, let keyNorm = layer.keyNorm {
-            for head in 0..<c.headCount {
+            for head in queries {
                 kernels.rmsNormInPlace(
                     projections, row: row, column: head * d, weight: queryNorm,
                     epsilon: c.normEpsilon)
             }
-            for head in 0..<c.keyValueHeadCount {
+            for head in heads {
                 kernels.rmsNormInPlace(
                     projections, row: row, column: keyColumn + head * d, weight: keyNorm,
                     epsilon: c.normEpsilon)
             }
         }
         kernels.rotate(
-            projections, row: row, column: 0, headCount: c.headCount, headDimension: d,
-            angles: angles, position: position)
-        kernels.rotate(
-            projections, row: row, column: keyColumn, headCount: c.keyValueHeadCount,
+            projections, row: row, column: queries.lowerBound * d, headCount: queries.count,
             headDimension: d, angles: angles, position: position)
+        kernels.rotate(
+            projections, row: row, column: keyColumn + heads.lowerBound * d,
+            headCount: heads.count, headDimension: d, angles: angles, position: position)
         let blocks = workspace.blocks(of: batch, row: row)
         cache.store(
-            layer: index, block: Int(blocks[position / KeyValueCache.blockPositions]),
+            layer: index, heads: heads, block: Int(blocks[position / KeyValueCache.blockPositions]),
             slot: position % KeyValueCache.blockPositions, from: projections, row: row,
             keyColumn: keyColumn, valueColumn: valueColumn)
     }
 
+    /// - Parameter positions: whether each piece does its rows' `positionKeysAndQueries` first: where
+    ///   every sequence has one row, nobody else waits for them.
     private func attend(
-        _ index: Int, _ batch: Batch, _ pieces: [(run: Int, piece: AttentionPiece)]
+        _ index: Int, _ batch: Batch, _ pieces: [(run: Int, piece: AttentionPiece)],
+        positions: Bool
     ) {
         let c = configuration
         let group = c.headCount / c.keyValueHeadCount
         let scale = 1 / Float(c.headDimension).squareRoot()
-        let counter = WorkCounter()
-        team.run { member in
-            while let next = counter.take(below: pieces.count) {
-                var piece = pieces[next].piece
-                piece.layer = index
-                piece.window = c.window(layer: index)
-                kernels.attend(
-                    piece, queries: workspace.projections, group: group, scale: scale, cache: cache,
-                    blocks: batch.runs[pieces[next].run].blocks, into: workspace.attended.values,
-                    scratch: scratch[member])
+        team.run(pieces: pieces.count) { member, next in
+            var piece = pieces[next].piece
+            piece.layer = index
+            piece.window = c.window(layer: index)
+            if positions {
+                positionKeysAndQueries(
+                    index, batch, row: piece.rows.lowerBound, heads: piece.head..<piece.head + 1)
             }
+            kernels.attend(
+                piece, queries: workspace.projections, group: group, scale: scale, cache: cache,
+                blocks: batch.runs[pieces[next].run].blocks, into: workspace.attended.values,
+                scratch: scratch[member])
         }
     }
 
@@ -407,81 +433,4 @@ package final class DecoderModel {
         }
         return angles
     }
-}
-
-/// The matrices that a pass writes, sized once for the largest batch.
-private final class Workspace {
-    let hidden: Matrix
-    let attentionInput: ProductInput
-    let feedForwardInput: ProductInput
-    let projections: Matrix
-    let attended: ProductInput
-    /// Each member's own: the piece of a projection's outputs that it is working on.
-    let pieces: [Matrix]
-    let gated: ProductInput
-    let logitInput: ProductInput
-    let logits: Matrix
-    /// Each member's own.
-    let peaks: [RowPeaks]
-    private var runOfRow: [Int] = []
-
-    init(
-        weights: ModelWeights, adapterFormat: WeightFormat, format: ComputeFormat, rowCount: Int,
-        memberCount: Int
-    ) {
-        let (c, layer) = (weights.configuration, weights.layers[0])
-        hidden = Matrix(rowCount: rowCount, columnCount: c.hiddenSize)
-        func input(
-            _ columnCount: Int, _ weights: WeightFormat, adapters: WeightFormat?, rowCount: Int,
-            termCount: Int = 1
-        ) -> ProductInput {
-            ProductInput(
-                format: format, weights: weights, adapters: adapters, rowCount: rowCount,
-                columnCount: columnCount, termCount: termCount)
-        }
-        // Rounding what queries, keys and the head read costs more than the rest together.
-        attentionInput = input(
-            c.hiddenSize, weights.format, adapters: adapterFormat, rowCount: rowCount, termCount: 2)
-        feedForwardInput = input(
-            c.hiddenSize, weights.format, adapters: adapterFormat, rowCount: rowCount)
-        projections = Matrix(rowCount: rowCount, columnCount: layer.attentionInput.width)
-        attended = input(
-            c.queryWidth, weights.format, adapters: adapterFormat, rowCount: rowCount)
-        pieces = (0..<memberCount).map { _ in
-            Matrix(rowCount: 1, columnCount: AdapterLinear.pieceSize(rowCount: rowCount))
-        }
-        gated = input(
-            c.intermediateSize, weights.format, adapters: adapterFormat, rowCount: rowCount)
-        logitInput = input(
-            c.hiddenSize, weights.head.format, adapters: nil,
-            rowCount: DecoderModel.maximumLogitRows,
-            termCount: 2)
-        logits = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: c.vocabularySize)
-        peaks = (0..<memberCount).map { _ in RowPeaks() }
-    }
-
-    func prepare(_ batch: Batch) {
-        runOfRow = batch.runs.enumerated().flatMap { index, run in run.rows.map { _ in index } }
-    }
-
-    /// Members have columns in ascending order, so the first of equal ones wins.
-    func peaks(count: Int) -> [LogitPeak] {
-        (0..<count).map { row in
-            peaks.reduce(into: .none) { $0.merge($1.values[row]) }
-        }
-    }
-
-    func blocks(of batch: Batch, row: Int) -> [Int32] { batch.runs[runOfRow[row]].blocks }
-}
-
-/// The largest logit of each row, as far as one member has computed them.
-private final class RowPeaks {
-    private(set) var values: [LogitPeak] = []
-
-    func reset(count: Int) {
-        values.removeAll(keepingCapacity: true)
-        values.append(contentsOf: repeatElement(.none, count: count))
-    }
-
-    func merge(_ peak: LogitPeak, row: Int) { values[row].merge(peak) }
 }

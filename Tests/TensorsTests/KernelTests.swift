@@ -258,7 +258,8 @@ struct KernelTests {
         let blocks: [Int32] = [3, 0, 4]
         for position in 0..<positionCount {
             cache.store(
-                layer: 0, block: Int(blocks[position / 16]), slot: position % 16, from: keys,
+                layer: 0, heads: 0..<cache.headCount, block: Int(blocks[position / 16]),
+                slot: position % 16, from: keys,
                 row: position,
                 keyColumn: 0, valueColumn: 2 * d)
         }
@@ -307,7 +308,8 @@ struct KernelTests {
         let projections = Self.matrix(count, 2 * d, &generator)
         for position in 0..<count {
             cache.store(
-                layer: 0, block: position / 16, slot: position % 16, from: projections,
+                layer: 0, heads: 0..<cache.headCount, block: position / 16, slot: position % 16,
+                from: projections,
                 row: position, keyColumn: 0, valueColumn: d)
         }
         let query = Self.matrix(1, d, &generator)

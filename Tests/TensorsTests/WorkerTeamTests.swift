@@ -17,6 +17,18 @@ struct WorkerTeamTests {
         #expect((0..<3).flatMap { team.share(of: count, for: $0) } == Array(0..<count))
     }
 
+    @Test(arguments: [0, 1, 2, 5, 100])
+    func everyPieceIsDoneOnceByWhoeverIsFree(_ count: Int) {
+        let team = WorkerTeam(memberCount: 3)
+        let calls = Mutex([Int](repeating: 0, count: count))
+        for _ in 0..<200 {
+            team.run(pieces: count) { _, piece in
+                calls.withLock { $0[piece] += 1 }
+            }
+        }
+        #expect(calls.withLock { $0 } == Array(repeating: 200, count: count))
+    }
+
     @Test func sleepersWakeUp() async throws {
         let team = WorkerTeam(memberCount: 2)
         for _ in 0..<3 {

@@ -372,17 +372,18 @@ package struct LogitPeak: Sendable, Equatable {
     package var column: Int
 
     /// Of a row of which no column was seen yet.
-    package static let none = LogitPeak(maximum: -.infinity, column: 0)
+    package static let none = LogitPeak(maximum: -.infinity, column: .max)
 
     package init(maximum: Float, column: Int) {
         self.maximum = maximum
         self.column = column
     }
 
-    /// Takes in the peak of columns that all come after those seen so far.
-    package mutating func merge(_ later: LogitPeak) {
-        guard !maximum.isNaN, !(later.maximum <= maximum) else { return }
-        self = later
+    /// Takes in the peak of other columns of the row, in any order.
+    package mutating func merge(_ other: LogitPeak) {
+        if maximum.isNaN { return }
+        let isLower = other.maximum == maximum && other.column < column
+        if other.maximum > maximum || isLower || other.maximum.isNaN { self = other }
     }
 }
 

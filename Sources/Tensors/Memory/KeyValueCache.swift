@@ -77,24 +77,25 @@ package final class KeyValueCache: Sendable {
         unsafe values.base + element(layer, block, head, valueElementCount)
     }
 
-    /// Writes one position's keys and values of every head.
+    /// Writes one position's keys and values of some heads.
     ///
     /// - Parameters:
     ///   - slot: the position within the block, 0 ..< 16. An even slot must be written before the
     ///     odd one after it, by the same thread or in an earlier call.
     ///   - row: the row of `projections` whose columns from `keyColumn` and `valueColumn` on hold
-    ///     the heads one after another.
+    ///     all heads one after another.
     package func store(
-        layer: Int, block: Int, slot: Int, from projections: Matrix, row: Int, keyColumn: Int,
-        valueColumn: Int
+        layer: Int, heads: Range<Int>, block: Int, slot: Int, from projections: Matrix, row: Int,
+        keyColumn: Int, valueColumn: Int
     ) {
         let width = headCount * headDimension
         precondition(
-            layer >= 0 && layer < layerCount && block >= 0 && block < blockCount && slot >= 0
+            layer >= 0 && layer < layerCount && heads.lowerBound >= 0
+                && heads.upperBound <= headCount && block >= 0 && block < blockCount && slot >= 0
                 && slot < KeyValueCache.blockPositions, "Outside the cache.")
         projections.check(rows: row..<row + 1, columns: keyColumn..<keyColumn + width)
         projections.check(rows: row..<row + 1, columns: valueColumn..<valueColumn + width)
-        for head in 0..<headCount {
+        for head in heads {
             let key = unsafe projections.pointer(row, keyColumn + head * headDimension)
             let value = unsafe projections.pointer(row, valueColumn + head * headDimension)
             let keyBlock = unsafe keyBlock(layer: layer, block: block, head: head)

@@ -10,12 +10,14 @@ internal import Synchronization
 package final class WorkerTeam: Sendable {
     package let memberCount: Int
     private let state: State
+    private let counters: [PieceCounter]
 
     /// Starts `memberCount - 1` threads.
     package init(memberCount: Int) {
         precondition(memberCount >= 1, "A team has at least one member.")
         self.memberCount = memberCount
         state = State()
+        counters = (0..<max(memberCount, 1)).map { _ in PieceCounter() }
         for member in 1..<max(memberCount, 1) { state.start(member: member) }
     }
 
@@ -35,6 +37,27 @@ package final class WorkerTeam: Sendable {
             work(0)
             state.waitForOthers()
         }
+    }
+
+    /// Calls `work` once for each piece 0 ..< count. A member does its own share in order; whoever is
+    /// through helps the others, so that a thread that lost its processor does not hold up the rest.
+    package func run(pieces count: Int, _ work: (_ member: Int, _ piece: Int) -> Void) {
+        for counter in counters { counter.value.reset() }
+        run { member in
+            for offset in 0..<memberCount {
+                let owner = (member + offset) % memberCount
+                let share = share(of: count, for: owner)
+                while let piece = counters[owner].value.take(below: share.count) {
+                    work(member, share.lowerBound + piece)
+                }
+            }
+        }
+    }
+
+    /// On a cache line of its own, as the heap places it.
+    private final class PieceCounter: Sendable {
+        let value = WorkCounter()
+        private let padding = (UInt64(0), UInt64(0), UInt64(0), UInt64(0), UInt64(0), UInt64(0))
     }
 
     /// The contiguous part of 0 ..< count that falls to a member.
