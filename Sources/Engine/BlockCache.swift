@@ -47,6 +47,8 @@ struct BlockCache {
     /// Blocks kept at most while nobody holds them: using few blocks over and over keeps memory small.
     private let keptLimit: Int
     private var free: [Int32]
+    /// Blocks from the first on of which any was ever given out: those that take physical memory.
+    private(set) var touchedCount = 0
     private var nodes: [NodeID: Node] = [:]
     private var children: [Key: NodeID] = [:]
     /// Where the tree of an adapter, or of the base, begins. Roots have negative numbers and no block;
@@ -103,7 +105,10 @@ struct BlockCache {
         guard wanted > 0 else { return true }
         guard wanted <= availableCount else { return false }
         while free.count < wanted { evict() }
-        holding.blocks += free.suffix(wanted).reversed()
+        for block in free.suffix(wanted).reversed() {
+            holding.blocks.append(block)
+            touchedCount = max(touchedCount, Int(block) + 1)
+        }
         free.removeLast(wanted)
         return true
     }

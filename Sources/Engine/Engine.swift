@@ -215,6 +215,7 @@ private struct EngineMetrics {
     private let blocks = Gauge(label: "martlet_kv_blocks")
     private let freeBlocks = Gauge(label: "martlet_kv_blocks_free")
     private let keptBlocks = Gauge(label: "martlet_kv_blocks_kept")
+    private let cacheBytes = Gauge(label: "martlet_kv_bytes_resident")
     private let foundTokens = Gauge(label: "martlet_prefix_tokens_found")
     private let preemptions = Gauge(label: "martlet_preemptions")
 
@@ -232,6 +233,7 @@ private struct EngineMetrics {
         blocks.record(status.blockCount)
         freeBlocks.record(status.freeBlockCount)
         keptBlocks.record(status.keptBlockCount)
+        cacheBytes.record(status.cacheByteCount)
         foundTokens.record(status.foundTokenCount)
         preemptions.record(status.preemptionCount)
     }

@@ -41,6 +41,8 @@ package struct EngineCore {
             blockCount: scheduler.cache.blockCount,
             freeBlockCount: scheduler.cache.availableCount,
             keptBlockCount: scheduler.cache.keptCount,
+            cacheByteCount: model.cache.residentByteCount(
+                blockCount: scheduler.cache.touchedCount),
             foundTokenCount: scheduler.cache.foundCount,
             preemptionCount: scheduler.preemptionCount)
     }
@@ -287,13 +289,16 @@ package struct EngineStatus: Sendable {
     package var freeBlockCount = 0
     /// Blocks that nobody holds and that are kept for sequences that begin with the same tokens.
     package var keptBlockCount = 0
+    /// Physical memory that the cache takes.
+    package var cacheByteCount = 0
     /// Prompt tokens that were found in the cache so far.
     package var foundTokenCount = 0
     package var preemptionCount = 0
 
     package init(
         runningCount: Int, waitingCount: Int, runningAdapters: [String], waitingAdapters: [String],
-        blockCount: Int, freeBlockCount: Int, keptBlockCount: Int, foundTokenCount: Int,
+        blockCount: Int, freeBlockCount: Int, keptBlockCount: Int, cacheByteCount: Int,
+        foundTokenCount: Int,
         preemptionCount: Int
     ) {
         self.runningCount = runningCount
@@ -303,6 +308,7 @@ package struct EngineStatus: Sendable {
         self.blockCount = blockCount
         self.freeBlockCount = freeBlockCount
         self.keptBlockCount = keptBlockCount
+        self.cacheByteCount = cacheByteCount
         self.foundTokenCount = foundTokenCount
         self.preemptionCount = preemptionCount
     }

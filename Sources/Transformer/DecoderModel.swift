@@ -65,13 +65,27 @@ package final class DecoderModel {
     package func forward(_ batch: Batch) {
         precondition(batch.rowCount <= maximumRows, "The batch has too many rows.")
         workspace.prepare(batch)
-        embed(batch)
-        let linear = adapterLinear(batch)
-        let pieces = attentionPieces(batch)
-        for layer in weights.layers.indices {
-            attention(layer, batch, linear, pieces)
-            feedForward(layer, batch, linear)
+        let pass = Pass(
+            batch: batch, linear: adapterLinear(batch), attention: attentionPieces(batch),
+            isDecode: batch.runs.allSatisfy { $0.rows.count == 1 })
+        team.run { member in
+            embed(pass, member)
+            for layer in weights.layers.indices {
+                attention(layer, pass, member)
+                feedForward(layer, pass, member)
+            }
         }
+    }
+
+    /// What the parts of a layer know of the step.
+    private struct Pass {
+        let batch: Batch
+        let linear: AdapterLinear
+        let attention: [(run: Int, piece: AttentionPiece)]
+        /// Every sequence has one row.
+        let isDecode: Bool
+
+        var rowCount: Int { batch.rowCount }
     }
 
     /// Logits of some of the last batch's rows, in that order, at most `maximumLogitRows`.
@@ -92,23 +106,25 @@ package final class DecoderModel {
         }
         let pieces = pieces(of: weights.head.panelCount, rowCount: rows.count)
         for peaks in workspace.peaks { peaks.reset(count: rows.count) }
-        team.run(pieces: pieces.count) { member, piece in
-            let panels = pieces[piece]
-            let output =
-                peaksOnly
-                ? workspace.pieces[member].reshaped(
-                    rowCount: rows.count, columnCount: panels.count * Lanes.count)
-                : workspace.logits
-            let first = panels.lowerBound * Lanes.count
-            let column = peaksOnly ? 0 : first
-            kernels.multiply(
-                workspace.logitInput, rows: 0..<rows.count, by: weights.head, panels: panels,
-                into: output, outputColumn: column)
-            let count = min(panels.count * Lanes.count, vocabularySize - first)
-            for row in 0..<rows.count {
-                var peak = kernels.peak(output, row: row, columns: column..<column + count)
-                peak.column += first
-                workspace.peaks[member].merge(peak, row: row)
+        team.run { member in
+            team.spread(pieces.count, for: member) { piece in
+                let panels = pieces[piece]
+                let output =
+                    peaksOnly
+                    ? workspace.pieces[member].reshaped(
+                        rowCount: rows.count, columnCount: panels.count * Lanes.count)
+                    : workspace.logits
+                let first = panels.lowerBound * Lanes.count
+                let column = peaksOnly ? 0 : first
+                kernels.multiply(
+                    workspace.logitInput, rows: 0..<rows.count, by: weights.head, panels: panels,
+                    into: output, outputColumn: column)
+                let count = min(panels.count * Lanes.count, vocabularySize - first)
+                for row in 0..<rows.count {
+                    var peak = kernels.peak(output, row: row, columns: column..<column + count)
+                    peak.column += first
+                    workspace.peaks[member].merge(peak, row: row)
+                }
             }
         }
         return (workspace.logits, workspace.peaks(count: rows.count))
@@ -123,59 +139,53 @@ package final class DecoderModel {
 
     package var memberCount: Int { team.memberCount }
 
-    // MARK: Parts of a layer
+    // MARK: Parts of a layer, as one member does them; each ends with all members meeting
 
-    private func embed(_ batch: Batch) {
-        team.run { member in
-            for row in team.share(of: batch.rowCount, for: member) {
-                weights.embedding.unpackRow(
-                    Int(batch.tokens[row]), into: workspace.hidden, row: row)
-            }
+    private func embed(_ pass: Pass, _ member: Int) {
+        for row in team.share(of: pass.rowCount, for: member) {
+            weights.embedding.unpackRow(
+                Int(pass.batch.tokens[row]), into: workspace.hidden, row: row)
         }
+        team.meet()
     }
 
-    private func attention(
-        _ index: Int, _ batch: Batch, _ linear: AdapterLinear,
-        _ pieces: [(run: Int, piece: AttentionPiece)]
-    ) {
+    private func attention(_ index: Int, _ pass: Pass, _ member: Int) {
         let layer = weights.layers[index]
         normalizeAndShrink(
-            layer.attentionNorm, index, .attentionInput, batch, linear,
+            layer.attentionNorm, index, .attentionInput, pass, member,
             into: workspace.attentionInput)
         let group = layer.attentionInput
-        let parts = self.pieces(of: group, rowCount: batch.rowCount)
-        team.run(pieces: parts.count) { member, piece in
-            linear.project(
-                group, layer: index, panels: parts[piece], input: workspace.attentionInput,
-                rowCount: batch.rowCount, into: workspace.projections,
-                next: upcoming(after: piece, of: parts, in: group, for: member)
-                    ?? first(of: layer.attentionOutput, batch, for: member))
+        let pieces = pieces(of: group, rowCount: pass.rowCount)
+        team.spread(pieces.count, for: member) { piece in
+            pass.linear.project(
+                group, layer: index, panels: pieces[piece], input: workspace.attentionInput,
+                rowCount: pass.rowCount, into: workspace.projections,
+                next: upcoming(after: piece, of: pieces, in: group, for: member)
+                    ?? first(of: layer.attentionOutput, pass, for: member))
         }
-        let isDecode = batch.runs.allSatisfy { $0.rows.count == 1 }
-        if !isDecode {
-            team.run { member in
-                for row in pairedShare(of: batch, for: member) {
-                    positionKeysAndQueries(
-                        index, batch, row: row, heads: 0..<configuration.keyValueHeadCount)
-                }
+        if !pass.isDecode {
+            for row in pairedShare(of: pass.batch, for: member) {
+                positionKeysAndQueries(
+                    index, pass.batch, row: row, heads: 0..<configuration.keyValueHeadCount)
             }
+            team.meet()
         }
-        attend(index, batch, pieces, positions: isDecode)
-        finishAndShrink(index, .attentionOutput, batch, linear, input: workspace.attended)
+        attend(index, pass, member)
+        finishAndShrink(index, .attentionOutput, pass, member, input: workspace.attended)
         projectOntoHidden(
-            layer.attentionOutput, index, batch, linear, input: workspace.attended,
+            layer.attentionOutput, index, pass, member, input: workspace.attended,
             next: layer.feedForwardInput)
     }
 
-    private func feedForward(_ index: Int, _ batch: Batch, _ linear: AdapterLinear) {
+    private func feedForward(_ index: Int, _ pass: Pass, _ member: Int) {
         let layer = weights.layers[index]
         normalizeAndShrink(
-            layer.feedForwardNorm, index, .feedForwardInput, batch, linear,
+            layer.feedForwardNorm, index, .feedForwardInput, pass, member,
             into: workspace.feedForwardInput)
         let group = layer.feedForwardInput
-        let rowCount = batch.rowCount
+        let (linear, rowCount) = (pass.linear, pass.rowCount)
         let pieces = pieces(of: group, rowCount: rowCount)
-        team.run(pieces: pieces.count) { member, piece in
+        team.spread(pieces.count, for: member) { piece in
             let panels = pieces[piece]
             let width = panels.count * Lanes.count
             let output = workspace.pieces[member].reshaped(
@@ -188,7 +198,7 @@ package final class DecoderModel {
                 group, 1, layer: index, panels: panels, input: workspace.feedForwardInput,
                 rowCount: rowCount, into: output, column: width,
                 next: upcoming(after: piece, of: pieces, in: group, for: member)
-                    ?? first(of: layer.feedForwardOutput, batch, for: member))
+                    ?? first(of: layer.feedForwardOutput, pass, for: member))
             let column = panels.lowerBound * Lanes.count
             let count = min(width, configuration.intermediateSize - column)
             for row in 0..<rowCount {
@@ -197,60 +207,56 @@ package final class DecoderModel {
                     into: workspace.gated.values, column: column)
             }
         }
-        finishAndShrink(index, .feedForwardOutput, batch, linear, input: workspace.gated)
+        finishAndShrink(index, .feedForwardOutput, pass, member, input: workspace.gated)
         projectOntoHidden(
-            layer.feedForwardOutput, index, batch, linear, input: workspace.gated,
+            layer.feedForwardOutput, index, pass, member, input: workspace.gated,
             next: index + 1 < weights.layers.count ? weights.layers[index + 1].attentionInput : nil)
     }
 
     /// A member shrinks the rows that it has just normalized: no waiting in between.
     private func normalizeAndShrink(
-        _ weight: Matrix, _ layer: Int, _ site: Projection.Site, _ batch: Batch,
-        _ linear: AdapterLinear, into input: ProductInput
+        _ weight: Matrix, _ layer: Int, _ site: Projection.Site, _ pass: Pass, _ member: Int,
+        into input: ProductInput
     ) {
-        let epsilon = configuration.normEpsilon
-        team.run { member in
-            let rows = team.share(of: batch.rowCount, for: member)
-            for row in rows {
-                kernels.rmsNorm(
-                    workspace.hidden, row: row, weight: weight, epsilon: epsilon,
-                    into: input.values, outputRow: row)
-            }
-            linear.shrink(layer: layer, site: site, rows: rows, input: input)
+        let rows = team.share(of: pass.rowCount, for: member)
+        for row in rows {
+            kernels.rmsNorm(
+                workspace.hidden, row: row, weight: weight, epsilon: configuration.normEpsilon,
+                into: input.values, outputRow: row)
         }
+        pass.linear.shrink(layer: layer, site: site, rows: rows, input: input)
+        team.meet()
     }
 
     /// Makes rows that several members have written ready to be projected, and shrinks them.
     private func finishAndShrink(
-        _ layer: Int, _ site: Projection.Site, _ batch: Batch, _ linear: AdapterLinear,
-        input: ProductInput
+        _ layer: Int, _ site: Projection.Site, _ pass: Pass, _ member: Int, input: ProductInput
     ) {
-        guard linear.changes(layer: layer, site: site) || input.isQuantizedForWeights else {
+        guard pass.linear.changes(layer: layer, site: site) || input.isQuantizedForWeights else {
             return
         }
-        team.run { member in
-            linear.shrink(
-                layer: layer, site: site, rows: team.share(of: batch.rowCount, for: member),
-                input: input)
-        }
+        pass.linear.shrink(
+            layer: layer, site: site, rows: team.share(of: pass.rowCount, for: member),
+            input: input)
+        team.meet()
     }
 
     /// A projection whose result is added to the hidden states.
     private func projectOntoHidden(
-        _ group: LinearGroup, _ layer: Int, _ batch: Batch, _ linear: AdapterLinear,
-        input: ProductInput, next: LinearGroup?
+        _ group: LinearGroup, _ layer: Int, _ pass: Pass, _ member: Int, input: ProductInput,
+        next: LinearGroup?
     ) {
-        let rowCount = batch.rowCount
+        let rowCount = pass.rowCount
         let pieces = pieces(of: group, rowCount: rowCount)
-        team.run(pieces: pieces.count) { member, piece in
+        team.spread(pieces.count, for: member) { piece in
             let panels = pieces[piece]
             let output = workspace.pieces[member].reshaped(
                 rowCount: rowCount, columnCount: panels.count * Lanes.count)
-            linear.project(
+            pass.linear.project(
                 group, 0, layer: layer, panels: panels, input: input, rowCount: rowCount,
                 into: output, column: 0,
                 next: upcoming(after: piece, of: pieces, in: group, for: member)
-                    ?? first(of: next, batch, for: member))
+                    ?? first(of: next, pass, for: member))
             let column = panels.lowerBound * Lanes.count
             let count = min(output.columnCount, configuration.hiddenSize - column)
             for row in 0..<rowCount {
@@ -287,14 +293,14 @@ package final class DecoderModel {
     }
 
     /// What a member multiplies first in a group; of the head when there is no group.
-    private func first(of group: LinearGroup?, _ batch: Batch, for member: Int) -> Upcoming? {
+    private func first(of group: LinearGroup?, _ pass: Pass, for member: Int) -> Upcoming? {
         guard let group else {
-            let pieces = pieces(of: weights.head.panelCount, rowCount: batch.runs.count)
+            let pieces = pieces(of: weights.head.panelCount, rowCount: pass.batch.runs.count)
             let share = team.share(of: pieces.count, for: member)
             return share.isEmpty
                 ? nil : Upcoming(weights: weights.head, panel: pieces[share.lowerBound].lowerBound)
         }
-        let pieces = pieces(of: group, rowCount: batch.rowCount)
+        let pieces = pieces(of: group, rowCount: pass.rowCount)
         let share = team.share(of: pieces.count, for: member)
         return share.isEmpty ? nil : group.upcoming(panel: pieces[share.lowerBound].lowerBound)
     }
@@ -338,26 +344,25 @@ package final class DecoderModel {
             keyColumn: keyColumn, valueColumn: valueColumn)
     }
 
-    /// - Parameter positions: whether each piece does its rows' `positionKeysAndQueries` first: where
-    ///   every sequence has one row, nobody else waits for them.
-    private func attend(
-        _ index: Int, _ batch: Batch, _ pieces: [(run: Int, piece: AttentionPiece)],
-        positions: Bool
-    ) {
+    /// Where every sequence has one row, each piece positions its own queries and key first: nobody
+    /// else waits for them.
+    private func attend(_ index: Int, _ pass: Pass, _ member: Int) {
         let c = configuration
         let group = c.headCount / c.keyValueHeadCount
         let scale = 1 / Float(c.headDimension).squareRoot()
-        team.run(pieces: pieces.count) { member, next in
-            var piece = pieces[next].piece
+        team.spread(pass.attention.count, for: member) { next in
+            var piece = pass.attention[next].piece
             piece.layer = index
             piece.window = c.window(layer: index)
-            if positions {
+            if pass.isDecode {
                 positionKeysAndQueries(
-                    index, batch, row: piece.rows.lowerBound, heads: piece.head..<piece.head + 1)
+                    index, pass.batch, row: piece.rows.lowerBound,
+                    heads: piece.head..<piece.head + 1)
             }
             kernels.attend(
                 piece, queries: workspace.projections, group: group, scale: scale, cache: cache,
-                blocks: batch.runs[pieces[next].run].blocks, into: workspace.attended.values,
+                blocks: pass.batch.runs[pass.attention[next].run].blocks,
+                into: workspace.attended.values,
                 scratch: scratch[member])
         }
     }

@@ -22,11 +22,15 @@ struct WorkerTeamTests {
         let team = WorkerTeam(memberCount: 3)
         let calls = Mutex([Int](repeating: 0, count: count))
         for _ in 0..<200 {
-            team.run(pieces: count) { _, piece in
-                calls.withLock { $0[piece] += 1 }
+            team.run { member in
+                for _ in 0..<3 {
+                    team.spread(count, for: member) { piece in calls.withLock { $0[piece] += 1 } }
+                }
+                team.meet()
+                team.spread(count, for: member) { piece in calls.withLock { $0[piece] += 1 } }
             }
         }
-        #expect(calls.withLock { $0 } == Array(repeating: 200, count: count))
+        #expect(calls.withLock { $0 } == Array(repeating: 800, count: count))
     }
 
     @Test func sleepersWakeUp() async throws {

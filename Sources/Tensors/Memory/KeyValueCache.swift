@@ -1,5 +1,6 @@
 internal import CMartletKernels
 internal import Glibc
+internal import Synchronization
 
 /// The paged key/value cache: for each layer a pool of blocks of 16 positions.
 ///
@@ -14,6 +15,7 @@ package final class KeyValueCache: Sendable {
     package let blockCount: Int
     private let keys: Buffer
     private let values: Buffer
+    private let takenCount = Atomic<Int>(0)
 
     /// Positions in a block.
     package static let blockPositions = CMK_BLOCK_POSITIONS
@@ -36,12 +38,21 @@ package final class KeyValueCache: Sendable {
     /// Takes the physical memory of the first blocks now, so that a server does not grow while it
     /// warms up. The others take theirs when they are first written.
     package func takeMemory(blockCount: Int) {
+        takenCount.store(min(max(blockCount, 0), self.blockCount), ordering: .relaxed)
         let count = min(max(blockCount, 0), self.blockCount) * headCount * format.elementByteCount
         for layer in 0..<layerCount where count > 0 {
             unsafe memset(keyBlock(layer: layer, block: 0, head: 0), 0, count * keyElementCount)
             unsafe memset(
                 valueBlock(layer: layer, block: 0, head: 0), 0, count * valueElementCount)
         }
+    }
+
+    /// Physical memory taken when the first `blockCount` blocks have been used.
+    package func residentByteCount(blockCount: Int) -> Int {
+        max(blockCount, takenCount.load(ordering: .relaxed))
+            * KeyValueCache.blockByteCount(
+                format: format, layerCount: layerCount, headCount: headCount,
+                headDimension: headDimension)
     }
 
     /// Bytes that one block takes over all layers.

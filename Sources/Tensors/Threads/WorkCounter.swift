@@ -1,16 +1,16 @@
 internal import Synchronization
 
-/// Hands out the numbers 0, 1, 2, … to the members of a team, each once: for pieces of unequal size.
-package struct WorkCounter: ~Copyable, Sendable {
+/// Hands out the numbers 0, 1, 2, …, each once, to whichever thread asks.
+final class WorkCounter: Sendable {
     private let next = Atomic<Int>(0)
-
-    package init() {}
+    // Counters of different threads should not share a cache line.
+    private let padding = (UInt64(0), UInt64(0), UInt64(0), UInt64(0), UInt64(0), UInt64(0))
 
     /// The next number, or nil once `count` are taken.
-    package borrowing func take(below count: Int) -> Int? {
+    func take(below count: Int) -> Int? {
         let value = next.add(1, ordering: .relaxed).oldValue
         return value < count ? value : nil
     }
 
-    package borrowing func reset() { next.store(0, ordering: .relaxed) }
+    func reset() { next.store(0, ordering: .relaxed) }
 }

@@ -10,14 +10,15 @@ internal import Synchronization
 package final class WorkerTeam: Sendable {
     package let memberCount: Int
     private let state: State
-    private let counters: [PieceCounter]
+    /// Two for each member, used in turn.
+    private let counters: [WorkCounter]
 
     /// Starts `memberCount - 1` threads.
     package init(memberCount: Int) {
         precondition(memberCount >= 1, "A team has at least one member.")
         self.memberCount = memberCount
         state = State()
-        counters = (0..<max(memberCount, 1)).map { _ in PieceCounter() }
+        counters = (0..<2 * memberCount).map { _ in WorkCounter() }
         for member in 1..<max(memberCount, 1) { state.start(member: member) }
     }
 
@@ -39,25 +40,30 @@ package final class WorkerTeam: Sendable {
         }
     }
 
-    /// Calls `work` once for each piece 0 ..< count. A member does its own share in order; whoever is
-    /// through helps the others, so that a thread that lost its processor does not hold up the rest.
-    package func run(pieces count: Int, _ work: (_ member: Int, _ piece: Int) -> Void) {
-        for counter in counters { counter.value.reset() }
-        run { member in
-            for offset in 0..<memberCount {
-                let owner = (member + offset) % memberCount
-                let share = share(of: count, for: owner)
-                while let piece = counters[owner].value.take(below: share.count) {
-                    work(member, share.lowerBound + piece)
-                }
+    // MARK: Inside `run`
+
+    /// Waits until every member has come here: what each wrote before, all see after.
+    package func meet() { state.meet(memberCount) }
+
+    /// Calls `work` for pieces 0 ..< count, each once and on one member; returns when all are done.
+    /// A member does its own share in order and then helps the others, so that a thread that lost its
+    /// processor holds up nobody for long. Every member calls it, with the same count.
+    package func spread(_ count: Int, for member: Int, _ work: (_ piece: Int) -> Void) {
+        guard memberCount > 1 else {
+            for piece in 0..<count { work(piece) }
+            return
+        }
+        // Counters of the other parity may still be in use by a member that comes from the last call.
+        let parity = state.meetingCount % 2
+        for offset in 0..<memberCount {
+            let owner = (member + offset) % memberCount
+            let share = share(of: count, for: owner)
+            while let piece = counters[2 * owner + parity].take(below: share.count) {
+                work(share.lowerBound + piece)
             }
         }
-    }
-
-    /// On a cache line of its own, as the heap places it.
-    private final class PieceCounter: Sendable {
-        let value = WorkCounter()
-        private let padding = (UInt64(0), UInt64(0), UInt64(0), UInt64(0), UInt64(0), UInt64(0))
+        meet()
+        counters[2 * member + parity].reset()
     }
 
     /// The contiguous part of 0 ..< count that falls to a member.
@@ -74,6 +80,8 @@ package final class WorkerTeam: Sendable {
         private let remaining = Atomic<Int>(0)
         private let sleeping = Atomic<Int>(0)
         private let stopping = Atomic<Bool>(false)
+        private let arrived = Atomic<Int>(0)
+        private let meetings = Atomic<Int>(0)
         private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
         private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
@@ -115,11 +123,29 @@ package final class WorkerTeam: Sendable {
 
         func waitForOthers() {
             var spins = 0
-            while remaining.load(ordering: .acquiring) > 0 {
-                spins += 1
-                if spins > State.spinsBeforeYield { sched_yield() } else { cmk_relax() }
-            }
+            while remaining.load(ordering: .acquiring) > 0 { State.wait(&spins) }
             work = nil
+        }
+
+        /// Meetings so far; the same for every member between two of them.
+        var meetingCount: Int { meetings.load(ordering: .relaxed) }
+
+        func meet(_ memberCount: Int) {
+            guard memberCount > 1 else { return }
+            let count = meetings.load(ordering: .relaxed)
+            if arrived.add(1, ordering: .acquiringAndReleasing).newValue == memberCount {
+                arrived.store(0, ordering: .relaxed)
+                meetings.store(count &+ 1, ordering: .releasing)
+                return
+            }
+            var spins = 0
+            while meetings.load(ordering: .acquiring) == count { State.wait(&spins) }
+        }
+
+        /// Waits a little, the longer the more it leaves the processor to others.
+        private static func wait(_ spins: inout Int) {
+            spins += 1
+            if spins > State.spinsBeforeYield { sched_yield() } else { cmk_relax() }
         }
 
         func stop() {
