@@ -29,6 +29,8 @@ let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "s
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
 let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
@@ -71,6 +73,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -85,6 +88,15 @@ let package = Package(
         module("Tokenization", ["JSONTree", heap]),
         module("ChatTemplates", ["JSONTree"]),
         module("Adapters", ["Tensors", "ModelFiles", "JSONTree", crypto]),
+        module("AdapterSources", ["JSONTree", httpClient, crypto, nioCore, nioHTTP1, nioPosix]),
+        module("Catalog", [grdb]),
+        module(
+            "AdapterStore",
+            [
+                "Adapters", "AdapterSources", "Catalog", "ModelFiles", "Tensors", lifecycle,
+                logging,
+                metrics,
+            ]),
         module("Transformer", ["Tensors", "ModelFiles", "Adapters"]),
         module(
             "Engine", ["Tensors", "Transformer", "Adapters", deque, heap, metrics, lifecycle]),
@@ -93,14 +105,14 @@ let package = Package(
         module(
             "Generation",
             [
-                "Engine", "Tokenization", "ChatTemplates", "Adapters", "ModelFiles", "Tensors",
-                "JSONTree",
+                "AdapterStore", "Engine", "Tokenization", "ChatTemplates", "Adapters", "ModelFiles",
+                "Tensors", "JSONTree",
             ]),
         module(
             "Server",
             [
-                "Generation", "OpenAIWire", "Telemetry", "Engine", "Adapters", "ModelFiles",
-                "Tokenization",
+                "AdapterSources", "AdapterStore", "Catalog", "Generation", "OpenAIWire",
+                "Telemetry", "Engine", "Adapters", "ModelFiles", "Tokenization",
                 "JSONTree", hummingbird, hummingbirdCore, crypto, logging, metrics, lifecycle,
                 nioCore,
                 nioHTTP1, nioHTTPTypes, httpTypes,
@@ -109,7 +121,7 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "LoadGenerator", httpClient,
+                "LoadGenerator", httpClient, "AdapterSources", "AdapterStore", "Catalog",
                 "Server", "Telemetry", "Generation", "Engine", "Transformer", "Adapters",
                 "ModelFiles",
                 "Tensors", "Tokenization", "ChatTemplates", "JSONTree", lifecycle, unixSignals,
@@ -124,6 +136,9 @@ let package = Package(
             ["LoadGenerator", "Tensors", "ModelFiles", "Adapters", "Transformer", "Engine"]),
         tests("TidyTests", []),
         tests("JSONTreeTests", ["JSONTree"]),
+        tests("AdaptersTests", ["Adapters", "ModelFiles", "Tensors", "Transformer"]),
+        tests("CatalogTests", ["Catalog"]),
+        tests("AdapterSourcesTests", ["AdapterSources", nioCore, nioHTTP1, nioPosix]),
         tests("TensorsTests", ["Tensors"]),
         tests("ModelFilesTests", ["ModelFiles", "Tensors", "JSONTree"], exclude: ["Goldens"]),
         tests("EngineTests", ["Engine", "Adapters", "Tensors"]),

@@ -14,6 +14,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ADAPTERS = os.path.join(ROOT, "Examples/adapters")
 NAMES = sorted(n for n in os.listdir(ADAPTERS) if os.path.isdir(os.path.join(ADAPTERS, n)))
 CHECKS, RESULTS = [], []
+CACHE = tempfile.mkdtemp()  # packs of adapters, by all servers of a run
 
 
 def check(function):
@@ -27,7 +28,7 @@ class Server:
             s.bind(("127.0.0.1", 0)); self.port = s.getsockname()[1]
         self.log = tempfile.NamedTemporaryFile("w+", suffix=".log", delete=False)
         command = [MARTLET, "serve", "--model", model, "--port", str(self.port), "--served-model-name", "base"]
-        self.process = subprocess.Popen(command + (["--adapters", ADAPTERS] if adapters else []) + list(options), stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(command + (["--adapters", ADAPTERS] if adapters else []) + list(options), stdout=self.log, stderr=self.log, env={**os.environ, "XDG_CACHE_HOME": CACHE})
         for _ in range(600):
             if self.process.poll() is not None: raise RuntimeError("server ended: " + self.text())
             try:
@@ -254,7 +255,7 @@ def keys_tell_tenants_apart(_):
             status, r = server.post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": ADAPTERS + "/shout"}, headers=admin)
             assert status == 400 and r["error"]["code"] == code, r
         status, r = server.post("/v1/load_lora_adapter", {"lora_name": "x", "lora_path": "/nowhere"}, headers=admin)
-        assert status == 400 and r["error"]["code"] == "missing_file", r
+        assert status == 404 and r["error"]["code"] == "source_not_found", r
         assert server.post("/v1/unload_lora_adapter", {"lora_name": "pirate"}, headers=admin)[0] == 200
         assert server.post("/v1/unload_lora_adapter", {"lora_name": "pirate"}, headers=admin)[0] == 404
         assert server.post("/v1/completions", {**ask, "model": "pirate"}, headers=admin)[0] == 404

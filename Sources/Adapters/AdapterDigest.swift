@@ -6,6 +6,7 @@ internal import Tensors
 /// What an adapter is, whatever it is called: SHA-256 over its normalized configuration and its
 /// tensors' names, types, shapes and bytes.
 public struct AdapterDigest: Hashable, Sendable, CustomStringConvertible {
+    /// 32 of them.
     private let bytes: [UInt8]
 
     /// Hexadecimal, 64 digits.
@@ -20,21 +21,108 @@ public struct AdapterDigest: Hashable, Sendable, CustomStringConvertible {
     public var short: String { String(description.prefix(12)) }
 
     package init(of adapter: AdapterFile) {
-        var hash = SHA256()
-        func add(_ text: String) { hash.update(data: Array("\(text.utf8.count):\(text)".utf8)) }
-        add(adapter.normalizedConfiguration.text())
+        var hash = TextHash()
+        hash.add(adapter.normalizedConfiguration.text())
         for (target, delta) in adapter.deltas.sorted(by: { $0.key < $1.key }) {
             let parts = [
                 ("a", delta.a), ("b", delta.b), ("bias", delta.bias),
                 ("magnitude", delta.magnitude),
             ]
             for case (let part, let tensor?) in parts {
-                add(
+                hash.add(
                     "\(target.moduleName).\(part) \(tensor.type.rawValue) \(tensor.shape) \(tensor.rowOrder)"
                 )
-                hash.update(data: tensor.file.bytes(in: tensor.byteRange) ?? [])
+                hash.add(tensor.file.bytes(in: tensor.byteRange) ?? [])
             }
         }
-        bytes = Array(hash.finalize())
+        bytes = hash.bytes
+    }
+
+    /// Reads `description` back.
+    package init?(_ text: String) {
+        let digits = Array(text.utf8)
+        guard digits.count == 64 else { return nil }
+        var bytes: [UInt8] = []
+        for index in stride(from: 0, to: 64, by: 2) {
+            let pair = digits[index..<index + 2]
+            guard pair.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }),
+                let byte = UInt8(String(decoding: pair, as: UTF8.self), radix: 16)
+            else { return nil }
+            bytes.append(byte)
+        }
+        self.bytes = bytes
+    }
+
+    /// Four of them.
+    var words: [UInt64] { bytes.littleEndianWords }
+
+    init(words: some Collection<UInt64>) {
+        precondition(words.count == 4, "A digest has 32 bytes.")
+        bytes = words.littleEndianBytes
+    }
+}
+
+/// What a base model is, as far as an adapter's pack depends on it: shapes, and a sample of every
+/// tensor's bytes. Two bases that differ somewhere differ in the sample of some tensor, unless
+/// somebody takes pains; reading all bytes would take longer than loading the model.
+package struct BaseFingerprint: Hashable, Sendable {
+    /// Four of them.
+    let words: [UInt64]
+
+    /// Hexadecimal, 16 digits, for the name of a folder.
+    package var short: String {
+        let text = String(words[0], radix: 16)
+        return String(repeating: "0", count: 16 - text.count) + text
+    }
+
+    package init(of base: Checkpoint) {
+        var hash = TextHash()
+        let c = base.configuration
+        hash.add(
+            "\(c.family.rawValue) \(c.layerCount) \(c.headCount) \(c.keyValueHeadCount) \(c.headDimension)"
+        )
+        for tensor in base.storedTensors {
+            hash.add("\(tensor.name) \(tensor.type.rawValue) \(tensor.shape) \(tensor.rowOrder)")
+            let range = tensor.byteRange
+            let middle = range.lowerBound + range.count / 2
+            for start in [range.lowerBound, middle] {
+                let sample = start..<min(start + 256, range.upperBound)
+                hash.add(tensor.file.bytes(in: sample) ?? [])
+            }
+        }
+        words = hash.bytes.littleEndianWords
+    }
+}
+
+/// SHA-256 over texts and bytes of which each is marked off from the next.
+private struct TextHash {
+    private var hash = SHA256()
+
+    mutating func add(_ text: String) {
+        hash.update(data: Array("\(text.utf8.count):\(text)".utf8))
+    }
+
+    mutating func add(_ bytes: [UInt8]) { hash.update(data: bytes) }
+
+    var bytes: [UInt8] { Array(hash.finalize()) }
+}
+
+extension Collection<UInt8> {
+    /// Eight bytes to a word; a last word that is not whole is left out.
+    var littleEndianWords: [UInt64] {
+        var words: [UInt64] = []
+        var rest = self[...]
+        while rest.count >= 8 {
+            words.append(
+                rest.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) })
+            rest = rest.dropFirst(8)
+        }
+        return words
+    }
+}
+
+extension Collection<UInt64> {
+    var littleEndianBytes: [UInt8] {
+        flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } }
     }
 }

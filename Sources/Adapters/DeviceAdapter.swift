@@ -1,20 +1,23 @@
 package import ModelFiles
 package import Tensors
 
-/// An adapter ready to compute: A and B packed like base weights, one shrink for each shared input.
+/// An adapter ready to compute: A and B packed like base weights, one shrink for each shared input,
+/// all of it in one piece of memory.
 ///
 /// Immutable. Whoever holds a reference keeps it alive, so a sequence finishes on the adapter that
 /// it began with, whatever its name points to by then.
 package final class DeviceAdapter: Sendable {
     package let digest: AdapterDigest
-    package let rank: Int
+    package let shape: AdapterShape
     /// What the adapter says it was trained on.
     package let baseModelName: String?
-    package let targets: [AdapterFile.Target]
     /// By `DeviceAdapter.update`.
     package let table: LowRankTable
+    let memory: Buffer
 
-    package var byteCount: Int { table.byteCount }
+    package var rank: Int { shape.rank }
+    package var targets: [AdapterFile.Target] { shape.targets }
+    package var byteCount: Int { memory.byteCount }
 
     /// The place of a layer's site in the table.
     package static func update(layer: Int, _ site: Projection.Site) -> Int {
@@ -25,72 +28,70 @@ package final class DeviceAdapter: Sendable {
     ///
     /// - Parameters:
     ///   - base: needed for DoRA, whose norms are of the base's weights with the change added.
-    ///   - format: f32 or bf16.
+    ///   - format: f32, bf16 or q8.
     /// - Throws: `ModelFileError` with `non_finite_value` for a NaN or an infinity.
-    package init(
+    package convenience init(
         _ file: AdapterFile, base: Checkpoint, format: WeightFormat
     ) throws(ModelFileError) {
-        digest = AdapterDigest(of: file)
-        rank = file.rank
-        baseModelName = file.baseModelName
-        targets = file.deltas.keys.sorted()
-        var updates: [LowRankUpdate?] = []
-        for layer in 0..<base.configuration.layerCount {
-            for site in Projection.Site.allCases {
-                do {
-                    updates.append(
-                        try LowRankUpdate(
-                            file, layer: layer, site: site, base: base, format: format))
-                } catch let error as NonFiniteValue {
-                    throw ModelFileError(.nonFiniteValue, "\(file.path): \(error)")
-                } catch let error as ModelFileError {
-                    throw error
-                } catch {
-                    throw ModelFileError(.malformedFile, "\(file.path): \(error)")
+        let shape = AdapterShape(file)
+        let layout = AdapterLayout(shape, base: base.configuration, format: format)
+        let memory = Buffer(byteCount: layout.byteCount)
+        let table = layout.table(in: memory)
+        do {
+            for layer in 0..<base.configuration.layerCount {
+                for site in Projection.Site.allCases {
+                    let update = table.updates[DeviceAdapter.update(layer: layer, site)]
+                    try update?.fill(from: file, layer: layer, site: site, base: base)
                 }
             }
+        } catch let error as NonFiniteValue {
+            throw ModelFileError(.nonFiniteValue, "\(file.path): \(error)")
+        } catch let error as ModelFileError {
+            throw error
+        } catch {
+            throw ModelFileError(.malformedFile, "\(file.path): \(error)")
         }
-        table = LowRankTable(format: format, updates: updates)
+        self.init(
+            digest: AdapterDigest(of: file), shape: shape, baseModelName: file.baseModelName,
+            table: table, memory: memory)
+    }
+
+    init(
+        digest: AdapterDigest, shape: AdapterShape, baseModelName: String?, table: LowRankTable,
+        memory: Buffer
+    ) {
+        self.digest = digest
+        self.shape = shape
+        self.baseModelName = baseModelName
+        self.table = table
+        self.memory = memory
     }
 }
 
 extension LowRankUpdate {
-    /// - Returns: nil when the adapter changes none of the site's projections in this layer.
-    fileprivate init?(
-        _ file: AdapterFile, layer: Int, site: Projection.Site, base: Checkpoint,
-        format: WeightFormat
+    /// Writes an adapter's numbers where they belong.
+    fileprivate func fill(
+        from file: AdapterFile, layer: Int, site: Projection.Site, base: Checkpoint
     ) throws {
         var placed: [(column: Int, a: Matrix)] = []
-        var expansions: [Expansion?] = []
-        var width = 0
         let team = WorkerTeam(memberCount: 1)
-        for projection in site.projections {
+        for (projection, expansion) in zip(site.projections, expansions) {
             let target = AdapterFile.Target(layer: layer, projection: projection)
-            guard let delta = file.deltas[target] else {
-                expansions.append(nil)
-                continue
-            }
+            guard let expansion, let delta = file.deltas[target] else { continue }
             let a = try delta.a.matrix()
-            let columnCount = delta.rank.roundedUp(toMultipleOf: format.inputMultiple)
-            let weights = PackedMatrix(
-                format: format, outputCount: delta.b.rowCount, inputCount: delta.rank)
-            try weights.pack(team: team) { index, row in try delta.b.read(row: index, into: &row) }
-            expansions.append(
-                Expansion(
-                    column: width, scale: delta.scale, weights: weights,
-                    gain: try delta.magnitude.map {
-                        try LowRankUpdate.gain(magnitude: $0, delta, a, target, base: base)
-                    },
-                    bias: try delta.bias.map { bias in
-                        Matrix(rows: [try bias.values().map { $0 * delta.scale }])
-                    }))
-            placed.append((width, a))
-            width += columnCount
+            try expansion.weights.pack(team: team) { index, row in
+                try delta.b.read(row: index, into: &row)
+            }
+            if let magnitude = delta.magnitude {
+                expansion.gain?.setRow(
+                    0, try LowRankUpdate.gain(magnitude: magnitude, delta, a, target, base: base))
+            }
+            if let bias = delta.bias {
+                expansion.bias?.setRow(0, try bias.values().map { $0 * delta.scale })
+            }
+            placed.append((expansion.column, a))
         }
-        guard width > 0 else { return nil }
         let rows = placed
-        let shrink = PackedMatrix(
-            format: format, outputCount: width, inputCount: base.configuration.inputCount(of: site))
         shrink.pack(team: team) { index, target in
             guard let (column, a) = rows.last(where: { $0.column <= index }) else { return }
             // Rows that only pad a rank to the format's multiple are zero.
@@ -98,7 +99,6 @@ extension LowRankUpdate {
                 target[k] = index - column < a.rowCount ? a[row: index - column, column: k] : 0
             }
         }
-        self.init(shrink: shrink, expansions: expansions)
     }
 
     /// DoRA's m / n, n being the norm of each output's row of W + scale · B A, with W as the base's
@@ -106,7 +106,7 @@ extension LowRankUpdate {
     private static func gain(
         magnitude: StoredTensor, _ delta: AdapterFile.Delta, _ a: Matrix,
         _ target: AdapterFile.Target, base: Checkpoint
-    ) throws -> Matrix {
+    ) throws -> [Float] {
         guard let stored = base[.weight(layer: target.layer, target.projection)] else {
             throw ModelFileError(.missingTensor, "the base lacks \(target.moduleName)")
         }
@@ -131,6 +131,6 @@ extension LowRankUpdate {
             guard gain.isFinite else { throw NonFiniteValue(tensor: magnitude.name, row: output) }
             gains.append(gain)
         }
-        return Matrix(rows: [gains])
+        return gains
     }
 }

@@ -16,16 +16,19 @@ package struct EngineRequest: Sendable {
     package var adapter: DeviceAdapter?
     /// The adapter's name, for reports.
     package var adapterName: String?
+    /// Whatever the adapter's owner wants kept alive as long as the request is.
+    package var lease: (any AnyObject & Sendable)?
     package var parameters: SamplingParameters
 
     package init(
         id: RequestID, prompt: [Int32], adapter: DeviceAdapter?, adapterName: String?,
-        parameters: SamplingParameters
+        lease: (any AnyObject & Sendable)? = nil, parameters: SamplingParameters
     ) {
         self.id = id
         self.prompt = prompt
         self.adapter = adapter
         self.adapterName = adapterName
+        self.lease = lease
         self.parameters = parameters
     }
 }

@@ -1,3 +1,4 @@
+internal import AdapterStore
 internal import Adapters
 package import ChatTemplates
 package import Engine
@@ -99,11 +100,11 @@ package struct TextGenerator: Sendable {
                 .invalidToken,
                 "The token id \(token) is not in the vocabulary of \(vocabularySize) tokens.")
         }
-        var adapterName: String?
-        if case .adapter(let entry) = model { adapterName = entry.name }
+        let lease = model.lease
         let request = EngineRequest(
-            id: engine.nextID(), prompt: prompt.map { Int32($0) }, adapter: model.adapter,
-            adapterName: adapterName, parameters: parameters(options, room: room, index: index))
+            id: engine.nextID(), prompt: prompt.map { Int32($0) }, adapter: lease?.adapter,
+            adapterName: lease?.name, lease: lease,
+            parameters: parameters(options, room: room, index: index))
         guard let events = engine.submit(request) else {
             throw GenerationError(
                 .tooManyRequests,

@@ -26,6 +26,35 @@ public struct AdapterChange: Sendable, Equatable {
     }
 }
 
+/// `PUT /admin/adapters/NAME`: what the name is to stand for.
+public struct AdapterPut: Sendable, Equatable {
+    public enum Content: Sendable, Equatable {
+        case source(String)
+        case digest(String)
+    }
+
+    public var content: Content
+    /// What the name must stand for now; nil for anything.
+    public var expectedDigest: String?
+
+    /// - Throws: `APIError` naming the parameter at fault.
+    public init(_ json: JSON) throws(APIError) {
+        var parameters = try Parameters(json)
+        let (source, digest) = (try parameters.string("source"), try parameters.string("digest"))
+        expectedDigest = try parameters.string("if_digest")
+        try parameters.finish()
+        switch (source, digest) {
+        case (let source?, nil) where !source.isEmpty: content = .source(source)
+        case (nil, let digest?): content = .digest(digest)
+        default:
+            throw APIError(
+                status: 400, code: "missing_parameter",
+                message: "Give either source or digest: what the name is to stand for.",
+                parameter: "source")
+        }
+    }
+}
+
 extension Parameters {
     fileprivate mutating func required(_ name: String) throws(APIError) -> String {
         guard let value = try string(name), !value.isEmpty else {

@@ -114,15 +114,15 @@ public struct ResponseHead: Sendable {
     public var id: String
     public var created: Int
     public var model: String
-    /// The digest of the weights that answered.
-    public var fingerprint: String?
+    /// The digest of the adapter that answers; nil for the base.
+    public var adapter: String?
 
-    public init(kind: Kind, id: String, created: Int, model: String, fingerprint: String?) {
+    public init(kind: Kind, id: String, created: Int, model: String, adapter: String?) {
         self.kind = kind
         self.id = id
         self.created = created
         self.model = model
-        self.fingerprint = fingerprint
+        self.adapter = adapter
     }
 
     /// A whole response or a chunk with these choices.
@@ -138,7 +138,10 @@ public struct ResponseHead: Sendable {
             ("id", .string(id)), ("object", .string(object)), ("created", .integer(created)),
             ("model", .string(model)),
         ])
-        if let fingerprint { json["system_fingerprint"] = .string(fingerprint) }
+        if let adapter {
+            json["system_fingerprint"] = .string("fp_" + adapter.prefix(12))
+            json["martlet"] = ["adapter_digest": .string(adapter)]
+        }
         json["choices"] = .array(choices)
         if let usage { json["usage"] = usage.json }
         for (name, value) in extra { json[name] = value }

@@ -15,7 +15,6 @@ package struct APIServer {
         package var host = "127.0.0.1"
         package var port = 8080
         package var keys: APIKeys?
-        package var adapterRoots: [String] = []
         package var maximumConnections = 4096
         package var version = ""
 
@@ -69,11 +68,14 @@ package struct APIServer {
             to: router)
         let open = router.group("v1").add(middleware: Authentication(keys: configuration.keys))
         CompletionRoutes(generator: generator).add(to: open)
-        let models = ModelRoutes(generator: generator, adapterRoots: configuration.adapterRoots)
+        let models = ModelRoutes(generator: generator)
         models.add(to: open)
         let closed = router.group("v1").add(middleware: Authentication(keys: configuration.keys))
             .add(middleware: AdminOnly())
         models.addAdministration(to: closed)
+        let admin = router.group("admin").add(middleware: Authentication(keys: configuration.keys))
+            .add(middleware: AdminOnly())
+        AdapterRoutes(registry: generator.registry).add(to: admin)
         refuseOtherMethods(router)
         return router
     }
@@ -84,7 +86,8 @@ package struct APIServer {
         let routes: [(String, HTTPRequest.Method)] = [
             ("v1/chat/completions", .post), ("v1/completions", .post), ("v1/models", .get),
             ("v1/load_lora_adapter", .post), ("v1/unload_lora_adapter", .post), ("health", .get),
-            ("ready", .get), ("metrics", .get),
+            ("ready", .get), ("metrics", .get), ("admin/adapters", .get), ("admin/tiers", .get),
+            ("admin/events", .get),
         ]
         for (path, allowed) in routes {
             for method in methods where method != allowed {

@@ -1,3 +1,4 @@
+internal import AdapterStore
 internal import Adapters
 internal import Foundation
 internal import Generation
@@ -27,10 +28,15 @@ struct CompletionRoutes {
     @concurrent
     private func respond(
         _ request: Request, _ context: APIContext,
-        _ start: @Sendable (JSON, APIContext) throws -> Exchange
+        _ start: @escaping @Sendable (JSON, APIContext) async throws -> Exchange
     ) async throws -> Response {
-        let exchange = try start(try await body(of: request, context), context)
+        let json = try await body(of: request, context)
         let departure = await context.departure()
+        // A client may leave while its adapter is on the way.
+        let starting = Task { try await start(json, context) }
+        let exchange = try await departure.whileConnected(onDeparture: { starting.cancel() }) {
+            try await starting.value
+        }
         let logger = context.logger
         guard let stream = exchange.stream else {
             let json = try await departure.whileConnected(onDeparture: { exchange.cancel() }) {
@@ -64,24 +70,24 @@ struct CompletionRoutes {
     // MARK: Requests to exchanges
 
     @Sendable
-    private func chatExchange(_ json: JSON, _ context: APIContext) throws -> Exchange {
+    private func chatExchange(_ json: JSON, _ context: APIContext) async throws -> Exchange {
         let request = try ChatRequest(json)
-        let model = try generator.registry.model(request.model)
+        try generator.registry.check(request.model)
         let prompt = try generator.prompt(
             messages: request.messages, tools: request.tools,
             addsGenerationPrompt: request.addsGenerationPrompt, variables: request.templateVariables
         )
         var options = CompletionOptions(request.sampling)
         options.logprobCount = request.logprobCount
-        return try exchange(
-            .chat, model, named: request.model, prompts: [(prompt, nil)], options,
+        return try await exchange(
+            .chat, request.model, prompts: [(prompt, nil)], options,
             count: request.sampling.count, request.sampling, request.stream, context)
     }
 
     @Sendable
-    private func completionExchange(_ json: JSON, _ context: APIContext) throws -> Exchange {
+    private func completionExchange(_ json: JSON, _ context: APIContext) async throws -> Exchange {
         let request = try CompletionRequest(json)
-        let model = try generator.registry.model(request.model)
+        try generator.registry.check(request.model)
         var prompts: [(tokens: [Int], text: String?)] = []
         for prompt in request.prompts {
             switch prompt {
@@ -107,18 +113,19 @@ struct CompletionRoutes {
                 )
             }
         }
-        return try exchange(
-            .completion, model, named: request.model, prompts: prompts, options,
+        return try await exchange(
+            .completion, request.model, prompts: prompts, options,
             count: request.sampling.count, request.sampling, request.stream, context,
             echoes: request.echoes)
     }
 
     private func exchange(
-        _ kind: ResponseHead.Kind, _ model: ModelRegistry.Model, named name: String,
-        prompts: [(tokens: [Int], text: String?)], _ options: CompletionOptions, count: Int,
-        _ sampling: SamplingOptions, _ stream: StreamOptions?, _ context: APIContext,
-        echoes: Bool = false
-    ) throws -> Exchange {
+        _ kind: ResponseHead.Kind, _ name: String, prompts: [(tokens: [Int], text: String?)],
+        _ options: CompletionOptions, count: Int, _ sampling: SamplingOptions,
+        _ stream: StreamOptions?, _ context: APIContext, echoes: Bool = false
+    ) async throws -> Exchange {
+        let model = try await generator.registry.model(name)
+        try Task.checkCancellation()
         var choices: [Exchange.Choice] = []
         do {
             for prompt in prompts {
@@ -138,7 +145,7 @@ struct CompletionRoutes {
         let prefix = kind == .chat ? "chatcmpl-" : "cmpl-"
         let head = ResponseHead(
             kind: kind, id: prefix + context.requestID, created: Int(Date().timeIntervalSince1970),
-            model: name, fingerprint: model.adapter.map { "fp_\($0.digest.short)" })
+            model: name, adapter: model.lease?.adapter.digest.description)
         return Exchange(
             head: head, choices: choices, stream: stream, tokenizer: generator.tokenizer,
             promptTokenCount: prompts.reduce(0) { $0 + $1.tokens.count },
@@ -148,20 +155,6 @@ struct CompletionRoutes {
             writesTokenIDs: sampling.writesTokenIDs,
             metrics: ExchangeMetrics(model: name))
     }
-}
-
-/// A response's writer in the hands of closures that run one after another.
-private final class EventWriter: @unchecked Sendable {
-    // Safety: the task that writes the response is the only one that uses it, one call at a time.
-    private var writer: any ResponseBodyWriter
-
-    init(_ writer: any ResponseBodyWriter) { self.writer = writer }
-
-    @concurrent func write(_ text: String) async throws {
-        try await writer.write(ByteBuffer(string: text))
-    }
-
-    @concurrent func finish() async throws { try await writer.finish(nil) }
 }
 
 /// Reads and parses a request's body.

@@ -1,4 +1,6 @@
-internal import Foundation
+internal import AdapterSources
+internal import AdapterStore
+internal import Catalog
 internal import Generation
 internal import HTTPTypes
 internal import Hummingbird
@@ -15,7 +17,12 @@ extension APIError {
         switch error {
         case let error as APIError: self = error
         case let error as GenerationError: self.init(error)
-        case let error as RegistryError: self.init(error)
+        case let error as LibraryError: self.init(error)
+        case let error as SourceError: self.init(error)
+        case let error as CatalogError:
+            self.init(
+                status: 507, type: "server_error", code: "catalog_unusable",
+                message: error.description)
         case let error as ModelFileError:
             self.init(
                 status: 400, code: error.code.description, message: error.message,
@@ -75,25 +82,37 @@ extension APIError {
         }
     }
 
-    private init(_ error: RegistryError) {
-        switch error.code {
-        case .invalidName:
-            self.init(
-                status: 400, code: "invalid_value", message: error.description,
-                parameter: "lora_name")
-        case .taken:
-            self.init(
-                status: 400, code: "adapter_exists", message: error.description,
-                parameter: "lora_name")
-        case .notFound:
-            self.init(
-                status: 404, code: "adapter_not_found", message: error.description,
-                parameter: "lora_name")
-        case .full:
-            self.init(
-                status: 400, code: "too_many_adapters", message: error.description,
-                parameter: "lora_name")
-        }
+    private init(_ error: LibraryError) {
+        let (status, type): (Int, String) =
+            switch error.code {
+            case .notFound: (404, "invalid_request_error")
+            case .conflict: (409, "invalid_request_error")
+            case .noRoom: (503, "server_error")
+            case .diskFailed, .folderInUse: (507, "server_error")
+            default: (400, "invalid_request_error")
+            }
+        self.init(
+            status: status, type: type, code: error.code.description, message: error.description,
+            parameter: error.code == .noRoom ? nil : "lora_name",
+            retryAfter: error.code == .noRoom ? 1 : nil)
+    }
+
+    private init(_ error: SourceError) {
+        let (status, retryAfter): (Int, Int?) =
+            switch error.code {
+            case .sourceNotAllowed, .privateAddress, .redirectRefused: (403, nil)
+            case .notFound: (404, nil)
+            case .unauthorized: (502, nil)
+            case .unreachable, .unavailable, .timeout, .truncated, .changedMeanwhile: (503, 5)
+            case .malformedAnswer, .checksumMismatch: (502, nil)
+            case .tooLarge: (413, nil)
+            case .unwritableFile: (507, nil)
+            default: (400, nil)
+            }
+        self.init(
+            status: status, type: status >= 500 ? "server_error" : "invalid_request_error",
+            code: error.code.description, message: error.message, parameter: "lora_path",
+            retryAfter: retryAfter)
     }
 
     /// The error as a response.

@@ -1,3 +1,4 @@
+internal import AdapterStore
 internal import Engine
 internal import Foundation
 internal import Generation
@@ -39,12 +40,11 @@ struct OperationRoutes {
             PrometheusMetrics.escaped(names.joined(separator: ","))
         }
         let labels = [
-            "max_lora=\"\(generator.registry.adapters.count)\"",
+            "max_lora=\"\(generator.registry.library.count)\"",
             "running_lora_adapters=\"\(names(status.runningAdapters))\"",
             "waiting_lora_adapters=\"\(names(status.waitingAdapters))\"",
         ]
         return "# TYPE vllm:lora_requests_info gauge\n"
             + "vllm:lora_requests_info{\(labels.joined(separator: ","))} \(Date().timeIntervalSince1970)\n"
-            + "# TYPE martlet_adapters gauge\nmartlet_adapters \(generator.registry.adapters.count)\n"
     }
 }

@@ -1,3 +1,5 @@
+import AdapterSources
+import AdapterStore
 import Adapters
 import ChatTemplates
 import Engine
@@ -13,12 +15,15 @@ import Transformer
 struct Assembly {
     let generator: TextGenerator
     let engine: InferenceEngine
+    let library: AdapterLibrary
     let summary: String
 
+    /// - Parameter refused: told of adapters that cannot be served, and why.
     init(
         _ settings: ModelSettings, modelNames: [String] = [], maximumWaiting: Int = 1024,
-        adapterLimit: Int = 4096, progress: Progress
-    ) throws {
+        policy: SourcePolicy = SourcePolicy(), justInTime: [String] = [], progress: Progress,
+        refused: (_ name: String, _ reason: String) -> Void = { _, _ in }
+    ) async throws {
         let start = ContinuousClock.now
         let model = try LoadedModel(settings, maximumWaiting: maximumWaiting, progress: progress)
         let checkpoint = model.checkpoint
@@ -32,16 +37,13 @@ struct Assembly {
 
         let fallbackName = URL(fileURLWithPath: settings.modelPath).deletingPathExtension()
             .lastPathComponent
+        let library = try await AdapterShelf.open(
+            settings, policy: policy, justInTime: justInTime, base: checkpoint, refused: refused)
+        self.library = library
         let registry = ModelRegistry(
             baseNames: modelNames.isEmpty ? [fallbackName] : modelNames, checkpoint: checkpoint,
-            format: settings.adapterWeights, limits: AdapterLimits(),
-            adapterLimit: adapterLimit,
-            created: Int(Date().timeIntervalSince1970))
-        for (index, adapter) in settings.adapters.enumerated() {
-            progress.show("loading adapters", Double(index) / Double(settings.adapters.count))
-            try registry.load(
-                name: adapter.name, path: adapter.path, created: Int(Date().timeIntervalSince1970))
-        }
+            library: library, created: Int(Date().timeIntervalSince1970))
+        for adapter in settings.adapters { try registry.checkFree(adapter.name) }
         checkpoint.releasePages()
         progress.finish()
 
@@ -55,7 +57,7 @@ struct Assembly {
             \(configuration.family.rawValue), \(configuration.layerCount) layers, \
             \(ByteCount.text(model.weights.byteCount)) of \(settings.weights.rawValue) weights with \
             \(settings.activations.rawValue) activations, \
-            \(registry.adapters.count) adapters, context \(model.limits.maximumContext), \
+            \(library.count) adapters, context \(model.limits.maximumContext), \
             cache for \(model.limits.blockCount * KeyValueCache.blockPositions) tokens, \
             \(settings.threads) threads, kernels \(model.kernels.name), loaded in \((seconds * 100).rounded() / 100) s
             """

@@ -1,3 +1,5 @@
+import AdapterSources
+import AdapterStore
 import Adapters
 import ArgumentParser
 import Configuration
@@ -28,8 +30,8 @@ struct ModelOptions: ParsableArguments {
     @Option(
         name: .customLong("adapter"),
         help: ArgumentHelp(
-            "One adapter: a PEFT folder or a GGUF LoRA file. May be repeated.",
-            valueName: "name=path"))
+            "One adapter: a PEFT folder, a GGUF LoRA file, hf:owner/name[@revision], s3://bucket/prefix or https://host/folder/. May be repeated.",
+            valueName: "name=source"))
     var adapter: [String] = []
 
     @Option(
@@ -82,6 +84,21 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
+            "Memory for adapters; those that were not used for long give way. (default: 8GiB or a quarter of the memory)",
+            valueName: "size"))
+    var hostMemory: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Where adapters are kept ready to be read, and names that were given while serving; none for nowhere. (default: ~/.cache/martlet, for adapters only)",
+            valueName: "folder"))
+    var diskCache: String?
+
+    @Option(help: ArgumentHelp("How large that may become. (default: 50GiB)", valueName: "size"))
+    var diskQuota: String?
+
+    @Option(
+        help: ArgumentHelp(
             "A YAML file with any of these options, by their long names; environment variables MARTLET_… and the command line win over it.",
             valueName: "file"))
     var config: String?
@@ -122,7 +139,10 @@ struct Settings {
 /// `ModelOptions` with everything decided.
 struct ModelSettings: Sendable {
     var modelPath: String
-    var adapters: [(name: String, path: String)]
+    var adapters: [(name: String, source: AdapterSource)]
+    /// Names that stand on their own on the command line: one that cannot be served is a mistake.
+    var explicitAdapters: Set<String> = []
+    var watchedFolders: [String] = []
     var weights: WeightFormat
     var activations: ComputeFormat
     var adapterWeights: WeightFormat
@@ -132,6 +152,17 @@ struct ModelSettings: Sendable {
     var maximumStepTokens: Int
     var kvByteCount: Int
     var prefixByteCount: Int
+    var hostByteCount: Int
+    var diskCache: DiskCache
+    var diskQuota: Int
+
+    /// Where the disk tier is.
+    enum DiskCache: Sendable, Equatable {
+        case none
+        /// Shared by all that do not say otherwise: content only, no names.
+        case common(String)
+        case own(String)
+    }
 
     init(_ options: ModelOptions, _ settings: Settings) throws {
         guard let model = options.model ?? settings.string("model") else {
@@ -144,17 +175,18 @@ struct ModelSettings: Sendable {
         modelPath = ModelSettings.absolute(model)
         adapters = []
         if let folder = options.adapters ?? settings.string("adapters") {
-            adapters += try ModelSettings.adapters(in: ModelSettings.absolute(folder))
+            let folder = ModelSettings.absolute(folder)
+            adapters += try ModelSettings.adapters(in: folder).map { ($0.name, .path($0.path)) }
+            watchedFolders.append(folder)
         }
         for pair in options.adapter.isEmpty ? settings.strings("adapter") : options.adapter {
             guard let equals = pair.firstIndex(of: "="), equals != pair.startIndex else {
-                throw ValidationError("--adapter takes name=path, not \"\(pair)\".")
+                throw ValidationError("--adapter takes name=source, not \"\(pair)\".")
             }
+            let name = String(pair[..<equals])
             adapters.append(
-                (
-                    String(pair[..<equals]),
-                    ModelSettings.absolute(String(pair[pair.index(after: equals)...]))
-                ))
+                (name, try AdapterSource(String(pair[pair.index(after: equals)...]))))
+            explicitAdapters.insert(name)
         }
         if let repeated = Dictionary(grouping: adapters, by: \.name).first(where: { $1.count > 1 })?
             .key
@@ -217,6 +249,18 @@ struct ModelSettings: Sendable {
         }
         kvByteCount = try bytes(
             options.kvMemory, "kv-memory", default: min(4 << 30, memory / 4))
+        hostByteCount = try bytes(
+            options.hostMemory, "host-memory", default: min(8 << 30, memory / 4))
+        diskQuota = try bytes(options.diskQuota, "disk-quota", default: 50 << 30)
+        switch options.diskCache ?? settings.string("disk-cache") {
+        case "none": diskCache = .none
+        case let folder?: diskCache = .own(ModelSettings.absolute(folder))
+        case nil:
+            let environment = ProcessInfo.processInfo.environment
+            let caches =
+                environment["XDG_CACHE_HOME"] ?? environment["HOME"].map { $0 + "/.cache" }
+            diskCache = caches.map { .common($0 + "/martlet") } ?? .none
+        }
         prefixByteCount = try bytes(
             options.prefixMemory, "prefix-memory", default: min(128 << 20, kvByteCount))
     }
@@ -227,11 +271,10 @@ struct ModelSettings: Sendable {
 
     /// Sub-folders that hold a PEFT adapter, by name.
     static func adapters(in folder: String) throws -> [(name: String, path: String)] {
-        guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else {
+        guard let found = try? AdapterLibrary.adapters(in: folder) else {
             throw ValidationError("There is no folder of adapters at \(folder).")
         }
-        return names.sorted().map { ($0, folder + "/" + $0) }
-            .filter { FileManager.default.fileExists(atPath: $0.1 + "/adapter_config.json") }
+        return found
     }
 }
 

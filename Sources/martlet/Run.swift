@@ -37,12 +37,13 @@ struct Run: AsyncParsableCommand {
     func run() async throws {
         let settings = try ModelSettings(model, try await Settings(file: model.config))
         guard settings.adapters.count <= 1 else {
-            throw ValidationError("run uses one adapter at most; give one --adapter name=path.")
+            throw ValidationError("run uses one adapter at most; give one --adapter name=source.")
         }
-        let assembly = try Assembly(settings, progress: Progress())
+        let assembly = try await Assembly(settings, progress: Progress())
         let (generator, engine) = (assembly.generator, assembly.engine)
         let served =
-            try settings.adapters.first.map { try generator.registry.model($0.name) } ?? .base
+            try await generator.registry.model(
+                settings.adapters.first?.name ?? generator.registry.baseNames[0])
         let tokens =
             raw
             ? generator.tokenizer.encode(prompt)

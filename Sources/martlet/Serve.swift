@@ -1,3 +1,5 @@
+import AdapterSources
+import AdapterStore
 import Adapters
 import ArgumentParser
 import Foundation
@@ -44,9 +46,30 @@ struct Serve: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "A folder that /v1/load_lora_adapter may load from; may be repeated. (default: any)",
+            "A folder that adapters may be read from; may be repeated. (default: any)",
             valueName: "folder"))
     var adapterRoot: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "A host that https sources of adapters may be on, such as models.example.com or *.example.com; may be repeated.",
+            valueName: "host"))
+    var sourceHost: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "A host of sources that may be on this machine or in its private network; may be repeated.",
+            valueName: "host"))
+    var localSourceHost: [String] = []
+
+    @Flag(help: "Allow sources over plain http.")
+    var plainHttpSources = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Requests may name sources that begin like this as their model, such as hf:acme/; may be repeated.",
+            valueName: "prefix"))
+    var justInTime: [String] = []
 
     @Option(
         help:
@@ -78,7 +101,6 @@ struct Serve: AsyncParsableCommand {
         guard (0...65535).contains(server.port) else {
             throw ValidationError("--port is \(server.port).")
         }
-        server.adapterRoots = adapterRoot.isEmpty ? settings.strings("adapter-root") : adapterRoot
         server.version = Martlet.version
         if let file = apiKeyFile ?? settings.string("api-key-file") {
             server.keys = try APIKeys(text: try String(contentsOfFile: file, encoding: .utf8))
@@ -92,19 +114,20 @@ struct Serve: AsyncParsableCommand {
             throw ValidationError("--drain-timeout is \(drain).")
         }
 
-        let assembly = try Assembly(
-            try ModelSettings(model, settings),
+        let modelSettings = try ModelSettings(model, settings)
+        let assembly = try await Assembly(
+            modelSettings,
             modelNames: servedModelName.isEmpty
                 ? settings.strings("served-model-name") : servedModelName,
-            maximumWaiting: waiting, progress: Progress())
-        logger.info("\(assembly.summary)")
-        for entry in assembly.generator.registry.adapters {
-            logger.debug(
-                "adapter",
-                metadata: [
-                    "adapter": .string(entry.name), "digest": "\(entry.adapter.digest.short)",
-                ])
+            maximumWaiting: waiting, policy: try sourcePolicy(settings, modelSettings),
+            justInTime: justInTime.isEmpty ? settings.strings("just-in-time") : justInTime,
+            progress: Progress()
+        ) { name, reason in
+            logger.warning(
+                "adapter refused",
+                metadata: ["adapter": .string(name), "reason": .string(reason)])
         }
+        logger.info("\(assembly.summary)")
         let host = server.host
         let api = APIServer(
             configuration: server, generator: assembly.generator, metrics: metrics, logger: logger
@@ -112,11 +135,60 @@ struct Serve: AsyncParsableCommand {
         .service { port in logger.info("listening on http://\(host):\(port)") }
         // Services stop in reverse: first the server drains, then the engine ends.
         var group = ServiceGroupConfiguration(
-            services: [assembly.engine, api], gracefulShutdownSignals: [.sigterm, .sigint],
+            services: [
+                assembly.engine,
+                LibraryKeeper(
+                    library: assembly.library, watched: modelSettings.watchedFolders,
+                    logger: logger), api,
+            ], gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger)
         group.maximumGracefulShutdownDuration = .seconds(drain)
         group.maximumCancellationDuration = .seconds(10)
         try await ServiceGroup(configuration: group).run()
         logger.info("stopped")
+    }
+
+    /// Where adapters may come from. Credentials come from the environment variables that the Hub's and
+    /// Amazon's own tools read.
+    private func sourcePolicy(
+        _ settings: Settings, _ model: ModelSettings
+    ) throws -> SourcePolicy {
+        let environment = ProcessInfo.processInfo.environment
+        func list(_ flags: [String], _ name: String) -> [String] {
+            flags.isEmpty ? settings.strings(name) : flags
+        }
+        var policy = SourcePolicy()
+        policy.allowedRoots = list(adapterRoot, "adapter-root").map {
+            URL(fileURLWithPath: $0).standardizedFileURL.path
+        }
+        if !policy.allowedRoots.isEmpty {
+            // What the command line names is allowed by that.
+            policy.allowedRoots += model.watchedFolders
+            for case .path(let path) in model.adapters.map(\.source) {
+                policy.allowedRoots.append(path)
+            }
+        }
+        policy.allowedHosts = try list(sourceHost, "source-host").map { try HostPattern($0) }
+        policy.localHosts = try list(localSourceHost, "local-source-host").map {
+            try HostPattern($0)
+        }
+        policy.allowsPlainHTTP = plainHttpSources || settings.string("plain-http-sources") == "true"
+        if let endpoint = environment["HF_ENDPOINT"] {
+            policy.hub?.endpoint = try WebAddress(endpoint)
+        }
+        policy.hub?.token = environment["HF_TOKEN"].map { Secret($0) }
+        if let region = environment["AWS_REGION"] ?? environment["AWS_DEFAULT_REGION"] {
+            var access = S3Access(region: region)
+            access.endpoint = try environment["AWS_ENDPOINT_URL"].map { try WebAddress($0) }
+            if let key = environment["AWS_ACCESS_KEY_ID"],
+                let secret = environment["AWS_SECRET_ACCESS_KEY"]
+            {
+                access.credentials = S3Credentials(
+                    accessKey: key, secretKey: Secret(secret),
+                    sessionToken: environment["AWS_SESSION_TOKEN"].map { Secret($0) })
+            }
+            policy.s3 = access
+        }
+        return policy
     }
 }

@@ -276,6 +276,19 @@ void cmk_store_kv_bf16(
     const float *key, const float *value, size_t head_dim, size_t slot, uint16_t *key_block,
     uint16_t *value_block);
 
+// MARK: Checksums
+
+/// Four CRC-32C, of every fourth 64-bit word each, and the number of bytes. Starts as all zeroes.
+typedef struct cmk_checksum {
+    uint32_t lanes[4];
+    uint64_t count;
+} cmk_checksum;
+
+/// Adds n bytes. All calls but the last add a multiple of 32.
+void cmk_checksum_add(cmk_checksum *sum, const void *bytes, size_t n);
+/// The same bit by bit, on every processor: what the other one is tested against.
+void cmk_checksum_add_portable(cmk_checksum *sum, const void *bytes, size_t n);
+
 /// Tells the processor that a thread is waiting in a spin loop.
 void cmk_relax(void);
 

@@ -30,6 +30,9 @@ package struct Checkpoint: Sendable {
 
     package subscript(role: Role) -> StoredTensor? { tensors[role] }
 
+    /// All tensors, by the names that the file gives them.
+    package var storedTensors: [StoredTensor] { tensors.values.sorted { $0.name < $1.name } }
+
     /// Bytes of all tensors as stored.
     package var storedByteCount: Int { tensors.values.reduce(0) { $0 + $1.byteRange.count } }
 

@@ -51,7 +51,7 @@ package struct LowRankUpdate: Sendable {
     fileprivate let entries: UnsafeMutablePointer<cmk_low_rank>
     /// For each update the inputs, then the outputs of each projection; 0 where nothing changes.
     fileprivate let shapes: [Int]
-    fileprivate let format: WeightFormat
+    package let format: WeightFormat
     package let updates: [LowRankUpdate?]
     /// The widest shrink: columns of workspace that a step needs.
     package let shrinkWidth: Int

@@ -31,7 +31,7 @@ internal import Glibc
 
     deinit { unsafe free(allocation) }
 
-    static let alignment = 64
+    package static let alignment = 64
 
     func floats(at index: Int = 0) -> UnsafeMutablePointer<Float> {
         unsafe base.assumingMemoryBound(to: Float.self) + index

@@ -12,18 +12,18 @@ internal import Glibc
     package let byteCount: Int
     package let path: String
 
-    /// - Throws: `MappedFileError` when the path cannot be opened, is not a regular file or cannot
+    /// - Throws: `FileError` when the path cannot be opened, is not a regular file or cannot
     ///   be mapped.
-    package init(path: String) throws(MappedFileError) {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw MappedFileError(path: path, systemError: errno) }
+    package init(path: String) throws(FileError) {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw FileError(path: path, systemError: errno) }
         defer { close(descriptor) }
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else {
-            throw MappedFileError(path: path, systemError: errno)
+            throw FileError(path: path, systemError: errno)
         }
         guard status.st_mode & S_IFMT == S_IFREG else {
-            throw MappedFileError(path: path, systemError: EINVAL)
+            throw FileError(path: path, systemError: EINVAL)
         }
         byteCount = Int(status.st_size)
         self.path = path
@@ -33,7 +33,7 @@ internal import Glibc
         }
         let address = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0)
         guard unsafe address != MAP_FAILED, let address = unsafe address else {
-            throw MappedFileError(path: path, systemError: errno)
+            throw FileError(path: path, systemError: errno)
         }
         unsafe base = UnsafeRawPointer(address)
     }
@@ -79,16 +79,5 @@ internal import Glibc
     func pointer(at offset: Int) -> UnsafePointer<UInt8>? {
         guard let base = unsafe base else { return nil }
         return unsafe (base + offset).assumingMemoryBound(to: UInt8.self)
-    }
-}
-
-/// A file that could not be opened or mapped.
-package struct MappedFileError: Error, CustomStringConvertible {
-    package let path: String
-    package let systemError: Int32
-
-    package var description: String {
-        let reason = unsafe strerror(systemError).map { unsafe String(cString: $0) }
-        return "cannot read \(path): \(reason ?? "error \(systemError)")"
     }
 }

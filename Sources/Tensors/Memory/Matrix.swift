@@ -4,6 +4,8 @@
 /// the same time; the caller sees to it that nobody reads what another still writes.
 package struct Matrix: Sendable {
     let buffer: Buffer
+    /// Where the first row begins in the buffer, in elements.
+    private let offset: Int
     package let rowCount: Int
     package let columnCount: Int
     /// Elements from one row to the next: the columns rounded up to a whole panel, so that kernels
@@ -15,25 +17,38 @@ package struct Matrix: Sendable {
         self.rowCount = rowCount
         self.columnCount = columnCount
         stride = columnCount.roundedUp(toMultipleOf: Lanes.count)
-        buffer = Buffer(byteCount: rowCount * stride * MemoryLayout<Float>.stride)
+        offset = 0
+        buffer = Buffer(byteCount: Matrix.byteCount(rowCount: rowCount, columnCount: columnCount))
+    }
+
+    /// A matrix in a part of a buffer that others share, as it is there.
+    ///
+    /// - Precondition: the place is 64-byte aligned and inside the buffer.
+    package init(rowCount: Int, columnCount: Int, in buffer: Buffer, at byteOffset: Int) {
+        precondition(
+            byteOffset >= 0 && byteOffset % Buffer.alignment == 0
+                && byteOffset + Matrix.byteCount(rowCount: rowCount, columnCount: columnCount)
+                    <= buffer.byteCount,
+            "Outside the buffer.")
+        self.rowCount = rowCount
+        self.columnCount = columnCount
+        stride = columnCount.roundedUp(toMultipleOf: Lanes.count)
+        offset = byteOffset / MemoryLayout<Float>.stride
+        self.buffer = buffer
+    }
+
+    /// Bytes that a matrix takes, its rows padded to whole panels.
+    package static func byteCount(rowCount: Int, columnCount: Int) -> Int {
+        rowCount * columnCount.roundedUp(toMultipleOf: Lanes.count) * MemoryLayout<Float>.stride
     }
 
     /// The same memory seen as a matrix of another shape, its rows close together.
     ///
     /// - Precondition: it holds that many rows of whole panels.
     package func reshaped(rowCount: Int, columnCount: Int) -> Matrix {
-        Matrix(buffer: buffer, rowCount: rowCount, columnCount: columnCount)
-    }
-
-    private init(buffer: Buffer, rowCount: Int, columnCount: Int) {
-        self.rowCount = rowCount
-        self.columnCount = columnCount
-        stride = columnCount.roundedUp(toMultipleOf: Lanes.count)
-        precondition(
-            rowCount >= 0 && columnCount >= 0
-                && rowCount * stride * MemoryLayout<Float>.stride <= buffer.byteCount,
-            "The memory is too small.")
-        self.buffer = buffer
+        Matrix(
+            rowCount: rowCount, columnCount: columnCount, in: buffer,
+            at: offset * MemoryLayout<Float>.stride)
     }
 
     package init(rows: [[Float]]) {
@@ -83,7 +98,7 @@ package struct Matrix: Sendable {
     }
 
     func pointer(_ row: Int, _ column: Int) -> UnsafeMutablePointer<Float> {
-        unsafe buffer.floats(at: row * stride + column)
+        unsafe buffer.floats(at: offset + row * stride + column)
     }
 
     func check(rows: Range<Int>, columns: Range<Int>) {

@@ -1,3 +1,4 @@
+import AdapterSources
 import Adapters
 import ArgumentParser
 import Engine
@@ -66,7 +67,8 @@ struct BenchEngine: AsyncParsableCommand {
         let adapters = try settings.adapters.map {
             try DeviceAdapter(
                 try AdapterFile.open(
-                    path: $0.path, base: loaded.checkpoint.configuration, limits: AdapterLimits()),
+                    path: $0.source.description, base: loaded.checkpoint.configuration,
+                    limits: AdapterLimits()),
                 base: loaded.checkpoint, format: settings.adapterWeights)
         }
         guard assign == .base || adapters.count >= (assign == .same ? 1 : counts.max() ?? 1) else {

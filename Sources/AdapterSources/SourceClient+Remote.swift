@@ -1,0 +1,147 @@
+internal import NIOHTTP1
+
+extension SourceClient {
+    /// What the Hub may say about a repository; one with many thousands of files fits.
+    private static let listingByteLimit = 16 << 20
+
+    /// Pins a place on the Hub: the commit its revision names, and the adapter's files there.
+    func pinned(
+        _ source: AdapterSource, _ location: HubLocation, in access: HubAccess,
+        until deadline: ContinuousClock.Instant
+    ) async throws(SourceError) -> PinnedSource {
+        let service = RemoteService.hub(access)
+        let request = SourceRequest(
+            address: access.metadataAddress(location), service: service)
+        let listing = try await ask(request, until: deadline) {
+            (answer: SourceAnswer) async throws(SourceError) -> HubListing in
+            guard answer.status == 200 else { throw answer.failure }
+            return try HubListing(
+                try await answer.body(limit: SourceClient.listingByteLimit, until: deadline),
+                of: location)
+        }
+        var files: [RemoteFile] = []
+        for (part, path) in try listing.files(isFile: source.isFile) {
+            let address = access.fileAddress(location, commit: listing.commit, path: path)
+            guard
+                let file = try await probe(
+                    part, at: address, of: service, commit: listing.commit, until: deadline)
+            else { throw SourceError(.notFound, "\(address) does not exist") }
+            files.append(file)
+        }
+        return PinnedSource(
+            source: source, revision: listing.commit, localPath: nil, files: files)
+    }
+
+    /// Pins files that can only be asked for one by one.
+    ///
+    /// - Parameter address: of a file in the source, or with nil of the source itself.
+    func pinned(
+        _ source: AdapterSource, _ service: RemoteService, until deadline: ContinuousClock.Instant,
+        address: (String?) -> WebAddress
+    ) async throws(SourceError) -> PinnedSource {
+        var files: [RemoteFile] = []
+        if source.isFile {
+            files = [try await existing(.gguf, at: address(nil), of: service, until: deadline)]
+        } else {
+            let place = address(AdapterPart.weights.fileName)
+            if let weights = try await probe(.weights, at: place, of: service, until: deadline) {
+                let configuration = try await existing(
+                    .configuration, at: address(AdapterPart.configuration.fileName), of: service,
+                    until: deadline)
+                files = [configuration, weights]
+            } else {
+                let pickle = try await probe(
+                    .weights, at: address(AdapterPart.pickleName), of: service, until: deadline)
+                throw pickle == nil
+                    ? SourceError(.notFound, "\(place) does not exist")
+                    : AdapterPart.pickleRefused(source.description)
+            }
+        }
+        let validators = files.compactMap(\.validator)
+        return PinnedSource(
+            source: source,
+            revision: validators.count == files.count ? validators.joined(separator: ", ") : "",
+            localPath: nil, files: files)
+    }
+
+    private func existing(
+        _ part: AdapterPart, at address: WebAddress, of service: RemoteService,
+        until deadline: ContinuousClock.Instant
+    ) async throws(SourceError) -> RemoteFile {
+        guard let file = try await probe(part, at: address, of: service, until: deadline) else {
+            throw SourceError(.notFound, "\(address) does not exist")
+        }
+        return file
+    }
+
+    /// Asks for size and tag of a file without its bytes.
+    ///
+    /// - Parameter commit: what the Hub must answer from.
+    /// - Returns: nil when the file does not exist.
+    private func probe(
+        _ part: AdapterPart, at address: WebAddress, of service: RemoteService,
+        commit: String? = nil, until deadline: ContinuousClock.Instant
+    ) async throws(SourceError) -> RemoteFile? {
+        var request = SourceRequest(method: .HEAD, address: address, service: service)
+        // Only the Hub itself knows a large file by its hash; whom it redirects to does not.
+        if case .hub = service { request.stopsAtOtherOrigins = true }
+        while true {
+            let method = request.method
+            let found = try await ask(request, until: deadline) {
+                (answer: SourceAnswer) async throws(SourceError) -> Probe in
+                if method == .HEAD, [405, 501].contains(answer.status) { return .headUnknown }
+                if [404, 410].contains(answer.status) { return .missing }
+                return .file(try RemoteFile(part, at: address, of: service, commit, answer))
+            }
+            switch found {
+            case .file(let file): return file
+            case .missing: return nil
+            // The body is left unread: its connection closes with the answer.
+            case .headUnknown: request.method = .GET
+            }
+        }
+    }
+
+    private func ask<Value>(
+        _ request: SourceRequest, until deadline: ContinuousClock.Instant,
+        _ read: (SourceAnswer) async throws(SourceError) -> Value
+    ) async throws(SourceError) -> Value {
+        try await transport.retrying(until: deadline) { () async throws(SourceError) -> Value in
+            try await transport.send(request, until: deadline, read)
+        }
+    }
+}
+
+private enum Probe {
+    case file(RemoteFile)
+    case missing
+    case headUnknown
+}
+
+extension RemoteFile {
+    /// Reads a file's size, tag and checksum from the head of an answer.
+    fileprivate init(
+        _ part: AdapterPart, at address: WebAddress, of service: RemoteService, _ commit: String?,
+        _ answer: SourceAnswer
+    ) throws(SourceError) {
+        self.init(part: part, address: address)
+        guard case .hub = service else {
+            guard answer.status == 200 else { throw answer.failure }
+            byteCount = answer.byteCount("Content-Length")
+            tag = answer.tag
+            modified = answer.header("Last-Modified")
+            if case .s3 = service { checksum = Checksum(s3: answer) }
+            return
+        }
+        guard (200...399).contains(answer.status) else { throw answer.failure }
+        if let said = answer.header("X-Repo-Commit"), let commit, said != commit {
+            throw SourceError(
+                .changedMeanwhile, "\(address) is answered from commit \(said); try again")
+        }
+        let linked = answer.header("X-Linked-Etag").flatMap { EntityTag($0) }
+        byteCount = answer.byteCount("X-Linked-Size")
+        if answer.status == 200 { byteCount = byteCount ?? answer.byteCount("Content-Length") }
+        tag = linked ?? answer.tag
+        checksum = tag.flatMap { Checksum(hubTag: $0) }
+    }
+}

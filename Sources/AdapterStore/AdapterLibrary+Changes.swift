@@ -1,0 +1,267 @@
+package import AdapterSources
+package import Adapters
+internal import Catalog
+internal import Foundation
+internal import Synchronization
+
+/// What operators do to names.
+extension AdapterLibrary {
+    /// Gives a name to a source, without reading it: that happens when somebody asks for it.
+    ///
+    /// - Throws: `LibraryError` or `CatalogError`.
+    package func register(
+        name: String, source: AdapterSource, replaces: Bool = false
+    ) throws {
+        guard AdapterLibrary.isName(name) else { throw AdapterLibrary.notAName }
+        let alias = AliasRecord(
+            name: name, source: source.description, created: Date().timeIntervalSince1970)
+        let previous = try state.withLock { state throws(LibraryError) -> AliasRecord? in
+            let previous = state.aliases[name]
+            if previous != nil, !replaces { throw AdapterLibrary.taken(name) }
+            guard previous != nil || state.aliases.count < configuration.adapterLimit else {
+                throw LibraryError(
+                    .tooMany,
+                    "\(configuration.adapterLimit) adapters are registered, which is the limit. Remove one first."
+                )
+            }
+            state.aliases[name] = alias
+            return previous
+        }
+        do {
+            try catalog?.put(alias)
+        } catch {
+            state.withLock { $0.aliases[name] = previous }
+            throw error
+        }
+        events.send(.registered(name))
+    }
+
+    /// Reads a source and makes a name stand for what it holds. Requests under way finish on what
+    /// the name stood for before; new ones get the new adapter from the moment this returns.
+    ///
+    /// - Parameters:
+    ///   - replaces: whether the name may stand for something already.
+    ///   - expected: what it must stand for now; nil for anything.
+    /// - Throws: as `lease`, and `LibraryError` with `adapter_changed` when it stands for something
+    ///   else than expected. Nothing has changed then.
+    @discardableResult
+    package func put(
+        name: String, source: AdapterSource, replaces: Bool, expected: String? = nil
+    ) async throws -> AdapterEntry {
+        guard AdapterLibrary.isName(name) else { throw AdapterLibrary.notAName }
+        if !replaces, entry(name) != nil { throw AdapterLibrary.taken(name) }
+        var alias = AliasRecord(
+            name: name, source: source.description, created: Date().timeIntervalSince1970)
+        let imported = try await bring(alias)
+        alias.digest = imported.adapter.digest.description
+        alias.revision = imported.revision
+        return try commit(
+            alias, record(of: imported.adapter), replaces: replaces, expected: expected)
+    }
+
+    /// Makes a name stand for an adapter that is on the disk or in memory: a rollback, say.
+    ///
+    /// - Throws: `LibraryError`: `adapter_not_found`, `adapter_changed`; or `CatalogError`.
+    @discardableResult
+    package func point(
+        name: String, at digest: AdapterDigest, expected: String? = nil
+    ) throws -> AdapterEntry {
+        guard AdapterLibrary.isName(name) else { throw AdapterLibrary.notAName }
+        let isHere = disk.withLock { $0?.holds(digest) ?? false }
+        let (previous, record, isLoaded) = state.withLock { state in
+            (state.aliases[name], state.adapters[digest], state.host.holds(digest))
+        }
+        guard let record, isHere || isLoaded else {
+            throw LibraryError(
+                .notFound, "No adapter with the digest \(digest.short) is kept here any more.")
+        }
+        var alias =
+            previous
+            ?? AliasRecord(
+                name: name, source: path(of: digest), created: Date().timeIntervalSince1970)
+        alias.digest = digest.description
+        // Whatever the source holds now, it is not this.
+        alias.revision = "pinned to \(digest.short)"
+        alias.fault = nil
+        return try commit(alias, record, replaces: true, expected: expected)
+    }
+
+    private func path(of digest: AdapterDigest) -> String {
+        disk.withLock { $0?.path(of: digest) } ?? "/"
+    }
+
+    private func commit(
+        _ alias: AliasRecord, _ record: AdapterRecord, replaces: Bool, expected: String?
+    ) throws -> AdapterEntry {
+        var alias = alias
+        alias.updated = Date().timeIntervalSince1970
+        // The catalog is written while the names are locked, so that its order is theirs.
+        try state.withLock { state in
+            let previous = state.aliases[alias.name]
+            if previous != nil, !replaces { throw AdapterLibrary.taken(alias.name) }
+            if let expected, previous?.digest != expected {
+                throw LibraryError(
+                    .conflict,
+                    "\"\(alias.name)\" stands for \(previous?.digest ?? "nothing") and not for \(expected): somebody else has changed it."
+                )
+            }
+            guard previous != nil || state.aliases.count < configuration.adapterLimit else {
+                throw LibraryError(
+                    .tooMany, "\(configuration.adapterLimit) adapters are registered.")
+            }
+            alias.pinned = previous?.pinned ?? false
+            alias.created = previous?.created ?? alias.created
+            try catalog?.put(alias, record)
+            state.aliases[alias.name] = alias
+            if let digest = AdapterDigest(record.digest) {
+                state.adapters[digest] = state.adapters[digest] ?? record
+                state.doomed.remove(digest)
+            }
+        }
+        events.send(.replaced(alias.name, digest: record.digest))
+        publish()
+        guard let entry = entry(alias.name) else {
+            throw LibraryError(.notFound, "\"\(alias.name)\" was removed meanwhile.")
+        }
+        return entry
+    }
+
+    /// Forgets a name. Its adapter goes from memory and disk once nobody uses it, unless another name
+    /// stands for it.
+    ///
+    /// - Throws: `LibraryError` with `adapter_not_found`, or `CatalogError`.
+    package func remove(name: String) throws {
+        let digest = try state.withLock { state -> AdapterDigest? in
+            guard let alias = state.aliases[name] else {
+                throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
+            }
+            try catalog?.remove(alias: name)
+            state.aliases[name] = nil
+            guard let text = alias.digest, let digest = AdapterDigest(text),
+                !state.aliases.values.contains(where: { $0.digest == text })
+            else { return nil }
+            state.adapters[digest] = nil
+            state.uses[digest] = nil
+            state.host.pin(digest, false)
+            if state.host.demote(digest) {
+                state.loaded[digest] = nil
+            } else {
+                state.doomed.insert(digest)
+            }
+            return digest
+        }
+        if let digest { disk.withLock { $0?.remove(digest) } }
+        events.send(.removed(name))
+        publish()
+    }
+
+    /// Keeps a name's adapter in RAM, once it is there, and on the disk.
+    ///
+    /// - Throws: `LibraryError` with `adapter_not_found`, or `CatalogError`.
+    package func pin(name: String, _ isPinned: Bool) throws {
+        try state.withLock { state in
+            guard var alias = state.aliases[name] else {
+                throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
+            }
+            alias.pinned = isPinned
+            try catalog?.put(alias)
+            state.aliases[name] = alias
+            if let digest = alias.digest.flatMap({ AdapterDigest($0) }) {
+                state.host.pin(digest, state.isPinned(digest))
+            }
+        }
+    }
+
+    /// Brings a name's adapter into RAM.
+    ///
+    /// - Throws: as `lease`.
+    package func warm(name: String) async throws { _ = try await lease(name) }
+
+    /// Lets a name's adapter go from RAM, if nobody uses it.
+    ///
+    /// - Returns: whether it is out of RAM now.
+    /// - Throws: `LibraryError` with `adapter_not_found`.
+    package func demote(name: String) throws -> Bool {
+        guard let entry = entry(name) else {
+            throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
+        }
+        guard let digest = entry.digest else { return true }
+        let (isGone, adapter) = state.withLock { state in
+            let isGone = state.host.demote(digest)
+            return (isGone, isGone ? state.loaded.removeValue(forKey: digest) : nil)
+        }
+        _ = consume adapter
+        if isGone { events.send(.evicted(digest, from: .host)) }
+        publish()
+        return isGone
+    }
+
+    /// Reads a name's pack from the disk and checks every byte of it; one that is damaged is put aside
+    /// and made again from the source.
+    ///
+    /// - Returns: whether it was whole.
+    /// - Throws: as `lease`, when it cannot be made again.
+    package func verify(name: String) async throws -> Bool {
+        let digest = try await digest(of: name)
+        guard let reader = disk.withLock({ $0?.holds(digest) == true ? $0?.reader : nil }) else {
+            _ = try await lease(name)
+            return true
+        }
+        do {
+            _ = try await performImport { try reader(digest) }
+            return true
+        } catch let error as PackError {
+            disk.withLock { $0?.quarantine(digest) }
+            metrics.quarantined()
+            events.send(.quarantined(digest, reason: error.description))
+            guard let alias = state.withLock({ $0.aliases[name] }) else { return false }
+            _ = try await bring(alias)
+            return false
+        }
+    }
+
+    /// Writes counters that have changed to the catalog.
+    ///
+    /// - Throws: `CatalogError`.
+    package func storeUses() throws {
+        let uses = state.withLock { state in
+            defer { state.uses = [:] }
+            for use in state.uses.values {
+                guard let digest = AdapterDigest(use.digest) else { continue }
+                state.adapters[digest]?.add(use)
+            }
+            return Array(state.uses.values)
+        }
+        try catalog?.add(uses)
+    }
+
+    /// Names are printed in logs, metrics and headers, so they are kept to harmless characters.
+    package static func isName(_ name: String) -> Bool {
+        guard let first = name.utf8.first, name.utf8.count <= 200 else { return false }
+        func isAlphanumeric(_ byte: UInt8) -> Bool {
+            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte)
+                || (0x61...0x7A).contains(byte)
+        }
+        return isAlphanumeric(first)
+            && name.utf8.allSatisfy { isAlphanumeric($0) || "._-/:@".utf8.contains($0) }
+    }
+
+    private static var notAName: LibraryError {
+        LibraryError(
+            .invalidName,
+            "An adapter's name has 1 to 200 letters, digits and . _ - / : @ and begins with a letter or digit."
+        )
+    }
+
+    private static func taken(_ name: String) -> LibraryError {
+        LibraryError(
+            .taken, "The adapter \"\(name)\" is already registered. Set load_inplace to replace it."
+        )
+    }
+}
+
+extension AdapterLibrary.State {
+    func isPinned(_ digest: AdapterDigest) -> Bool {
+        aliases.values.contains { $0.pinned && $0.digest == digest.description }
+    }
+}

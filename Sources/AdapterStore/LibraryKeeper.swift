@@ -1,0 +1,221 @@
+package import AdapterSources
+internal import Adapters
+internal import Catalog
+internal import Foundation
+package import Logging
+package import ModelFiles
+internal import ServiceLifecycle
+internal import Synchronization
+
+/// What a library needs done while it serves: reads ahead into room that is free, follows watched
+/// folders, writes counters, and says when memory is too small.
+package struct LibraryKeeper: Service {
+    private let library: AdapterLibrary
+    /// Folders whose sub-folders are adapters.
+    private let watched: [String]
+    private let logger: Logger
+
+    package init(library: AdapterLibrary, watched: [String], logger: Logger) {
+        self.library = library
+        self.watched = watched
+        self.logger = logger
+    }
+
+    package func run() async throws {
+        await cancelWhenGracefulShutdown {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await readAhead() }
+                group.addTask { await keep() }
+            }
+        }
+        do {
+            try library.storeUses()
+        } catch {
+            logger.error("counters were not stored", metadata: ["error": .string("\(error)")])
+        }
+    }
+
+    /// Brings adapters into RAM before anybody asks, the most used ones first, as long as nobody has to
+    /// go for it.
+    private func readAhead() async {
+        let order = library.entries.sorted {
+            ($0.record?.hits ?? 0, $1.name) > ($1.record?.hits ?? 0, $0.name)
+        }
+        for entry in order where entry.alias.fault == nil {
+            guard !Task.isCancelled else { return }
+            let tiers = library.tiers
+            guard
+                tiers.hostBytes + (entry.record?.bytes ?? tiers.largestAdapter) <= tiers.hostBudget
+            else { return }
+            do {
+                try await library.warm(name: entry.name)
+            } catch {
+                logger.warning(
+                    "adapter refused",
+                    metadata: ["adapter": .string(entry.name), "error": .string("\(error)")])
+            }
+        }
+    }
+
+    private func keep() async {
+        var round = 0
+        var wasThrashing = false
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .seconds(2))
+            if Task.isCancelled { return }
+            for folder in watched { await follow(folder) }
+            round += 1
+            if round % 5 == 0 {
+                do {
+                    try library.storeUses()
+                } catch {
+                    logger.error(
+                        "counters were not stored", metadata: ["error": .string("\(error)")])
+                }
+            }
+            let tiers = library.tiers
+            let isThrashing = tiers.thrashing > 0.5
+            if isThrashing, !wasThrashing {
+                logger.warning(
+                    "adapters push each other out of memory: more are in use than --host-memory holds",
+                    metadata: ["adapters": "\(tiers.hostCount)", "bytes": "\(tiers.hostBytes)"])
+            }
+            wasThrashing = isThrashing
+        }
+    }
+
+    /// Registers what is new in a folder, reads again what has changed, forgets what is gone.
+    private func follow(_ folder: String) async {
+        guard let found = try? AdapterLibrary.adapters(in: folder) else { return }
+        let prefix = folder + "/"
+        let known = library.entries.filter {
+            $0.alias.source.hasPrefix(prefix)
+                && !$0.alias.source.dropFirst(prefix.count).contains("/")
+        }
+        for (name, path) in found {
+            do {
+                try await library.refresh(name: name, source: .path(path))
+            } catch {
+                logger.warning(
+                    "adapter not followed",
+                    metadata: ["adapter": .string(name), "error": .string("\(error)")])
+            }
+        }
+        let paths = Set(found.map(\.path))
+        for entry in known where !paths.contains(entry.alias.source) {
+            logger.info("adapter gone", metadata: ["adapter": .string(entry.name)])
+            try? library.remove(name: entry.name)
+        }
+    }
+}
+
+extension AdapterLibrary {
+    /// Sub-folders that hold a PEFT adapter, by name.
+    ///
+    /// - Throws: whatever reading the folder throws.
+    package static func adapters(in folder: String) throws -> [(name: String, path: String)] {
+        try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
+            .map { ($0, folder + "/" + $0) }
+            .filter { FileManager.default.fileExists(atPath: $0.1 + "/adapter_config.json") }
+    }
+
+    /// Makes a name stand for what its source holds now: nothing happens when that is what it stood
+    /// for before, by the source's revision. What has changed is read at once if somebody uses it, and
+    /// when somebody asks for it otherwise.
+    ///
+    /// - Throws: as `put` and `register`.
+    package func refresh(name: String, source: AdapterSource) async throws {
+        guard let entry = entry(name) else { return try register(name: name, source: source) }
+        guard entry.alias.source == source.description else { return }
+        guard entry.digest != nil || entry.alias.fault != nil else { return }
+        let pinned = try await sources.pin(source)
+        guard pinned.revision != entry.alias.revision, !entry.alias.revision.hasPrefix("pinned to ")
+        else { return }
+        if entry.digest == nil {
+            // It was refused; the next request tries again.
+            try register(name: name, source: source, replaces: true)
+        } else {
+            try await put(
+                name: name, source: source, replaces: true,
+                expected: entry.digest?.description)
+        }
+    }
+
+    /// Takes over what was known of names before, for a server that is told to serve these: names that
+    /// it is not told of are forgotten unless an operator gave them.
+    ///
+    /// - Parameter keepsOthers: whether names from an earlier process stay.
+    /// - Throws: as `register`.
+    package func adopt(
+        _ adapters: [(name: String, source: AdapterSource)], keepsOthers: Bool
+    ) async throws {
+        let wanted = Dictionary(adapters.map { ($0.name, $0.source) }) { $1 }
+        for entry in entries {
+            if let source = wanted[entry.name] {
+                if source.description != entry.alias.source {
+                    try register(name: entry.name, source: source, replaces: true)
+                } else {
+                    try await refresh(name: entry.name, source: source)
+                }
+            } else if !keepsOthers {
+                try remove(name: entry.name)
+            }
+        }
+        for (name, source) in adapters where entry(name) == nil {
+            try register(name: name, source: source)
+        }
+        publish()
+    }
+
+    /// Looks at a path's files without reading their numbers, so that what cannot be served is known
+    /// before anybody asks; notes what is wrong with them.
+    ///
+    /// - Throws: `ModelFileError`.
+    package func check(_ entry: AdapterEntry) throws(ModelFileError) {
+        guard entry.digest == nil, case .path(let path) = try? AdapterSource(entry.alias.source)
+        else { return }
+        do {
+            _ = try AdapterFile.open(path: path, base: base.configuration, limits: limits)
+        } catch {
+            note(fault: "\(error)", of: entry.alias)
+            throw error
+        }
+    }
+
+    /// Whether a request may name it.
+    package func serves(_ name: String) -> Bool {
+        state.withLock { $0.aliases[name] != nil } || justInTime(name) != nil
+    }
+
+    /// How full each tier is.
+    package var tiers: LibraryTiers {
+        var tiers = state.withLock { state in
+            LibraryTiers(
+                hostCount: state.host.count, hostBytes: state.host.byteCount,
+                hostBudget: state.host.budget, waitingCount: state.waiters.count,
+                thrashing: state.host.thrashing,
+                largestAdapter: state.adapters.values.map(\.bytes).max() ?? 0)
+        }
+        disk.withLock { disk in
+            tiers.diskCount = disk?.digests.count ?? 0
+            tiers.diskBytes = disk?.byteCount ?? 0
+            tiers.diskQuota = disk?.quota ?? 0
+        }
+        return tiers
+    }
+}
+
+/// How full the tiers are.
+package struct LibraryTiers: Sendable, Equatable {
+    package var hostCount: Int
+    package var hostBytes: Int
+    package var hostBudget: Int
+    package var diskCount = 0
+    package var diskBytes = 0
+    package var diskQuota = 0
+    /// Requests that wait for room in RAM.
+    package var waitingCount: Int
+    /// The share of recent loads that brought back what had just gone.
+    package var thrashing: Double
+    var largestAdapter: Int
+}

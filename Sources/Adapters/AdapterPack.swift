@@ -1,0 +1,162 @@
+package import ModelFiles
+package import Tensors
+
+/// A device adapter as a file of its own: a header, then its memory as it is, so that bringing it
+/// back is one read. A pack is for one base and one format.
+///
+/// The header is little-endian words: magic, version (of this file and of the panels), format, bytes
+/// of memory; the base's fingerprint and the adapter's digest (4 each); the memory's checksum (3); the
+/// bytes of the base's name; the shape; the name, padded to words; the header's checksum (3). The
+/// memory begins at a multiple of 4096.
+package enum AdapterPack {
+    private static let magic: UInt64 = 0x314B_4341_504C_544D
+    private static let version: UInt64 = 1
+    private static let fixedCount = 16
+    private static let nameLimit = 1 << 10
+
+    /// Writes an adapter durably: under another name first, which then becomes `path`.
+    ///
+    /// - Throws: `FileError`. Nothing is left under the other name then.
+    package static func write(
+        _ adapter: DeviceAdapter, base: Checkpoint, fingerprint: BaseFingerprint, to path: String
+    ) throws(FileError) {
+        let partial = path + ".part"
+        BinaryFile.remove(partial)
+        do {
+            let file = try BinaryFile(creating: partial)
+            try file.write(header(of: adapter, base: base, fingerprint))
+            try file.write(adapter.memory)
+            try file.synchronize()
+            try BinaryFile.rename(partial, to: path)
+        } catch {
+            BinaryFile.remove(partial)
+            throw error
+        }
+    }
+
+    /// Reads a pack back and checks every byte of it.
+    ///
+    /// - Throws: `PackError`, also when the file cannot be read.
+    package static func read(
+        _ path: String, digest: AdapterDigest, base: Checkpoint, fingerprint: BaseFingerprint,
+        format: WeightFormat
+    ) throws(PackError) -> DeviceAdapter {
+        do {
+            let file = try BinaryFile(reading: path)
+            let offset = memoryOffset(for: base)
+            guard file.byteCount >= offset,
+                let header = Header(try file.bytes(at: 0, count: offset), base: base),
+                header.fingerprint == fingerprint.words, header.digest == digest.words,
+                header.format == format
+            else {
+                throw PackError(path, "has a damaged header, or one of another base or adapter")
+            }
+            let layout = AdapterLayout(header.shape, base: base.configuration, format: format)
+            guard layout.byteCount == header.memoryByteCount,
+                file.byteCount == offset + layout.byteCount
+            else { throw PackError(path, "has another length than its header says") }
+            let memory = Buffer(byteCount: layout.byteCount)
+            guard try file.read(at: offset, into: memory).words == header.checksum else {
+                throw PackError(path, "is damaged: its checksum does not fit")
+            }
+            return DeviceAdapter(
+                digest: digest, shape: header.shape, baseModelName: header.baseModelName,
+                table: layout.table(in: memory), memory: memory)
+        } catch let error as PackError {
+            throw error
+        } catch {
+            throw PackError(path, "cannot be read: \(error)")
+        }
+    }
+
+    /// Bytes of a pack on the disk.
+    package static func byteCount(of adapter: DeviceAdapter, base: Checkpoint) -> Int {
+        memoryOffset(for: base) + adapter.byteCount
+    }
+
+    private static func memoryOffset(for base: Checkpoint) -> Int {
+        let shape = AdapterShape.wordCount(for: base.configuration)
+        return ((fixedCount + shape + 3) * 8 + nameLimit).roundedUp(toMultipleOf: 4096)
+    }
+
+    private static func header(
+        of adapter: DeviceAdapter, base: Checkpoint, _ fingerprint: BaseFingerprint
+    ) -> [UInt8] {
+        // Cut between characters, should it be that long.
+        var name: [UInt8] = []
+        for character in adapter.baseModelName ?? ""
+        where name.count + character.utf8.count <= nameLimit { name += Array(character.utf8) }
+        var words: [UInt64] = [
+            magic, version, adapter.table.format.packCode, UInt64(adapter.byteCount),
+        ]
+        words += fingerprint.words + adapter.digest.words
+        words += Checksum(of: adapter.memory).words
+        words.append(UInt64(name.count))
+        words += adapter.shape.words(for: base.configuration)
+        name += Array(repeating: 0, count: nameLimit - name.count)
+        let bytes = words.littleEndianBytes + name
+        let whole = bytes + Checksum(of: bytes).words.littleEndianBytes
+        return whole + Array(repeating: 0, count: memoryOffset(for: base) - whole.count)
+    }
+
+    /// What a pack says of itself.
+    private struct Header {
+        var format: WeightFormat
+        var memoryByteCount: Int
+        var fingerprint: [UInt64]
+        var digest: [UInt64]
+        var checksum: [UInt64]
+        var shape: AdapterShape
+        var baseModelName: String?
+
+        /// - Returns: nil when it is not a header, or not one for this base.
+        init?(_ bytes: [UInt8], base: Checkpoint) {
+            let shapeEnd = fixedCount + AdapterShape.wordCount(for: base.configuration)
+            let nameEnd = shapeEnd * 8 + nameLimit
+            let words = bytes.littleEndianWords
+            guard words.count >= nameEnd / 8 + 3,
+                Checksum(of: Array(bytes[..<nameEnd])).words
+                    == Array(words[nameEnd / 8..<nameEnd / 8 + 3]),
+                words[(nameEnd / 8 + 3)...].allSatisfy({ $0 == 0 }),
+                words[0] == magic, words[1] == version,
+                let format = WeightFormat.allCases.first(where: { $0.packCode == words[2] }),
+                let memoryByteCount = Int(exactly: words[3]), words[15] <= nameLimit,
+                let shape = AdapterShape(
+                    words: words[fixedCount..<shapeEnd], base: base.configuration,
+                    limits: AdapterLimits())
+            else { return nil }
+            self.format = format
+            self.memoryByteCount = memoryByteCount
+            fingerprint = Array(words[4..<8])
+            digest = Array(words[8..<12])
+            checksum = Array(words[12..<15])
+            self.shape = shape
+            let name = bytes[shapeEnd * 8..<shapeEnd * 8 + Int(words[15])]
+            baseModelName = name.isEmpty ? nil : String(decoding: name, as: UTF8.self)
+        }
+    }
+}
+
+/// A pack that cannot be used: it is damaged, or not what it should be.
+package struct PackError: Error, CustomStringConvertible {
+    package let path: String
+    package let reason: String
+
+    init(_ path: String, _ reason: String) {
+        self.path = path
+        self.reason = reason
+    }
+
+    package var description: String { "the pack \(path) \(reason)" }
+}
+
+extension WeightFormat {
+    fileprivate var packCode: UInt64 {
+        switch self {
+        case .f32: 1
+        case .bf16: 2
+        case .q8: 3
+        case .q4: 4
+        }
+    }
+}

@@ -1,0 +1,226 @@
+internal import GRDB
+
+/// What is known of adapters, across restarts: names and what they stand for, in an SQLite database.
+///
+/// Every change is one transaction that is on the disk when the call returns, so a process that is
+/// killed at any instant leaves all of it or nothing. Safe to call from any thread.
+package final class AdapterCatalog: Sendable {
+    private let database: DatabaseQueue
+
+    /// Opens or makes the database, and brings an older one up to date.
+    ///
+    /// - Throws: `CatalogError`.
+    package init(path: String) throws(CatalogError) {
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(5)
+        configuration.prepareDatabase { db in
+            try db.execute(sql: "PRAGMA journal_mode = WAL")
+            try db.execute(sql: "PRAGMA synchronous = FULL")
+        }
+        do {
+            database = try DatabaseQueue(path: path, configuration: configuration)
+            try AdapterCatalog.migrator.migrate(database)
+        } catch {
+            throw CatalogError(error, doing: "open \(path)")
+        }
+    }
+
+    private static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1 aliases and adapters") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE adapter (
+                        digest TEXT PRIMARY KEY NOT NULL,
+                        rank INTEGER NOT NULL,
+                        modules INTEGER NOT NULL,
+                        bytes INTEGER NOT NULL,
+                        packBytes INTEGER NOT NULL,
+                        base TEXT,
+                        hits INTEGER NOT NULL DEFAULT 0,
+                        loads INTEGER NOT NULL DEFAULT 0,
+                        lastUse REAL NOT NULL DEFAULT 0
+                    ) STRICT;
+                    CREATE TABLE alias (
+                        name TEXT PRIMARY KEY NOT NULL,
+                        source TEXT NOT NULL,
+                        revision TEXT NOT NULL,
+                        digest TEXT REFERENCES adapter (digest),
+                        pinned INTEGER NOT NULL DEFAULT 0,
+                        created REAL NOT NULL,
+                        updated REAL NOT NULL,
+                        fault TEXT
+                    ) STRICT;
+                    CREATE INDEX aliasByDigest ON alias (digest);
+                    """)
+        }
+        return migrator
+    }
+
+    // MARK: Aliases
+
+    /// All names.
+    ///
+    /// - Throws: `CatalogError`.
+    package func aliases() throws(CatalogError) -> [AliasRecord] {
+        try read("list names") { db in
+            try Row.fetchAll(db, sql: "SELECT * FROM alias ORDER BY name").map {
+                try AliasRecord($0)
+            }
+        }
+    }
+
+    /// Makes a name stand for something, whatever it stood for before.
+    ///
+    /// - Throws: `CatalogError`.
+    package func put(_ alias: AliasRecord) throws(CatalogError) {
+        try write("store \(alias.name)") { try alias.upsert($0) }
+    }
+
+    /// Stores an adapter and makes a name stand for it, both or neither.
+    ///
+    /// - Throws: `CatalogError`.
+    package func put(_ alias: AliasRecord, _ adapter: AdapterRecord) throws(CatalogError) {
+        try write("store \(alias.name)") { db in
+            try adapter.insert(db)
+            try alias.upsert(db)
+        }
+    }
+
+    /// Forgets a name, and its adapter unless another name stands for it.
+    ///
+    /// - Throws: `CatalogError`.
+    package func remove(alias name: String) throws(CatalogError) {
+        try write("remove \(name)") { db in
+            let digest = try String?.fetchOne(
+                db, sql: "SELECT digest FROM alias WHERE name = ?", arguments: [name])
+            try db.execute(sql: "DELETE FROM alias WHERE name = ?", arguments: [name])
+            try AdapterCatalog.removeUnnamed(digest ?? nil, db)
+        }
+    }
+
+    /// Forgets an adapter unless a name stands for it.
+    ///
+    /// - Throws: `CatalogError`.
+    package func remove(adapter digest: String) throws(CatalogError) {
+        try write("remove \(digest)") { try AdapterCatalog.removeUnnamed(digest, $0) }
+    }
+
+    private static func removeUnnamed(_ digest: String?, _ db: Database) throws {
+        guard let digest else { return }
+        try db.execute(
+            sql: "DELETE FROM adapter WHERE digest = ? AND NOT EXISTS "
+                + "(SELECT 1 FROM alias WHERE alias.digest = adapter.digest)",
+            arguments: [digest])
+    }
+
+    // MARK: Adapters
+
+    /// All adapters that some name stands for, or stood for.
+    ///
+    /// - Throws: `CatalogError`.
+    package func adapters() throws(CatalogError) -> [AdapterRecord] {
+        try read("list adapters") { db in
+            try Row.fetchAll(db, sql: "SELECT * FROM adapter ORDER BY digest").map {
+                try AdapterRecord($0)
+            }
+        }
+    }
+
+    /// Adds to the counters of some adapters.
+    ///
+    /// - Throws: `CatalogError`.
+    package func add(_ uses: [AdapterUse]) throws(CatalogError) {
+        guard !uses.isEmpty else { return }
+        try write("count uses") { db in
+            for use in uses {
+                try db.execute(
+                    sql: "UPDATE adapter SET hits = hits + ?, loads = loads + ?, "
+                        + "lastUse = max(lastUse, ?) WHERE digest = ?",
+                    arguments: [use.hits, use.loads, use.lastUse, use.digest])
+            }
+        }
+    }
+
+    // MARK: Transactions
+
+    private func read<Value>(
+        _ doing: String, _ body: (Database) throws -> Value
+    ) throws(CatalogError) -> Value {
+        do {
+            return try database.read(body)
+        } catch {
+            throw CatalogError(error, doing: doing)
+        }
+    }
+
+    private func write(
+        _ doing: String, _ body: (Database) throws -> Void
+    ) throws(CatalogError) {
+        do {
+            try database.write(body)
+        } catch {
+            throw CatalogError(error, doing: doing)
+        }
+    }
+}
+
+/// A catalog that could not be read or written.
+package struct CatalogError: Error, CustomStringConvertible {
+    package let description: String
+    /// Whether there was no room on the disk.
+    package let isDiskFull: Bool
+
+    init(_ error: any Error, doing: String) {
+        description = "the adapter catalog cannot \(doing): \(error)"
+        isDiskFull = (error as? DatabaseError)?.resultCode == .SQLITE_FULL
+    }
+}
+
+extension AliasRecord {
+    /// SQLite does not hold what it reads to the types it was told, so a damaged file may have any.
+    fileprivate init(_ row: Row) throws {
+        self.init(
+            name: try row.decode(forColumn: "name"), source: try row.decode(forColumn: "source"),
+            created: try row.decode(forColumn: "created"))
+        revision = try row.decode(forColumn: "revision")
+        digest = try row.decode(forColumn: "digest")
+        pinned = try row.decode(forColumn: "pinned")
+        updated = try row.decode(forColumn: "updated")
+        fault = try row.decode(forColumn: "fault")
+    }
+
+    fileprivate func upsert(_ db: Database) throws {
+        try db.execute(
+            sql: """
+                INSERT OR REPLACE INTO alias
+                    (name, source, revision, digest, pinned, created, updated, fault)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+            arguments: [name, source, revision, digest, pinned, created, updated, fault])
+    }
+}
+
+extension AdapterRecord {
+    fileprivate init(_ row: Row) throws {
+        self.init(
+            digest: try row.decode(forColumn: "digest"), rank: try row.decode(forColumn: "rank"),
+            modules: try row.decode(forColumn: "modules"),
+            bytes: try row.decode(forColumn: "bytes"),
+            packBytes: try row.decode(forColumn: "packBytes"),
+            base: try row.decode(forColumn: "base"))
+        hits = try row.decode(forColumn: "hits")
+        loads = try row.decode(forColumn: "loads")
+        lastUse = try row.decode(forColumn: "lastUse")
+    }
+
+    /// Keeps the counters of one that is known.
+    fileprivate func insert(_ db: Database) throws {
+        try db.execute(
+            sql: """
+                INSERT OR IGNORE INTO adapter (digest, rank, modules, bytes, packBytes, base)
+                VALUES (?, ?, ?, ?, ?, ?)
+                """,
+            arguments: [digest, rank, modules, bytes, packBytes, base])
+    }
+}

@@ -1,0 +1,186 @@
+internal import AdapterSources
+internal import AdapterStore
+internal import Adapters
+internal import Catalog
+internal import Generation
+internal import HTTPTypes
+internal import Hummingbird
+internal import JSONTree
+internal import Logging
+internal import NIOCore
+internal import OpenAIWire
+
+/// `/admin/adapters`: who is where, and what operators do about it.
+struct AdapterRoutes {
+    let registry: ModelRegistry
+
+    private var library: AdapterLibrary { registry.library }
+
+    func add(to group: RouterGroup<APIContext>) {
+        group.get("adapters") { _, _ -> Response in
+            Response(json: ["adapters": .array(library.entries.map(\.json)), "tiers": tiers])
+        }
+        group.get("adapters/**") { _, context -> Response in
+            Response(json: try entry(context.catchAll).json)
+        }
+        group.put("adapters/**") { request, context -> Response in
+            let name = context.catchAll
+            try registry.checkFree(name)
+            let put = try AdapterPut(try await body(of: request, context))
+            let entry = try await self.put(name, put)
+            context.logger.info(
+                "adapter put",
+                metadata: ["adapter": .string(name), "digest": "\(entry.digest?.short ?? "")"])
+            return Response(json: entry.json)
+        }
+        group.delete("adapters/**") { _, context -> Response in
+            let name = context.catchAll
+            try library.remove(name: name)
+            context.logger.info("adapter removed", metadata: ["adapter": .string(name)])
+            return Response(json: ["name": .string(name), "removed": true])
+        }
+        group.post("adapters/**") { _, context -> Response in
+            var parts = context.catchAll.split(separator: "/", omittingEmptySubsequences: false)
+            let action = parts.popLast().map(String.init) ?? ""
+            return try await act(action, on: parts.joined(separator: "/"))
+        }
+        group.get("tiers") { _, _ -> Response in Response(json: tiers) }
+        group.get("events") { _, context -> Response in await events(context) }
+    }
+
+    private func entry(_ name: String) throws(LibraryError) -> AdapterEntry {
+        guard let entry = library.entry(name) else {
+            throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
+        }
+        return entry
+    }
+
+    private func put(_ name: String, _ put: AdapterPut) async throws -> AdapterEntry {
+        switch put.content {
+        case .source(let text):
+            return try await library.put(
+                name: name, source: try AdapterSource(text), replaces: true,
+                expected: put.expectedDigest)
+        case .digest(let text):
+            guard let digest = AdapterDigest(text) else {
+                throw APIError.invalid("digest", "digest has 64 hexadecimal digits.")
+            }
+            return try library.point(name: name, at: digest, expected: put.expectedDigest)
+        }
+    }
+
+    private func act(_ action: String, on name: String) async throws -> Response {
+        switch action {
+        case "pin", "unpin": try library.pin(name: name, action == "pin")
+        case "warm": try await library.warm(name: name)
+        case "demote":
+            guard try library.demote(name: name) else {
+                throw APIError(
+                    status: 409, code: "adapter_in_use",
+                    message: "\(name) is in use and stays in memory until its requests end.")
+            }
+        case "verify":
+            let isWhole = try await library.verify(name: name)
+            return Response(json: ["name": .string(name), "whole": .bool(isWhole)])
+        default:
+            throw APIError(
+                status: 404, code: "not_found",
+                message: "An adapter can be told to pin, unpin, warm, demote or verify.")
+        }
+        return Response(json: try entry(name).json)
+    }
+
+    private var tiers: JSON {
+        let tiers = library.tiers
+        return [
+            "host": [
+                "adapters": .integer(tiers.hostCount), "bytes": .integer(tiers.hostBytes),
+                "budget": .integer(tiers.hostBudget),
+            ],
+            "disk": [
+                "adapters": .integer(tiers.diskCount), "bytes": .integer(tiers.diskBytes),
+                "budget": .integer(tiers.diskQuota),
+            ],
+            "waiting": .integer(tiers.waitingCount),
+            "thrashing": .number(tiers.thrashing),
+        ]
+    }
+
+    /// Everything that happens to adapters, as server-sent events, until the client leaves.
+    private func events(_ context: APIContext) async -> Response {
+        let departure = await context.departure()
+        let stream = library.events.listen()
+        let (mapped, continuation) = AsyncStream<LibraryEvent?>.makeStream()
+        return Response(
+            status: .ok,
+            headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
+            body: ResponseBody { bodyWriter in
+                let writer = EventWriter(bodyWriter)
+                let pump = Task {
+                    for await event in stream { continuation.yield(event) }
+                    continuation.finish()
+                }
+                defer { pump.cancel() }
+                try await writer.write(": listening\n\n")
+                try await departure.whileConnected(onDeparture: { continuation.finish() }) {
+                    for await case let event? in mapped {
+                        try await writer.write(ServerSentEvent.data(event.json))
+                    }
+                }
+                try await writer.finish()
+            })
+    }
+}
+
+extension AdapterEntry {
+    fileprivate var json: JSON {
+        [
+            "name": .string(name), "source": .string(alias.source),
+            "revision": .string(alias.revision),
+            "digest": digest.map { .string($0.description) } ?? .null,
+            "tier": .string(tier.rawValue), "pinned": .bool(alias.pinned),
+            "fault": alias.fault.map { .string($0) } ?? .null,
+            "rank": record.map { .integer($0.rank) } ?? .null,
+            "modules": record.map { .integer($0.modules) } ?? .null,
+            "bytes": record.map { .integer($0.bytes) } ?? .null,
+            "leases": .integer(leaseCount), "hits": .integer(record?.hits ?? 0),
+            "loads": .integer(record?.loads ?? 0),
+            "last_use": .integer(Int(record?.lastUse ?? 0)),
+            "created": .integer(Int(alias.created)), "updated": .integer(Int(alias.updated)),
+        ]
+    }
+}
+
+extension LibraryEvent {
+    fileprivate var json: JSON {
+        switch self {
+        case .registered(let name): ["event": "registered", "name": .string(name)]
+        case .fetching(let name, let done, let total):
+            [
+                "event": "fetching", "name": .string(name), "bytes": .integer(done),
+                "total": total.map { .integer($0) } ?? .null,
+            ]
+        case .loaded(let digest): ["event": "loaded", "digest": .string(digest.description)]
+        case .evicted(let digest, let tier):
+            [
+                "event": "evicted", "digest": .string(digest.description),
+                "tier": .string(tier.rawValue),
+            ]
+        case .replaced(let name, let digest):
+            ["event": "replaced", "name": .string(name), "digest": .string(digest)]
+        case .removed(let name): ["event": "removed", "name": .string(name)]
+        case .refused(let name, let reason):
+            ["event": "refused", "name": .string(name), "reason": .string(reason)]
+        case .quarantined(let digest, let reason):
+            [
+                "event": "quarantined", "digest": .string(digest.description),
+                "reason": .string(reason),
+            ]
+        case .notStored(let digest, let reason):
+            [
+                "event": "not_stored", "digest": .string(digest.description),
+                "reason": .string(reason),
+            ]
+        }
+    }
+}

@@ -1,0 +1,66 @@
+import AdapterSources
+import AdapterStore
+import Adapters
+import Catalog
+import Foundation
+import Generation
+import ModelFiles
+import Tensors
+
+/// Opens the library of adapters that settings ask for.
+enum AdapterShelf {
+    /// - Throws: whatever makes it unusable, and what is wrong with an adapter that the command line
+    ///   names on its own.
+    static func open(
+        _ settings: ModelSettings, policy: SourcePolicy, justInTime: [String], base: Checkpoint,
+        refused: (_ name: String, _ reason: String) -> Void
+    ) async throws -> AdapterLibrary {
+        let disk = try disk(settings, base: base)
+        let catalog = try disk.map { try AdapterCatalog(path: $0.folder + "/catalog") }
+        var configuration = AdapterLibrary.Configuration()
+        configuration.hostBudget = settings.hostByteCount
+        configuration.justInTime = justInTime
+        let library = try AdapterLibrary(
+            configuration: configuration, base: base, format: settings.adapterWeights,
+            sources: try SourceClient(policy: policy), disk: disk, catalog: catalog)
+        var keepsOthers = false
+        if case .own = settings.diskCache { keepsOthers = true }
+        try await library.adopt(settings.adapters, keepsOthers: keepsOthers)
+        for entry in library.entries where entry.digest == nil {
+            do {
+                try library.check(entry)
+            } catch {
+                if settings.explicitAdapters.contains(entry.name) { throw error }
+                refused(entry.name, "\(error)")
+            }
+        }
+        return library
+    }
+
+    private static func disk(_ settings: ModelSettings, base: Checkpoint) throws -> PackStore? {
+        let fingerprint = BaseFingerprint(of: base)
+        func store(_ root: String, _ suffix: String) throws -> PackStore {
+            try PackStore(
+                folder: "\(root)/\(fingerprint.short)-\(settings.adapterWeights.rawValue)\(suffix)",
+                quota: settings.diskQuota, base: base, fingerprint: fingerprint,
+                format: settings.adapterWeights)
+        }
+        switch settings.diskCache {
+        case .none: return nil
+        case .own(let root): return try store(root, "")
+        case .common(let root):
+            // Several servers of one base have a folder each.
+            for number in 1...16 {
+                do {
+                    return try store(root, number == 1 ? "" : "-\(number)")
+                } catch let error as LibraryError where error.code == .folderInUse {
+                    continue
+                } catch {
+                    // A place that nobody asked for may be missing.
+                    return nil
+                }
+            }
+            return nil
+        }
+    }
+}
