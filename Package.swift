@@ -121,7 +121,8 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "LoadGenerator", httpClient, "AdapterSources", "AdapterStore", "Catalog",
+                "LoadGenerator", httpClient, nioCore, nioHTTP1, "AdapterSources", "AdapterStore",
+                "Catalog",
                 "Server", "Telemetry", "Generation", "Engine", "Transformer", "Adapters",
                 "ModelFiles",
                 "Tensors", "Tokenization", "ChatTemplates", "JSONTree", lifecycle, unixSignals,
@@ -145,6 +146,7 @@ let package = Package(
         tests("OpenAIWireTests", ["OpenAIWire", "JSONTree"]),
         tests("GenerationTests", ["Generation"]),
         tests("LoadGeneratorTests", ["LoadGenerator", "JSONTree"]),
+        tests("CommandLineTests", ["martlet", "JSONTree"]),
         tests("TelemetryTests", ["Telemetry", coreMetrics]),
         tests("TokenizationTests", ["Tokenization", "JSONTree"], exclude: ["Goldens"]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSONTree"], exclude: ["Goldens"]),

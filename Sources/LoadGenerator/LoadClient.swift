@@ -1,6 +1,6 @@
 package import AsyncHTTPClient
 internal import Foundation
-internal import JSONTree
+package import JSONTree
 internal import NIOCore
 internal import NIOHTTP1
 
@@ -129,12 +129,15 @@ package struct LoadError: Error, CustomStringConvertible {
 }
 
 /// Server-sent events from bytes as they come.
-struct EventReader {
+package struct EventReader {
     private var pending: [UInt8] = []
     private(set) var isDone = false
 
+    package init() {}
+
     /// - Returns: the events that the bytes complete.
-    mutating func add(_ bytes: [UInt8]) throws -> [JSON] {
+    /// - Throws: `JSONError` when one of them is no JSON.
+    package mutating func add(_ bytes: [UInt8]) throws -> [JSON] {
         pending += bytes
         var events: [JSON] = []
         while let end = pending.firstIndex(of: UInt8(ascii: "\n")) {

@@ -34,6 +34,8 @@ public struct AdapterPut: Sendable, Equatable {
     }
 
     public var content: Content
+    /// Whether the name may stand for something already.
+    public var replaces: Bool
     /// What the name must stand for now; nil for anything.
     public var expectedDigest: String?
 
@@ -41,6 +43,7 @@ public struct AdapterPut: Sendable, Equatable {
     public init(_ json: JSON) throws(APIError) {
         var parameters = try Parameters(json)
         let (source, digest) = (try parameters.string("source"), try parameters.string("digest"))
+        replaces = try parameters.bool("replaces") ?? true
         expectedDigest = try parameters.string("if_digest")
         try parameters.finish()
         switch (source, digest) {
@@ -51,6 +54,9 @@ public struct AdapterPut: Sendable, Equatable {
                 status: 400, code: "missing_parameter",
                 message: "Give either source or digest: what the name is to stand for.",
                 parameter: "source")
+        }
+        guard replaces || digest == nil else {
+            throw .invalid("replaces", "replaces may be false beside source only.")
         }
     }
 }

@@ -59,7 +59,7 @@ struct AdapterRoutes {
         switch put.content {
         case .source(let text):
             return try await library.put(
-                name: name, source: try AdapterSource(text), replaces: true,
+                name: name, source: try AdapterSource(text), replaces: put.replaces,
                 expected: put.expectedDigest)
         case .digest(let text):
             guard let digest = AdapterDigest(text) else {

@@ -4,7 +4,9 @@ internal import Tensors
 
 /// The projections of one layer that read the same input, with their outputs side by side in one
 /// matrix, each from a whole panel on.
-struct LinearGroup: Sendable {
+///
+/// A class, like `ModelWeights.Layer`: handing one around counts one reference, not one for each matrix.
+final class LinearGroup: Sendable {
     let site: Projection.Site
     let weights: [PackedMatrix]
     let biases: [Matrix?]
@@ -73,7 +75,7 @@ struct AdapterLinear {
         init(panelCount: Int, rowCount: Int, memberCount: Int, outputs: Int = 1) {
             self.panelCount = panelCount
             // A few for each member, so that one who is late can be helped.
-            let few = (panelCount / (4 * memberCount)).roundedUp(toMultipleOf: 4)
+            let few = (panelCount / (2 * memberCount)).roundedUp(toMultipleOf: 4)
             width = max(1, min(few, AdapterLinear.panelsAtOnce(rowCount: rowCount) / outputs))
         }
 

@@ -12,15 +12,30 @@ package struct ModelWeights: Sendable {
     let layers: [Layer]
     package let byteCount: Int
 
-    struct Layer: Sendable {
-        var attentionNorm: Matrix
-        var feedForwardNorm: Matrix
-        var queryNorm: Matrix?
-        var keyNorm: Matrix?
-        var attentionInput: LinearGroup
-        var attentionOutput: LinearGroup
-        var feedForwardInput: LinearGroup
-        var feedForwardOutput: LinearGroup
+    final class Layer: Sendable {
+        let attentionNorm: Matrix
+        let feedForwardNorm: Matrix
+        let queryNorm: Matrix?
+        let keyNorm: Matrix?
+        let attentionInput: LinearGroup
+        let attentionOutput: LinearGroup
+        let feedForwardInput: LinearGroup
+        let feedForwardOutput: LinearGroup
+
+        init(
+            attentionNorm: Matrix, feedForwardNorm: Matrix, queryNorm: Matrix?, keyNorm: Matrix?,
+            attentionInput: LinearGroup, attentionOutput: LinearGroup,
+            feedForwardInput: LinearGroup, feedForwardOutput: LinearGroup
+        ) {
+            self.attentionNorm = attentionNorm
+            self.feedForwardNorm = feedForwardNorm
+            self.queryNorm = queryNorm
+            self.keyNorm = keyNorm
+            self.attentionInput = attentionInput
+            self.attentionOutput = attentionOutput
+            self.feedForwardInput = feedForwardInput
+            self.feedForwardOutput = feedForwardOutput
+        }
     }
 
     /// Reads and packs every tensor.
@@ -33,6 +48,7 @@ package struct ModelWeights: Sendable {
     ) throws(ModelFileError) {
         let configuration = checkpoint.configuration
         let reader = Reader(checkpoint: checkpoint, format: format, team: team)
+        checkpoint.readAhead()
         do {
             embedding = try reader.matrix(.embedding, format.embeddingFormat)
             head =

@@ -10,13 +10,18 @@ void cmk_pack_panel_f32(
 
 void cmk_pack_panel_bf16(
     const float *rows, size_t row_count, size_t stride, size_t in, uint16_t *panel) {
-    for (size_t k = 0; k < in; k += 2)
-        for (size_t lane = 0; lane < CMK_LANES; lane++) {
-            const float *pair = rows + lane * stride + k;
-            uint16_t *target = panel + k * CMK_LANES + lane * 2;
-            target[0] = lane < row_count ? cmk_to_bf16(pair[0]) : 0;
-            target[1] = lane < row_count && k + 1 < in ? cmk_to_bf16(pair[1]) : 0;
+    enum { PAIRS = 16 };
+    if (row_count < CMK_LANES) memset(panel, 0, (in + in % 2) * CMK_LANES * sizeof *panel);
+    // Some inputs of all rows at a time: what is read and what is written fits the nearest cache.
+    for (size_t k = 0; k < in; k += 2 * PAIRS) {
+        size_t count = smaller(2 * PAIRS, in - k);
+        for (size_t lane = 0; lane < row_count; lane++) {
+            uint16_t pairs[2 * PAIRS] = {0};
+            for (size_t i = 0; i < count; i++) pairs[i] = cmk_to_bf16(rows[lane * stride + k + i]);
+            for (size_t i = 0; i < count; i += 2)
+                memcpy(panel + (k + i) * CMK_LANES + lane * 2, pairs + i, 2 * sizeof *pairs);
         }
+    }
 }
 
 // MARK: Quantized

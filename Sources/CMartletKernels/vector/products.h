@@ -94,17 +94,54 @@ CMK_INLINE size_t tile_height(size_t rows) {
 /// Bytes that memory delivers to a core while it waits for the first of them, and then some.
 enum { FAR = 4096 };
 
-/// What to fetch while `width` panels from panel p on are multiplied: the next ones, or `after`. Small
-/// groups ask further ahead: memory takes its time.
-CMK_INLINE const char *upcoming(
-    const cmk_product *job, size_t p, size_t width, size_t panel_bytes, const void *after) {
-    size_t ahead = (p + width) * panel_bytes + (width * panel_bytes < FAR ? FAR : 0);
-    size_t end = job->panels * panel_bytes;
-    return ahead < end ? (const char *)job->w + ahead : (const char *)after + (ahead - end);
+/// The weights of products that follow each other, as one stream, some way ahead of what is being
+/// multiplied: products may be smaller than that way. Behind the last one comes what the caller
+/// multiplies next.
+typedef struct stream {
+    const cmk_product *job, *end;
+    size_t panel_bytes, panel;
+} stream;
+
+CMK_INLINE void stream_enter(stream *s, cmk_kind kind, const cmk_product *job) {
+    s->job = job;
+    s->panel = 0;
+    if (job < s->end) s->panel_bytes = cmk_panel_bytes(kind, job->in);
 }
 
-/// `after` is what the caller multiplies next.
-CMK_INLINE void matmul_one(cmk_kind kind, const cmk_product *job, const void *after) {
+/// Goes on by about so many bytes.
+CMK_INLINE void stream_skip(stream *s, cmk_kind kind, size_t bytes) {
+    while (bytes > 0 && s->job < s->end) {
+        size_t left = (s->job->panels - s->panel) * s->panel_bytes;
+        if (bytes < left) {
+            s->panel += (bytes + s->panel_bytes - 1) / s->panel_bytes;
+            return;
+        }
+        bytes -= left;
+        stream_enter(s, kind, s->job + 1);
+    }
+    // Behind the last product a panel counts as one of the last one's.
+    if (bytes > 0) s->panel += (bytes + s->panel_bytes - 1) / s->panel_bytes;
+}
+
+/// Where the next `width` panels begin, and how many of them are there.
+CMK_INLINE const char *stream_next(stream *s, cmk_kind kind, size_t width, size_t *there) {
+    *there = width;
+    if (s->job < s->end && s->panel == s->job->panels) stream_enter(s, kind, s->job + 1);
+    if (s->job == s->end) {
+        const cmk_product *last = s->end - 1;
+        // A prefetch never faults, wherever it points.
+        const char *after = last->next != NULL
+            ? last->next : (const char *)last->w + last->panels * s->panel_bytes;
+        s->panel += width;
+        return after + (s->panel - width) * s->panel_bytes;
+    }
+    size_t left = s->job->panels - s->panel;
+    if (left < width) *there = left;
+    s->panel += *there;
+    return (const char *)s->job->w + (s->panel - *there) * s->panel_bytes;
+}
+
+CMK_INLINE void matmul_one(cmk_kind kind, const cmk_product *job, stream *ahead) {
     if (job->rows == 0) return;
     assert(kind == CMK_F32 || job->in % 2 == 0);
     size_t rows = job->rows, units = kind == CMK_F32 ? job->in : job->in / 2;
@@ -120,8 +157,9 @@ CMK_INLINE void matmul_one(cmk_kind kind, const cmk_product *job, const void *af
         for (size_t i = 0; i < width; i++) panel[i] = w + (p + i) * units * CMK_LANES;
         // While one group of panels meets the tiles of rows, the next one comes from memory, each
         // tile asking for its share.
-        const char *next = upcoming(job, p, width, panel_bytes, after);
-        size_t lines = (width + tiles - 1) / tiles, asked = 0;
+        size_t there;
+        const char *next = stream_next(ahead, kind, width, &there);
+        size_t lines = (there + tiles - 1) / tiles, asked = 0;
         for (size_t r = 0; r < rows; r += height, asked += lines)
             products(kind, smaller(height, rows - r), width, &(product){
                 .x = (const uint32_t *)job->x + r * x_stride, .x_stride = x_stride, .w = panel,
@@ -129,6 +167,6 @@ CMK_INLINE void matmul_one(cmk_kind kind, const cmk_product *job, const void *af
                 .y_stride = job->y_stride, .accumulate = job->accumulate,
                 .ahead = {
                     .next = next + asked * panel_bytes,
-                    .lines = asked < width ? (int)lines : 0}});
+                    .lines = asked < there ? (int)lines : 0}});
     }
 }

@@ -96,7 +96,7 @@ CMK_INLINE void tile_quantized(
             store(y + (size_t)r * job->y_stride + p * CMK_LANES, sums[r * panels + p]);
 }
 
-CMK_INLINE void matmul_quantized(cmk_kind kind, const cmk_product *job, const void *after) {
+CMK_INLINE void matmul_quantized(cmk_kind kind, const cmk_product *job, stream *wanted) {
     if (job->rows == 0) return;
     assert(job->in % (kind == CMK_Q8 ? 4 : CMK_SUPERBLOCK) == 0);
     size_t panel_bytes = cmk_panel_bytes(kind, job->in);
@@ -108,13 +108,14 @@ CMK_INLINE void matmul_quantized(cmk_kind kind, const cmk_product *job, const vo
         width = left >= TILE_PANELS ? TILE_PANELS : 1;
         const uint8_t *panel[TILE_PANELS];
         for (size_t i = 0; i < width; i++) panel[i] = w + (p + i) * panel_bytes;
-        const char *next = upcoming(job, p, width, panel_bytes, after);
-        size_t lines = (width + tiles - 1) / tiles, asked = 0;
+        size_t there;
+        const char *next = stream_next(wanted, kind, width, &there);
+        size_t lines = (there + tiles - 1) / tiles, asked = 0;
         for (size_t r = 0; r < job->rows; r += height, asked += lines) {
             const char *x = (const char *)job->x + r * job->x_stride;
             float *y = job->y + r * job->y_stride + p * CMK_LANES;
             prefetch ahead = {
-                .next = next + asked * panel_bytes, .lines = asked < width ? (int)lines : 0};
+                .next = next + asked * panel_bytes, .lines = asked < there ? (int)lines : 0};
             size_t rows = smaller(height, job->rows - r);
             if (width == TILE_PANELS)
                 switch (rows) { CASES(QUANTIZED_ROWS, tile_quantized(kind, R, TILE_PANELS, job, panel, x, y, ahead)) }
@@ -125,18 +126,21 @@ CMK_INLINE void matmul_quantized(cmk_kind kind, const cmk_product *job, const vo
 }
 
 static void matmul(cmk_kind kind, const cmk_product *jobs, size_t count) {
+    if (count == 0) return;
+    stream ahead = {.end = jobs + count};
+    stream_enter(&ahead, kind, jobs);
+    // The first group at least, for groups of large panels.
+    size_t first = smaller(jobs->panels, jobs->rows <= FEW_ROWS ? FEW_PANELS : TILE_PANELS);
+    first *= ahead.panel_bytes;
+    stream_skip(&ahead, kind, first > FAR ? first : FAR);
     for (size_t i = 0; i < count; i++) {
         const cmk_product *job = &jobs[i];
-        // A prefetch never faults, wherever it points.
-        const void *after = job->next;
-        if (i + 1 < count) after = jobs[i + 1].w;
-        else if (after == NULL) after = (const char *)job->w + job->panels * cmk_panel_bytes(kind, job->in);
         switch (kind) {
-        case CMK_F32: matmul_one(CMK_F32, job, after); break;
-        case CMK_BF16: matmul_one(CMK_BF16, job, after); break;
-        case CMK_MIXED: matmul_one(CMK_MIXED, job, after); break;
-        case CMK_Q8: matmul_quantized(CMK_Q8, job, after); break;
-        case CMK_Q4: matmul_quantized(CMK_Q4, job, after); break;
+        case CMK_F32: matmul_one(CMK_F32, job, &ahead); break;
+        case CMK_BF16: matmul_one(CMK_BF16, job, &ahead); break;
+        case CMK_MIXED: matmul_one(CMK_MIXED, job, &ahead); break;
+        case CMK_Q8: matmul_quantized(CMK_Q8, job, &ahead); break;
+        case CMK_Q4: matmul_quantized(CMK_Q4, job, &ahead); break;
         }
     }
 }

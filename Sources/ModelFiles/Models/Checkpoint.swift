@@ -1,3 +1,4 @@
+internal import Foundation
 package import JSONTree
 package import Tensors
 
@@ -35,6 +36,15 @@ package struct Checkpoint: Sendable {
 
     /// Bytes of all tensors as stored.
     package var storedByteCount: Int { tensors.values.reduce(0) { $0 + $1.byteRange.count } }
+
+    /// Begins to read all of the files on a thread of its own, for somebody who needs them soon and in
+    /// another order than they lie on the disk.
+    package func readAhead() {
+        var files: [ObjectIdentifier: MappedFile] = [:]
+        for tensor in tensors.values { files[ObjectIdentifier(tensor.file)] = tensor.file }
+        let all = Array(files.values)
+        Thread.detachNewThread { for file in all { file.readAll() } }
+    }
 
     /// Tells the kernel that the files' pages are not needed for now.
     package func releasePages() {

@@ -1,0 +1,90 @@
+import Adapters
+import Generation
+import ModelFiles
+import Tensors
+
+/// What can be said of an adapter's files.
+struct AdapterReport {
+    private let file: AdapterFile
+    private let digest: AdapterDigest
+
+    init(path: String, base: Checkpoint) throws {
+        file = try AdapterFile.open(path: path, base: base.configuration, limits: AdapterLimits())
+        digest = AdapterDigest(of: file)
+    }
+
+    // MARK: Many
+
+    /// A folder's adapters, a line each.
+    static func list(_ folder: String, for base: Checkpoint) throws -> String {
+        let header =
+            "name".padded(to: 24) + "rank".padded(to: 6) + "modules".padded(to: 9)
+            + "size".padded(to: 12) + "digest"
+        let rows = try ModelSettings.adapters(in: folder).map { adapter in
+            do {
+                return try AdapterReport(path: adapter.path, base: base).row(adapter.name)
+            } catch {
+                return adapter.name.padded(to: 24) + "refused: \(error)"
+            }
+        }
+        return ([header] + rows).joined(separator: "\n")
+    }
+
+    /// Checks adapters, or those in folders, tensor by tensor, and prints what is wrong.
+    ///
+    /// - Returns: whether all of them can be served.
+    static func verify(_ paths: [String], for base: Checkpoint) throws -> Bool {
+        var areServed = true
+        for path in paths {
+            let inside = (try? ModelSettings.adapters(in: path)) ?? []
+            for adapter in inside.isEmpty ? [(name: path, path: path)] : inside {
+                do {
+                    let file = try AdapterFile.open(
+                        path: adapter.path, base: base.configuration, limits: AdapterLimits())
+                    let digest = try DeviceAdapter(file, base: base, format: .f32).digest
+                    print("\(adapter.name.padded(to: 24))ok  \(digest)")
+                } catch {
+                    areServed = false
+                    print("\(adapter.name.padded(to: 24))refused: \(error)")
+                }
+            }
+        }
+        return areServed
+    }
+
+    // MARK: One
+
+    private var byteCount: Int {
+        file.deltas.values.reduce(0) { $0 + $1.a.byteRange.count + $1.b.byteRange.count }
+    }
+
+    private func row(_ name: String) -> String {
+        name.padded(to: 24) + "\(file.rank)".padded(to: 6) + "\(file.deltas.count)".padded(to: 9)
+            + ByteCount.text(byteCount).padded(to: 12) + digest.short
+    }
+
+    var text: String {
+        var lines = [
+            "adapter".padded(to: 18) + file.path, "digest".padded(to: 18) + digest.description,
+            "trained on".padded(to: 18) + (file.baseModelName ?? "not said"),
+            "rank".padded(to: 18) + "\(file.rank)",
+            "stored".padded(to: 18) + ByteCount.text(byteCount),
+        ]
+        for projection in Projection.allCases {
+            let deltas = file.deltas.filter { $0.key.projection == projection }
+            guard !deltas.isEmpty else { continue }
+            let ranks = Set(deltas.values.map(\.rank)).sorted().map(String.init).joined(
+                separator: ", ")
+            let scales = Set(deltas.values.map(\.scale)).sorted().map { "\($0)" }.joined(
+                separator: ", ")
+            let kinds = [
+                deltas.values.contains { $0.magnitude != nil } ? "DoRA" : nil,
+                deltas.values.contains { $0.bias != nil } ? "bias" : nil,
+            ].compactMap { $0 }.map { ", " + $0 }.joined()
+            lines.append(
+                "\(projection.rawValue.padded(to: 18))\(deltas.count) layers, rank \(ranks), scale \(scales)\(kinds)"
+            )
+        }
+        return lines.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,28 @@
+import ArgumentParser
+
+struct AdaptersCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "adapters",
+        abstract: "Looks after the adapters of a running server, and checks adapter files.",
+        discussion: """
+            The server is told by --url or MARTLET_URL, and lets in who has its admin key: the line \
+            "admin: KEY" of its --api-key-file, here in MARTLET_ADMIN_KEY. `list` and `verify` look at \
+            files on this machine instead when they are given the --model that these are for.
+
+            Example:
+              export MARTLET_ADMIN_KEY=...
+              martlet adapters add pirate hf:acme/pirate-lora
+              martlet adapters list
+            """,
+        groupedSubcommands: [
+            CommandGroup(
+                name: "Who is there", subcommands: [List.self, Show.self, Tiers.self, Events.self]),
+            CommandGroup(
+                name: "What names stand for",
+                subcommands: [Add.self, Replace.self, Point.self, Remove.self]),
+            CommandGroup(
+                name: "Where adapters are kept",
+                subcommands: [Pin.self, Unpin.self, Warm.self, Demote.self, Verify.self]),
+            CommandGroup(name: "Files on this machine", subcommands: [InspectFile.self]),
+        ])
+}
