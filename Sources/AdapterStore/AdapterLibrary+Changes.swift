@@ -12,7 +12,7 @@ extension AdapterLibrary {
     package func register(
         name: String, source: AdapterSource, replaces: Bool = false
     ) throws {
-        guard AdapterLibrary.isName(name) else { throw AdapterLibrary.notAName }
+        try check(name)
         let alias = AliasRecord(
             name: name, source: source.description, created: Date().timeIntervalSince1970)
         let previous = try state.withLock { state throws(LibraryError) -> AliasRecord? in
@@ -48,8 +48,12 @@ extension AdapterLibrary {
     package func put(
         name: String, source: AdapterSource, replaces: Bool, expected: String? = nil
     ) async throws -> AdapterEntry {
-        guard AdapterLibrary.isName(name) else { throw AdapterLibrary.notAName }
-        if !replaces, entry(name) != nil { throw AdapterLibrary.taken(name) }
+        try check(name)
+        let previous = entry(name)
+        if !replaces, previous != nil { throw AdapterLibrary.taken(name) }
+        if let expected, previous?.digest?.description != expected {
+            throw AdapterLibrary.changed(name, previous?.alias.digest, expected)
+        }
         var alias = AliasRecord(
             name: name, source: source.description, created: Date().timeIntervalSince1970)
         let imported = try await bring(alias)
@@ -66,10 +70,12 @@ extension AdapterLibrary {
     package func point(
         name: String, at digest: AdapterDigest, expected: String? = nil
     ) throws -> AdapterEntry {
-        guard AdapterLibrary.isName(name) else { throw AdapterLibrary.notAName }
-        let isHere = disk.withLock { $0?.holds(digest) ?? false }
-        let (previous, record, isLoaded) = state.withLock { state in
-            (state.aliases[name], state.adapters[digest], state.host.holds(digest))
+        try check(name)
+        let (previous, record, isLoaded, isHere) = state.withLock { state in
+            (
+                state.aliases[name], state.adapters[digest], state.host.holds(digest),
+                disk.withLock { $0?.holds(digest) ?? false }
+            )
         }
         guard let record, isHere || isLoaded else {
             throw LibraryError(
@@ -81,7 +87,7 @@ extension AdapterLibrary {
                 name: name, source: path(of: digest), created: Date().timeIntervalSince1970)
         alias.digest = digest.description
         // Whatever the source holds now, it is not this.
-        alias.revision = "pinned to \(digest.short)"
+        alias.revision = AliasRecord.pointed + digest.short
         alias.fault = nil
         return try commit(alias, record, replaces: true, expected: expected)
     }
@@ -100,10 +106,7 @@ extension AdapterLibrary {
             let previous = state.aliases[alias.name]
             if previous != nil, !replaces { throw AdapterLibrary.taken(alias.name) }
             if let expected, previous?.digest != expected {
-                throw LibraryError(
-                    .conflict,
-                    "\"\(alias.name)\" stands for \(previous?.digest ?? "nothing") and not for \(expected): somebody else has changed it."
-                )
+                throw AdapterLibrary.changed(alias.name, previous?.digest, expected)
             }
             guard previous != nil || state.aliases.count < configuration.adapterLimit else {
                 throw LibraryError(
@@ -116,6 +119,10 @@ extension AdapterLibrary {
             if let digest = AdapterDigest(record.digest) {
                 state.adapters[digest] = state.adapters[digest] ?? record
                 state.doomed.remove(digest)
+            }
+            for text in [previous?.digest, alias.digest] {
+                guard let digest = text.flatMap({ AdapterDigest($0) }) else { continue }
+                state.host.pin(digest, state.isPinned(digest))
             }
         }
         events.send(.replaced(alias.name, digest: record.digest))
@@ -131,7 +138,7 @@ extension AdapterLibrary {
     ///
     /// - Throws: `LibraryError` with `adapter_not_found`, or `CatalogError`.
     package func remove(name: String) throws {
-        let digest = try state.withLock { state -> AdapterDigest? in
+        try state.withLock { state in
             guard let alias = state.aliases[name] else {
                 throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
             }
@@ -139,7 +146,7 @@ extension AdapterLibrary {
             state.aliases[name] = nil
             guard let text = alias.digest, let digest = AdapterDigest(text),
                 !state.aliases.values.contains(where: { $0.digest == text })
-            else { return nil }
+            else { return }
             state.adapters[digest] = nil
             state.uses[digest] = nil
             state.host.pin(digest, false)
@@ -148,9 +155,10 @@ extension AdapterLibrary {
             } else {
                 state.doomed.insert(digest)
             }
-            return digest
+            // With the names locked: somebody may be about to name it again.
+            disk.withLock { $0?.remove(digest) }
         }
-        if let digest { disk.withLock { $0?.remove(digest) } }
+        wakeNext()
         events.send(.removed(name))
         publish()
     }
@@ -170,6 +178,7 @@ extension AdapterLibrary {
                 state.host.pin(digest, state.isPinned(digest))
             }
         }
+        if !isPinned { wakeNext() }
     }
 
     /// Brings a name's adapter into RAM.
@@ -191,7 +200,10 @@ extension AdapterLibrary {
             return (isGone, isGone ? state.loaded.removeValue(forKey: digest) : nil)
         }
         _ = consume adapter
-        if isGone { events.send(.evicted(digest, from: .host)) }
+        if isGone {
+            wakeNext()
+            events.send(.evicted(digest, from: .host))
+        }
         publish()
         return isGone
     }
@@ -215,7 +227,12 @@ extension AdapterLibrary {
             metrics.quarantined()
             events.send(.quarantined(digest, reason: error.description))
             guard let alias = state.withLock({ $0.aliases[name] }) else { return false }
-            _ = try await bring(alias)
+            guard try await bring(alias).adapter.digest == digest else {
+                throw LibraryError(
+                    .conflict,
+                    "The pack of \"\(name)\" was damaged, and its source has changed since: replace it."
+                )
+            }
             return false
         }
     }
@@ -246,7 +263,24 @@ extension AdapterLibrary {
             && name.utf8.allSatisfy { isAlphanumeric($0) || "._-/:@".utf8.contains($0) }
     }
 
-    private static var notAName: LibraryError {
+    /// - Throws: `LibraryError` when no adapter may have the name.
+    package func check(_ name: String) throws(LibraryError) {
+        guard AdapterLibrary.isName(name) else { throw AdapterLibrary.notAName }
+        guard !configuration.reservedNames.contains(name) else {
+            throw LibraryError(.taken, "\"\(name)\" is the base model's name.")
+        }
+    }
+
+    private static func changed(
+        _ name: String, _ digest: String?, _ expected: String
+    ) -> LibraryError {
+        LibraryError(
+            .conflict,
+            "\"\(name)\" stands for \(digest ?? "nothing") and not for \(expected): somebody else has changed it."
+        )
+    }
+
+    static var notAName: LibraryError {
         LibraryError(
             .invalidName,
             "An adapter's name has 1 to 200 letters, digits and . _ - / : @ and begins with a letter or digit."
@@ -258,6 +292,13 @@ extension AdapterLibrary {
             .taken, "The adapter \"\(name)\" is already registered. Set load_inplace to replace it."
         )
     }
+}
+
+extension AliasRecord {
+    /// How the revision of a name begins that stands for a digest whatever its source holds.
+    static let pointed = "pointed at "
+
+    var isPointed: Bool { revision.hasPrefix(AliasRecord.pointed) }
 }
 
 extension AdapterLibrary.State {

@@ -23,18 +23,43 @@ extension AdapterLibrary {
             guard let source = justInTime(name) else {
                 throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
             }
-            try register(name: name, source: source)
-            return try await digest(of: name)
+            return try await importing(name) {
+                try await $0.put(name: name, source: source, replaces: true)
+            }
         }
         if let digest = known.digest { return digest }
         if let fault = known.alias.fault { throw LibraryError(.faulty, fault) }
+        return try await importing(name) { try await $0.identify(name) }
+    }
+
+    /// One import of a name at a time, which all wait for who ask for it.
+    private func importing(
+        _ name: String, _ work: @escaping @Sendable (AdapterLibrary) async throws -> Void
+    ) async throws -> AdapterDigest {
         let flight = state.withLock { state in
             if let flight = state.imports[name] { return flight }
-            let flight = Task { try await self.identify(name) }
+            let flight = Task {
+                defer { self.state.withLock { $0.imports[name] = nil } }
+                try await work(self)
+                guard let digest = self.entry(name)?.digest else {
+                    throw LibraryError(
+                        .notFound, "The adapter \"\(name)\" was removed meanwhile.")
+                }
+                return digest
+            }
             state.imports[name] = flight
             return flight
         }
-        return try await flight.value
+        return try await value(of: flight)
+    }
+
+    /// Ends what is still being read, when the server ends.
+    func stop() {
+        let (imports, flights) = state.withLock {
+            (Array($0.imports.values), Array($0.flights.values))
+        }
+        for work in imports { work.cancel() }
+        for work in flights { work.cancel() }
     }
 
     func justInTime(_ name: String) -> AdapterSource? {
@@ -47,15 +72,13 @@ extension AdapterLibrary {
     }
 
     /// Reads a name's source for the first time.
-    private func identify(_ name: String) async throws -> AdapterDigest {
-        defer { state.withLock { $0.imports[name] = nil } }
+    private func identify(_ name: String) async throws {
         guard let alias = state.withLock({ $0.aliases[name] }) else {
             throw LibraryError(.notFound, "The adapter \"\(name)\" was removed meanwhile.")
         }
         do {
             let imported = try await bring(alias)
             try point(alias, at: imported)
-            return imported.adapter.digest
         } catch let error as ModelFileError {
             note(fault: "\(error)", of: alias)
             throw error
@@ -64,12 +87,14 @@ extension AdapterLibrary {
 
     /// A broken file stays broken until its source changes; the next request need not read it again.
     func note(fault: String, of alias: AliasRecord) {
-        let changed = state.withLock { state -> AliasRecord? in
-            guard state.aliases[alias.name] == alias else { return nil }
-            state.aliases[alias.name]?.fault = fault
-            return state.aliases[alias.name]
+        state.withLock { state in
+            guard state.aliases[alias.name] == alias else { return }
+            var next = alias
+            next.fault = fault
+            // Should the catalog fail, the file is read once more after the next start.
+            try? catalog?.put(next)
+            state.aliases[alias.name] = next
         }
-        if let changed { try? catalog?.put(changed) }
         events.send(.refused(alias.name, reason: fault))
     }
 
@@ -80,14 +105,17 @@ extension AdapterLibrary {
         next.revision = imported.revision
         next.fault = nil
         next.updated = Date().timeIntervalSince1970
-        let record = record(of: imported.adapter)
-        try catalog?.put(next, record)
-        state.withLock { state in
-            state.adapters[imported.adapter.digest] =
-                state.adapters[imported.adapter.digest] ?? record
-            if state.aliases[alias.name] == alias { state.aliases[alias.name] = next }
+        let (record, pointed) = (record(of: imported.adapter), next)
+        let isWanted = try state.withLock { state in
+            guard state.aliases[alias.name] == alias else { return false }
+            try catalog?.put(pointed, record)
+            let digest = imported.adapter.digest
+            state.adapters[digest] = state.adapters[digest] ?? record
+            state.doomed.remove(digest)
+            state.aliases[alias.name] = pointed
+            return true
         }
-        keep(imported.adapter)
+        if isWanted { keep(imported.adapter) }
     }
 
     func record(of adapter: DeviceAdapter) -> AdapterRecord {
@@ -99,7 +127,7 @@ extension AdapterLibrary {
 
     /// Keeps in RAM what was read anyway, if there is room.
     private func keep(_ adapter: DeviceAdapter) {
-        state.withLock { state in
+        let gone = state.withLock { state -> [AdapterDigest] in
             let decision = state.host.request(
                 adapter.digest, byteCount: adapter.byteCount, cost: 0.01)
             switch decision {
@@ -109,10 +137,14 @@ extension AdapterLibrary {
                 state.host.pin(adapter.digest, state.isPinned(adapter.digest))
                 state.loaded[adapter.digest] = adapter
                 state.host.release(adapter.digest)
+                return victims
             case .resident, .join: state.host.release(adapter.digest)
             case .wait, .tooLarge: break
             }
+            return []
         }
+        metrics.evicted(gone.count)
+        for digest in gone { events.send(.evicted(digest, from: .host)) }
         publish()
     }
 
@@ -158,24 +190,26 @@ extension AdapterLibrary {
     /// Writes the pack; a full disk costs the pack, not the request.
     private func store(_ adapter: DeviceAdapter) async throws {
         let start = ContinuousClock.now
-        let pinned = state.withLock { state in
-            Set(
-                state.aliases.values.filter(\.pinned).compactMap {
-                    $0.digest.flatMap { AdapterDigest($0) }
-                })
+        let (kept, named) = state.withLock { state in
+            func digests(_ aliases: some Sequence<AliasRecord>) -> Set<AdapterDigest> {
+                Set(aliases.compactMap { $0.digest.flatMap { AdapterDigest($0) } })
+            }
+            // What a name was pointed at by its digest cannot be had from its source.
+            let kept = state.aliases.values.filter { $0.pinned || $0.isPointed }
+            return (digests(kept), digests(state.aliases.values))
+        }
+        let room = disk.withLock { $0?.makeRoom(for: adapter, keeping: kept, named: named) }
+        guard let room else { return }
+        for victim in room.gone {
+            events.send(.evicted(victim, from: .disk))
+            forget(victim)
         }
         do {
-            let victims = try await performImport {
-                try self.disk.withLock { disk throws(FileError) in
-                    try disk?.write(adapter, keeping: pinned)
-                }
-            }
-            for victim in victims ?? [] {
-                events.send(.evicted(victim, from: .disk))
-                forget(victim)
-            }
+            try await performImport(room.write)
+            disk.withLock { $0?.add(adapter) }
             metrics.record(.write, seconds: (ContinuousClock.now - start) / .seconds(1))
         } catch let error as FileError {
+            disk.withLock { $0?.giveUp(adapter.digest) }
             events.send(.notStored(adapter.digest, reason: error.description))
             metrics.notStored()
         }
@@ -194,7 +228,7 @@ extension AdapterLibrary {
     /// The files of a local adapter, under the names that they have when fetched.
     private static func copy(
         _ path: String, into place: String, _ limits: AdapterLimits
-    ) throws(ModelFileError) {
+    ) throws {
         let parts: [(from: String, part: AdapterPart)] =
             path.hasSuffix(".gguf")
             ? [(path, .gguf)]
@@ -202,7 +236,10 @@ extension AdapterLibrary {
         for (from, part) in parts {
             do {
                 try BinaryFile.copy(
-                    from, to: place + "/" + part.fileName, byteLimit: limits.byteCount)
+                    from, to: place + "/" + part.fileName,
+                    byteLimit: part == .configuration ? 1 << 20 : limits.byteCount)
+            } catch  where error.isDiskFull {
+                throw SourceError(.unwritableFile, "\(error)")
             } catch {
                 throw ModelFileError(.unreadableFile, "\(error)")
             }

@@ -24,6 +24,8 @@ package final class AdapterLibrary: Sendable {
         package var patience = Duration.seconds(30)
         /// Requests that may wait for adapters at the same time.
         package var maximumWaiting = 4096
+        /// Names that no adapter may have: the base's.
+        package var reservedNames: Set<String> = []
         /// Prefixes of sources that a request may name without their being registered.
         package var justInTime: [String] = []
 
@@ -85,7 +87,9 @@ package final class AdapterLibrary: Sendable {
         for record in try catalog?.adapters() ?? [] {
             if let digest = AdapterDigest(record.digest) { state.adapters[digest] = record }
         }
-        for record in try catalog?.aliases() ?? [] { state.aliases[record.name] = record }
+        for record in try catalog?.aliases() ?? [] where record.served {
+            state.aliases[record.name] = record
+        }
         // A pack that the catalog does not know was written just before an earlier process died.
         for digest in disk?.digests ?? [] where state.adapters[digest] == nil {
             disk?.remove(digest)
@@ -146,19 +150,43 @@ package final class AdapterLibrary: Sendable {
         try await lease(try await digest(of: name), name: name)
     }
 
+    /// The value of work that goes on when whoever waits for it is cancelled.
+    func value<Value: Sendable>(of work: Task<Value, any Error>) async throws -> Value {
+        let once = Once<Value>()
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                once.wait(continuation)
+                Task { once.resume(with: await work.result) }
+            }
+        } onCancel: {
+            once.resume(with: .failure(CancellationError()))
+        }
+    }
+
     /// Brings an adapter into RAM that is known by its content.
     func lease(_ digest: AdapterDigest, name: String) async throws -> AdapterLease {
         let deadline = ContinuousClock.now + configuration.patience
         var hasWaited = false
+        // There may be room for the next in line too, whatever becomes of this one.
+        defer { if hasWaited { wakeNext() } }
         while true {
             switch try next(digest, name: name, hasWaited: hasWaited) {
             case .lease(let lease): return lease
             case .flight(let flight):
-                let adapter = try await flight.value
-                return AdapterLease(adapter: adapter, name: name, library: self)
+                do {
+                    let adapter = try await value(of: flight)
+                    return AdapterLease(adapter: adapter, name: name, library: self)
+                } catch let error as CancellationError {
+                    // The lease was counted when the flight began, and is given back when it ends.
+                    Task {
+                        guard let adapter = try? await flight.value else { return }
+                        _ = AdapterLease(adapter: adapter, name: name, library: self)
+                    }
+                    throw error
+                }
             case .wait:
+                try await waitForRoom(until: deadline, isFirst: hasWaited)
                 hasWaited = true
-                try await waitForRoom(until: deadline)
             }
         }
     }
@@ -173,7 +201,10 @@ package final class AdapterLibrary: Sendable {
         _ digest: AdapterDigest, name: String, hasWaited: Bool
     ) throws(LibraryError) -> Next {
         let result: Result<(Next, HostTier.Decision), LibraryError> = state.withLock { state in
-            let bytes = state.adapters[digest]?.bytes ?? 0
+            guard let bytes = state.adapters[digest]?.bytes else {
+                return .failure(
+                    LibraryError(.notFound, "The adapter \"\(name)\" was removed meanwhile."))
+            }
             // Whoever waits for room goes before those who come later and need room too.
             if !hasWaited, !state.waiters.isEmpty, !state.host.holds(digest),
                 state.flights[digest] == nil
@@ -240,6 +271,7 @@ package final class AdapterLibrary: Sendable {
             let waiter = state.withLock { state in
                 state.host.failed(digest)
                 state.flights[digest] = nil
+                state.doomed.remove(digest)
                 return state.takeWaiter()
             }
             waiter?.continuation.resume(returning: true)
@@ -280,8 +312,10 @@ package final class AdapterLibrary: Sendable {
         return imported.adapter
     }
 
-    /// Gives back a lease. Called by the lease alone.
-    func release(_ digest: AdapterDigest) {
+    /// Gives back a lease, on another thread: the engine's must not wait for whoever holds the lock.
+    func releaseSoon(_ digest: AdapterDigest) { loads.async { self.release(digest) } }
+
+    private func release(_ digest: AdapterDigest) {
         let (adapter, waiter) = state.withLock { state in
             state.host.release(digest)
             var adapter: DeviceAdapter?
@@ -298,7 +332,14 @@ package final class AdapterLibrary: Sendable {
 
     // MARK: Waiting for room
 
-    private func waitForRoom(until deadline: ContinuousClock.Instant) async throws {
+    func wakeNext() {
+        state.withLock { $0.takeWaiter() }?.continuation.resume(returning: true)
+    }
+
+    /// - Parameter isFirst: whoever was woken for nothing does not lose its place.
+    private func waitForRoom(
+        until deadline: ContinuousClock.Instant, isFirst: Bool
+    ) async throws {
         let id = UUID()
         defer { metrics.waiting(state.withLock { $0.waiters.count }) }
         let hasRoom = await withTaskGroup(of: Bool?.self) { group in
@@ -307,12 +348,14 @@ package final class AdapterLibrary: Sendable {
                 self.stopWaiting(id)
                 return nil
             }
-            group.addTask { await self.nextRoom(id) }
+            group.addTask { await self.nextRoom(id, isFirst: isFirst) }
             let first = await group.next() ?? nil
             group.cancelAll()
             return first ?? false
         }
         guard hasRoom else {
+            // It may have been woken just when it gave up.
+            wakeNext()
             try Task.checkCancellation()
             throw LibraryError(
                 .noRoom,
@@ -321,13 +364,14 @@ package final class AdapterLibrary: Sendable {
         }
     }
 
-    private func nextRoom(_ id: UUID) async -> Bool {
+    private func nextRoom(_ id: UUID, isFirst: Bool) async -> Bool {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isTooMany = state.withLock { state in
                     guard state.waiters.count < configuration.maximumWaiting, !Task.isCancelled
                     else { return true }
-                    state.waiters.append(Waiter(id: id, continuation: continuation))
+                    let waiter = Waiter(id: id, continuation: continuation)
+                    state.waiters.insert(waiter, at: isFirst ? 0 : state.waiters.count)
                     metrics.waiting(state.waiters.count)
                     return false
                 }
@@ -366,7 +410,7 @@ package final class AdapterLibrary: Sendable {
         let (bytes, count, names, thrashing) = state.withLock { state in
             (state.host.byteCount, state.host.count, state.aliases.count, state.host.thrashing)
         }
-        let (diskBytes, diskCount) = disk.withLock { ($0?.byteCount ?? 0, $0?.digests.count ?? 0) }
+        let (diskBytes, diskCount) = disk.withLock { ($0?.byteCount ?? 0, $0?.count ?? 0) }
         metrics.record(
             hostBytes: bytes, hostCount: count, diskBytes: diskBytes, diskCount: diskCount,
             names: names, thrashing: thrashing)
@@ -403,7 +447,7 @@ package final class AdapterLease: Sendable {
         self.library = library
     }
 
-    deinit { library.release(adapter.digest) }
+    deinit { library.releaseSoon(adapter.digest) }
 }
 
 /// A name and what is known of what it stands for.

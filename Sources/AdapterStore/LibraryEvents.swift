@@ -23,8 +23,8 @@ package final class LibraryEvents: Sendable {
 
     init() {}
 
-    /// Events from now on, until the stream is dropped.
-    package func listen() -> AsyncStream<LibraryEvent> {
+    /// Events from now on, until `stop` is called or the stream is dropped.
+    package func listen() -> (events: AsyncStream<LibraryEvent>, stop: @Sendable () -> Void) {
         let id = UUID()
         let (stream, continuation) = AsyncStream<LibraryEvent>.makeStream(
             bufferingPolicy: .bufferingNewest(256))
@@ -32,7 +32,7 @@ package final class LibraryEvents: Sendable {
         continuation.onTermination = { [weak self] _ in
             self?.listeners.withLock { $0[id] = nil }
         }
-        return stream
+        return (stream, { continuation.finish() })
     }
 
     func send(_ event: LibraryEvent) {

@@ -6,6 +6,7 @@ package import Logging
 package import ModelFiles
 internal import ServiceLifecycle
 internal import Synchronization
+internal import Tensors
 
 /// What a library needs done while it serves: reads ahead into room that is free, follows watched
 /// folders, writes counters, and says when memory is too small.
@@ -28,6 +29,7 @@ package struct LibraryKeeper: Service {
                 group.addTask { await keep() }
             }
         }
+        library.stop()
         do {
             try library.storeUses()
         } catch {
@@ -47,8 +49,13 @@ package struct LibraryKeeper: Service {
             guard
                 tiers.hostBytes + (entry.record?.bytes ?? tiers.largestAdapter) <= tiers.hostBudget
             else { return }
+            let start = ContinuousClock.now
             do {
                 try await library.warm(name: entry.name)
+                // Requests need the processors too: half of the time is theirs alone.
+                if entry.tier == .source { try await Task.sleep(for: ContinuousClock.now - start) }
+            } catch is CancellationError {
+                return
             } catch {
                 logger.warning(
                     "adapter refused",
@@ -60,10 +67,17 @@ package struct LibraryKeeper: Service {
     private func keep() async {
         var round = 0
         var wasThrashing = false
+        var stamps: [String: [String: FileStamp?]] = [:]
+        for folder in watched {
+            for entry in library.entries where entry.alias.source.hasPrefix(folder + "/") {
+                stamps[folder, default: [:]][entry.alias.source] = FileStamp(
+                    folder: entry.alias.source)
+            }
+        }
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(2))
             if Task.isCancelled { return }
-            for folder in watched { await follow(folder) }
+            for folder in watched { await follow(folder, &stamps[folder, default: [:]]) }
             round += 1
             if round % 5 == 0 {
                 do {
@@ -85,26 +99,42 @@ package struct LibraryKeeper: Service {
     }
 
     /// Registers what is new in a folder, reads again what has changed, forgets what is gone.
-    private func follow(_ folder: String) async {
+    ///
+    /// - Parameter stamps: of all files, as they were when they were last read; nil for those that
+    ///   could not be, for a reason that may pass.
+    private func follow(_ folder: String, _ stamps: inout [String: FileStamp?]) async {
         guard let found = try? AdapterLibrary.adapters(in: folder) else { return }
-        let prefix = folder + "/"
-        let known = library.entries.filter {
-            $0.alias.source.hasPrefix(prefix)
-                && !$0.alias.source.dropFirst(prefix.count).contains("/")
-        }
+        var seen: [String: FileStamp?] = [:]
         for (name, path) in found {
+            let stamp = FileStamp(folder: path)
+            seen.updateValue(stamp, forKey: path)
+            guard stamps[path] != .some(stamp) else { continue }
             do {
                 try await library.refresh(name: name, source: .path(path))
             } catch {
+                if !(error is ModelFileError) { seen.updateValue(nil, forKey: path) }
                 logger.warning(
                     "adapter not followed",
                     metadata: ["adapter": .string(name), "error": .string("\(error)")])
             }
         }
-        let paths = Set(found.map(\.path))
-        for entry in known where !paths.contains(entry.alias.source) {
-            logger.info("adapter gone", metadata: ["adapter": .string(entry.name)])
-            try? library.remove(name: entry.name)
+        for path in stamps.keys where seen[path] == nil {
+            for entry in library.entries where entry.alias.source == path {
+                logger.info("adapter gone", metadata: ["adapter": .string(entry.name)])
+                try? library.remove(name: entry.name)
+            }
+        }
+        stamps = seen
+    }
+}
+
+/// When an adapter's files were written last, and which files they are.
+private struct FileStamp: Equatable {
+    private let versions: [FileVersion?]
+
+    init(folder: String) {
+        versions = ["adapter_config.json", "adapter_model.safetensors"].map {
+            FileVersion(of: folder + "/" + $0)
         }
     }
 }
@@ -129,8 +159,7 @@ extension AdapterLibrary {
         guard entry.alias.source == source.description else { return }
         guard entry.digest != nil || entry.alias.fault != nil else { return }
         let pinned = try await sources.pin(source)
-        guard pinned.revision != entry.alias.revision, !entry.alias.revision.hasPrefix("pinned to ")
-        else { return }
+        guard pinned.revision != entry.alias.revision, !entry.alias.isPointed else { return }
         if entry.digest == nil {
             // It was refused; the next request tries again.
             try register(name: name, source: source, replaces: true)
@@ -141,30 +170,60 @@ extension AdapterLibrary {
         }
     }
 
-    /// Takes over what was known of names before, for a server that is told to serve these: names that
-    /// it is not told of are forgotten unless an operator gave them.
+    /// Makes the library serve these names, and of others only those that an operator gave while an
+    /// earlier process served. What a name stood for is remembered as long as its source, by its
+    /// revision, has not changed.
     ///
-    /// - Parameter keepsOthers: whether names from an earlier process stay.
-    /// - Throws: as `register`.
+    /// - Parameters:
+    ///   - watched: folders of which `adapters` has all; what lay in them before is gone.
+    ///   - keepsOthers: whether names from an earlier process stay.
+    /// - Throws: `SourceError`, `LibraryError` or `CatalogError`.
     package func adopt(
-        _ adapters: [(name: String, source: AdapterSource)], keepsOthers: Bool
+        _ adapters: [(name: String, source: AdapterSource)], watched: [String] = [],
+        keepsOthers: Bool
     ) async throws {
-        let wanted = Dictionary(adapters.map { ($0.name, $0.source) }) { $1 }
-        for entry in entries {
-            if let source = wanted[entry.name] {
-                if source.description != entry.alias.source {
-                    try register(name: entry.name, source: source, replaces: true)
-                } else {
-                    try await refresh(name: entry.name, source: source)
-                }
-            } else if !keepsOthers {
-                try remove(name: entry.name)
+        let known = Dictionary(
+            try catalog?.aliases().map { ($0.name, $0) } ?? [], uniquingKeysWith: { $1 })
+        var changed: [AliasRecord] = []
+        var wanted: [String: AliasRecord] = [:]
+        for (name, source) in adapters {
+            try check(name)
+            var alias = AliasRecord(
+                name: name, source: source.description, created: Date().timeIntervalSince1970)
+            if let before = known[name], before.source == alias.source, before.digest != nil,
+                await isCurrent(before, source)
+            {
+                alias = before
+                alias.served = true
+            }
+            wanted[name] = alias
+            if known[name] != alias { changed.append(alias) }
+        }
+        for var other in known.values where wanted[other.name] == nil && other.served {
+            if keepsOthers, !watched.contains(where: { other.source.hasPrefix($0 + "/") }) {
+                wanted[other.name] = other
+            } else {
+                other.served = false
+                changed.append(other)
             }
         }
-        for (name, source) in adapters where entry(name) == nil {
-            try register(name: name, source: source)
+        guard wanted.count <= configuration.adapterLimit else {
+            throw LibraryError(
+                .tooMany,
+                "\(wanted.count) adapters are more than the limit, \(configuration.adapterLimit).")
         }
+        try catalog?.put(changed)
+        let names = wanted
+        state.withLock { $0.aliases = names }
         publish()
+    }
+
+    private func isCurrent(_ alias: AliasRecord, _ source: AdapterSource) async -> Bool {
+        if alias.isPointed { return true }
+        // Sources elsewhere are not asked at every start: what is known of them is right until an
+        // operator says otherwise.
+        guard case .path = source else { return true }
+        return (try? await sources.pin(source))?.revision == alias.revision
     }
 
     /// Looks at a path's files without reading their numbers, so that what cannot be served is known
@@ -197,7 +256,7 @@ extension AdapterLibrary {
                 largestAdapter: state.adapters.values.map(\.bytes).max() ?? 0)
         }
         disk.withLock { disk in
-            tiers.diskCount = disk?.digests.count ?? 0
+            tiers.diskCount = disk?.count ?? 0
             tiers.diskBytes = disk?.byteCount ?? 0
             tiers.diskQuota = disk?.quota ?? 0
         }

@@ -26,7 +26,7 @@ struct LibraryMetrics: Sendable {
         case .resident, .join: hits.increment()
         case .load(let victims):
             misses.increment()
-            evictions.increment(by: victims.count)
+            evicted(victims.count)
         case .wait, .tooLarge: break
         }
     }
@@ -35,6 +35,7 @@ struct LibraryMetrics: Sendable {
         Recorder(label: "martlet_adapter_\(part.rawValue)_seconds").record(seconds)
     }
 
+    func evicted(_ count: Int) { evictions.increment(by: count) }
     func waiting(_ count: Int) { waiters.record(count) }
     func quarantined() { damaged.increment() }
     func notStored() { unstored.increment() }

@@ -20,6 +20,8 @@ package final class PackStore {
     private let format: WeightFormat
     private let lock: FolderLock
     private var packs: [AdapterDigest: Pack] = [:]
+    /// Packs that are being written.
+    private var reserved: [AdapterDigest: Int] = [:]
     package private(set) var byteCount = 0
     private var clock = 0
 
@@ -80,6 +82,8 @@ package final class PackStore {
 
     package var digests: [AdapterDigest] { Array(packs.keys) }
 
+    package var count: Int { packs.count }
+
     package func holds(_ digest: AdapterDigest) -> Bool { packs[digest] != nil }
 
     package func path(of digest: AdapterDigest) -> String { "\(folder)/packs/\(digest).pack" }
@@ -99,31 +103,53 @@ package final class PackStore {
         return path
     }
 
-    /// Keeps an adapter, and lets others go for it as the quota demands.
+    /// Makes room for an adapter's pack, as the quota demands.
     ///
-    /// - Parameter keeping: adapters that stay.
-    /// - Returns: those that went; nil when it was not kept: there is no room for it.
-    /// - Throws: `FileError`.
-    package func write(
-        _ adapter: DeviceAdapter, keeping: Set<AdapterDigest>
-    ) throws(FileError) -> [AdapterDigest]? {
-        if holds(adapter.digest) { return [] }
+    /// - Parameters:
+    ///   - keeping: adapters that stay.
+    ///   - named: adapters that names stand for; others go before them.
+    /// - Returns: how to write it, on any thread, and those that had to go; nil when it is not to be
+    ///   written: it is there already, or there is no room for it. Then `add` or `giveUp`.
+    package func makeRoom(
+        for adapter: DeviceAdapter, keeping: Set<AdapterDigest>, named: Set<AdapterDigest>
+    ) -> (write: @Sendable () throws(FileError) -> Void, gone: [AdapterDigest])? {
+        if holds(adapter.digest) || reserved[adapter.digest] != nil { return nil }
         let size = AdapterPack.byteCount(of: adapter, base: base)
-        guard let victims = victims(for: size, keeping: keeping) else { return nil }
+        guard let victims = victims(for: size, keeping: keeping, named: named) else { return nil }
         for victim in victims { remove(victim) }
-        try AdapterPack.write(
-            adapter, base: base, fingerprint: fingerprint, to: path(of: adapter.digest))
-        clock += 1
-        packs[adapter.digest] = Pack(byteCount: size, lastUse: clock)
+        reserved[adapter.digest] = size
         byteCount += size
-        return victims
+        let (base, fingerprint, path) = (base, fingerprint, path(of: adapter.digest))
+        return (
+            { () throws(FileError) in
+                try AdapterPack.write(adapter, base: base, fingerprint: fingerprint, to: path)
+            }, victims
+        )
     }
 
-    private func victims(for size: Int, keeping: Set<AdapterDigest>) -> [AdapterDigest]? {
+    /// Counts a pack that has been written.
+    package func add(_ adapter: DeviceAdapter) {
+        guard let size = reserved.removeValue(forKey: adapter.digest) else { return }
+        clock += 1
+        packs[adapter.digest] = Pack(byteCount: size, lastUse: clock)
+    }
+
+    /// Gives back the room for a pack that could not be written.
+    package func giveUp(_ digest: AdapterDigest) {
+        byteCount -= reserved.removeValue(forKey: digest) ?? 0
+    }
+
+    private func victims(
+        for size: Int, keeping: Set<AdapterDigest>, named: Set<AdapterDigest>
+    ) -> [AdapterDigest]? {
         var missing = byteCount + size - quota
+        guard missing > 0 else { return [] }
         var victims: [AdapterDigest] = []
-        for (digest, pack) in packs.sorted(by: { $0.value.lastUse < $1.value.lastUse })
-        where missing > 0 && !keeping.contains(digest) {
+        let order = packs.sorted {
+            (named.contains($0.key) ? 1 : 0, $0.value.lastUse)
+                < (named.contains($1.key) ? 1 : 0, $1.value.lastUse)
+        }
+        for (digest, pack) in order where missing > 0 && !keeping.contains(digest) {
             victims.append(digest)
             missing -= pack.byteCount
         }

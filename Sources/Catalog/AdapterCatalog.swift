@@ -49,7 +49,8 @@ package final class AdapterCatalog: Sendable {
                         pinned INTEGER NOT NULL DEFAULT 0,
                         created REAL NOT NULL,
                         updated REAL NOT NULL,
-                        fault TEXT
+                        fault TEXT,
+                        served INTEGER NOT NULL DEFAULT 1
                     ) STRICT;
                     CREATE INDEX aliasByDigest ON alias (digest);
                     """)
@@ -73,8 +74,14 @@ package final class AdapterCatalog: Sendable {
     /// Makes a name stand for something, whatever it stood for before.
     ///
     /// - Throws: `CatalogError`.
-    package func put(_ alias: AliasRecord) throws(CatalogError) {
-        try write("store \(alias.name)") { try alias.upsert($0) }
+    package func put(_ alias: AliasRecord) throws(CatalogError) { try put([alias]) }
+
+    /// The same for many names, all of them or none.
+    ///
+    /// - Throws: `CatalogError`.
+    package func put(_ aliases: [AliasRecord]) throws(CatalogError) {
+        guard let first = aliases.first else { return }
+        try write("store \(first.name)") { db in for alias in aliases { try alias.upsert(db) } }
     }
 
     /// Stores an adapter and makes a name stand for it, both or neither.
@@ -188,16 +195,19 @@ extension AliasRecord {
         pinned = try row.decode(forColumn: "pinned")
         updated = try row.decode(forColumn: "updated")
         fault = try row.decode(forColumn: "fault")
+        served = try row.decode(forColumn: "served")
     }
 
     fileprivate func upsert(_ db: Database) throws {
         try db.execute(
             sql: """
                 INSERT OR REPLACE INTO alias
-                    (name, source, revision, digest, pinned, created, updated, fault)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                    (name, source, revision, digest, pinned, created, updated, fault, served)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
-            arguments: [name, source, revision, digest, pinned, created, updated, fault])
+            arguments: [
+                name, source, revision, digest, pinned, created, updated, fault, served,
+            ])
     }
 }
 

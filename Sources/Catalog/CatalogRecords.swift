@@ -13,12 +13,16 @@ package struct AliasRecord: Hashable, Sendable {
     package var updated: Double
     /// Why it cannot be served; nil when it can.
     package var fault: String?
+    /// False for a name that a server was told of once and is not served now: what it stood for is
+    /// remembered, so that its source need not be read again.
+    package var served: Bool
 
     package init(name: String, source: String, created: Double) {
         self.name = name
         self.source = source
         revision = ""
         pinned = false
+        served = true
         self.created = created
         updated = created
     }

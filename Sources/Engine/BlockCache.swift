@@ -44,6 +44,8 @@ struct BlockCache {
     }
 
     let blockCount: Int
+    /// Blocks that may be in use, kept ones included; the rest of the memory is somebody else's.
+    private(set) var limit: Int
     /// Blocks kept at most while nobody holds them: using few blocks over and over keeps memory small.
     private let keptLimit: Int
     private var free: [Int32]
@@ -67,12 +69,22 @@ struct BlockCache {
     /// - Parameter keptLimit: blocks kept for later sequences at most; 0 keeps none.
     init(blockCount: Int, keptLimit: Int) {
         self.blockCount = blockCount
+        limit = blockCount
         self.keptLimit = keptLimit
         free = (0..<Int32(blockCount)).reversed()
     }
 
     /// Blocks that a sequence may get: free ones and kept ones that nobody holds.
-    var availableCount: Int { free.count + keptCount }
+    var availableCount: Int { max(0, limit - heldCount) }
+
+    /// Blocks that sequences hold.
+    var heldCount: Int { blockCount - free.count - keptCount }
+
+    /// Changes how many blocks may be in use. Those that sequences hold stay theirs.
+    mutating func restrict(to count: Int) {
+        limit = min(max(count, 0), blockCount)
+        while keptCount > 0, blockCount - free.count > limit { evict() }
+    }
 
     private static let positions = KeyValueCache.blockPositions
 
@@ -104,7 +116,7 @@ struct BlockCache {
         let wanted = count - holding.blocks.count
         guard wanted > 0 else { return true }
         guard wanted <= availableCount else { return false }
-        while free.count < wanted { evict() }
+        while free.count < wanted || blockCount - free.count + wanted > limit { evict() }
         for block in free.suffix(wanted).reversed() {
             holding.blocks.append(block)
             touchedCount = max(touchedCount, Int(block) + 1)

@@ -218,6 +218,9 @@ private struct EngineMetrics {
     private let cacheBytes = Gauge(label: "martlet_kv_bytes_resident")
     private let foundTokens = Gauge(label: "martlet_prefix_tokens_found")
     private let preemptions = Gauge(label: "martlet_preemptions")
+    private let deviceAdapters = Gauge(label: "martlet_adapters_device")
+    private let deviceBytes = Gauge(label: "martlet_adapter_bytes_device")
+    private let activations = Gauge(label: "martlet_adapter_activations")
 
     func record(_ report: StepReport, duration: Duration) {
         steps.increment()
@@ -236,5 +239,8 @@ private struct EngineMetrics {
         cacheBytes.record(status.cacheByteCount)
         foundTokens.record(status.foundTokenCount)
         preemptions.record(status.preemptionCount)
+        deviceAdapters.record(status.deviceAdapterCount)
+        deviceBytes.record(status.deviceAdapterByteCount)
+        activations.record(status.activationCount)
     }
 }

@@ -44,7 +44,10 @@ package struct EngineCore {
             cacheByteCount: model.cache.residentByteCount(
                 blockCount: scheduler.cache.touchedCount),
             foundTokenCount: scheduler.cache.foundCount,
-            preemptionCount: scheduler.preemptionCount)
+            preemptionCount: scheduler.preemptionCount,
+            deviceAdapterCount: scheduler.slots.count,
+            deviceAdapterByteCount: scheduler.slots.byteCount,
+            activationCount: scheduler.slots.activationCount)
     }
 
     /// Takes a request in or drops one. A prompt must not be empty and must fit the context.
@@ -66,7 +69,7 @@ package struct EngineCore {
     package mutating func step() -> [Output] {
         let shares = ordered(scheduler.schedule())
         guard !shares.isEmpty else { return [] }
-        var batch = Batch()
+        var batch = Batch(rowCount: shares.reduce(0) { $0 + $1.tokenCount })
         for share in shares {
             guard let sequence = scheduler[share.id] else { continue }
             let range = sequence.computedCount..<sequence.computedCount + share.tokenCount
@@ -85,14 +88,21 @@ package struct EngineCore {
 
     /// Base rows first, then adapter by adapter, so that each adapter is one segment.
     private func ordered(_ shares: [Scheduler.Share]) -> [Scheduler.Share] {
-        var groups: [ObjectIdentifier?: [Scheduler.Share]] = [:]
-        var order: [ObjectIdentifier?] = [nil]
+        var places: [ObjectIdentifier: Int] = [:]
+        var keyed: [(place: Int, order: Int, share: Scheduler.Share)] = []
+        keyed.reserveCapacity(shares.count)
         for share in shares {
-            let key = scheduler[share.id]?.request.adapter.map { ObjectIdentifier($0) }
-            if groups[key] == nil, key != nil { order.append(key) }
-            groups[key, default: []].append(share)
+            guard let adapter = scheduler[share.id]?.request.adapter else {
+                keyed.append((0, keyed.count, share))
+                continue
+            }
+            let key = ObjectIdentifier(adapter)
+            let place = places[key] ?? places.count + 1
+            places[key] = place
+            keyed.append((place, keyed.count, share))
         }
-        return order.flatMap { groups[$0] ?? [] }
+        keyed.sort { ($0.place, $0.order) < ($1.place, $1.order) }
+        return keyed.map(\.share)
     }
 
     // MARK: Rows that need logits
@@ -294,12 +304,17 @@ package struct EngineStatus: Sendable {
     /// Prompt tokens that were found in the cache so far.
     package var foundTokenCount = 0
     package var preemptionCount = 0
+    /// Adapters on the device, where its memory is limited.
+    package var deviceAdapterCount = 0
+    package var deviceAdapterByteCount = 0
+    /// How often an adapter was brought onto the device.
+    package var activationCount = 0
 
     package init(
         runningCount: Int, waitingCount: Int, runningAdapters: [String], waitingAdapters: [String],
         blockCount: Int, freeBlockCount: Int, keptBlockCount: Int, cacheByteCount: Int,
-        foundTokenCount: Int,
-        preemptionCount: Int
+        foundTokenCount: Int, preemptionCount: Int, deviceAdapterCount: Int,
+        deviceAdapterByteCount: Int, activationCount: Int
     ) {
         self.runningCount = runningCount
         self.waitingCount = waitingCount
@@ -311,6 +326,9 @@ package struct EngineStatus: Sendable {
         self.cacheByteCount = cacheByteCount
         self.foundTokenCount = foundTokenCount
         self.preemptionCount = preemptionCount
+        self.deviceAdapterCount = deviceAdapterCount
+        self.deviceAdapterByteCount = deviceAdapterByteCount
+        self.activationCount = activationCount
     }
 
     package init() {}

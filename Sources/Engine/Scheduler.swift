@@ -24,6 +24,9 @@ struct Scheduler {
     /// In the order of admission.
     private var running: [RequestID] = []
     private(set) var preemptionCount = 0
+    private(set) var slots = DeviceSlots()
+    /// The adapters of the step that is being scheduled; nil for all.
+    private var present: Set<AdapterDigest>?
 
     init(limits: EngineLimits) {
         self.limits = limits
@@ -73,17 +76,21 @@ struct Scheduler {
     mutating func schedule() -> [Share] {
         var shares: [Share] = []
         var budget = limits.maximumStepTokens
-        for id in running where sequences[id]?.isPrefilling == false {
+        chooseAdapters()
+        for id in running where sequences[id]?.isPrefilling == false && isPresent(id) {
             continueSequence(id, &shares, &budget)
         }
         if !shares.isEmpty { budget = min(budget, limits.prefillTokensBesideDecode) }
-        for id in running where sequences[id]?.isPrefilling == true {
+        for id in running where sequences[id]?.isPrefilling == true && isPresent(id) {
             continueSequence(id, &shares, &budget)
         }
         while budget > 0, running.count < limits.maximumSequences,
-            let place = nextWaiting(beside: shares),
-            let tokenCount = allocate(waiting[place], budget: budget)
+            let place = nextWaiting(beside: shares)
         {
+            guard let tokenCount = allocate(waiting[place], budget: budget) else {
+                if takeOffIdleAdapters() { continue }
+                break
+            }
             for earlier in waiting.prefix(place) { update(earlier) { $0.passedOverCount += 1 } }
             let id = waiting.remove(at: place)
             running.append(id)
@@ -105,6 +112,7 @@ struct Scheduler {
                 budget -= tokenCount
                 return
             }
+            if takeOffIdleAdapters() { continue }
             guard let victim = running.last else { return }
             preempt(victim)
             shares.removeAll { $0.id == victim }
@@ -118,14 +126,14 @@ struct Scheduler {
         let adapters = Set(shares.compactMap { sequences[$0.id]?.request.adapter?.digest })
         if !adapters.isEmpty {
             for (place, id) in waiting.prefix(Scheduler.lookahead).enumerated() {
-                guard let sequence = sequences[id] else { continue }
+                guard let sequence = sequences[id], isPresent(id) else { continue }
                 if let digest = sequence.request.adapter?.digest, adapters.contains(digest) {
                     return place
                 }
                 if sequence.passedOverCount == Scheduler.patience { break }
             }
         }
-        return waiting.isEmpty ? nil : 0
+        return waiting.firstIndex { isPresent($0) }
     }
 
     private static let lookahead = 16
@@ -153,6 +161,49 @@ struct Scheduler {
         }
         sequences[id] = sequence
         return tokenCount
+    }
+
+    // MARK: Adapters on the device
+
+    private func isPresent(_ id: RequestID) -> Bool {
+        guard let present, let digest = sequences[id]?.request.adapter?.digest else { return true }
+        return present.contains(digest)
+    }
+
+    /// Decides which adapters the step may use, where not all that are wanted fit the device.
+    private mutating func chooseAdapters() {
+        guard let memory = limits.deviceMemory else { return }
+        var candidates: [DeviceSlots.Candidate] = []
+        var places: [AdapterDigest: Int] = [:]
+        let admissible = waiting.prefix(limits.maximumSequences - running.count)
+        for id in running + admissible {
+            guard let sequence = sequences[id], let adapter = sequence.request.adapter else {
+                continue
+            }
+            let isUrgent = sequence.completionCount == 0
+            if let place = places[adapter.digest] {
+                candidates[place].isUrgent = candidates[place].isUrgent || isUrgent
+            } else {
+                places[adapter.digest] = candidates.count
+                candidates.append(
+                    DeviceSlots.Candidate(
+                        digest: adapter.digest, byteCount: adapter.byteCount, isUrgent: isUrgent))
+            }
+        }
+        present = slots.begin(
+            candidates, budget: memory.adapterBudget(heldBlockCount: cache.heldCount))
+        cache.restrict(to: memory.blockLimit(adapterByteCount: slots.byteCount))
+    }
+
+    /// Idle adapters give way to sequences that need blocks.
+    ///
+    /// - Returns: whether there is more room than before.
+    private mutating func takeOffIdleAdapters() -> Bool {
+        guard let memory = limits.deviceMemory, let present,
+            slots.shrink(to: slots.byteCount - 1, keeping: present)
+        else { return false }
+        cache.restrict(to: memory.blockLimit(adapterByteCount: slots.byteCount))
+        return true
     }
 
     private mutating func preempt(_ id: RequestID) {
@@ -188,11 +239,13 @@ package struct EngineLimits: Sendable {
     package var maximumWaiting: Int
     /// Blocks kept at most for sequences that begin with the same tokens; 0 keeps none.
     package var keptBlockCount: Int
+    /// What adapters and blocks share on the device; nil when both have room enough.
+    package var deviceMemory: DeviceMemory?
 
     /// - Precondition: the cache holds at least one sequence of the maximum length.
     package init(
         maximumSequences: Int, maximumStepTokens: Int, maximumContext: Int, blockCount: Int,
-        maximumWaiting: Int, keptBlockCount: Int = 0
+        maximumWaiting: Int, keptBlockCount: Int = 0, deviceMemory: DeviceMemory? = nil
     ) {
         precondition(
             maximumSequences > 0 && maximumStepTokens > 0
@@ -204,5 +257,42 @@ package struct EngineLimits: Sendable {
         self.blockCount = blockCount
         self.maximumWaiting = maximumWaiting
         self.keptBlockCount = keptBlockCount
+        self.deviceMemory = deviceMemory
+    }
+}
+
+/// The device's memory, which adapters and blocks of the cache share: what one does not use, the other
+/// may, down to a floor for each.
+package struct DeviceMemory: Sendable, Equatable {
+    package var byteCount: Int
+    package var blockByteCount: Int
+    /// Bytes that adapters may always have.
+    package var adapterFloor: Int
+    /// Blocks that sequences may always have.
+    package var blockFloor: Int
+
+    /// - Precondition: both floors fit.
+    package init(byteCount: Int, blockByteCount: Int, adapterFloor: Int, blockFloor: Int) {
+        precondition(
+            blockByteCount > 0 && adapterFloor >= 0 && blockFloor >= 0
+                && adapterFloor + blockFloor * blockByteCount <= byteCount,
+            "The device is too small for both floors.")
+        self.byteCount = byteCount
+        self.blockByteCount = blockByteCount
+        self.adapterFloor = adapterFloor
+        self.blockFloor = blockFloor
+    }
+
+    /// Bytes of the largest adapter: it must have room whatever sequences hold.
+    package var maximumAdapterByteCount: Int { adapterFloor }
+
+    /// Bytes that adapters may have while sequences hold so many blocks.
+    func adapterBudget(heldBlockCount: Int) -> Int {
+        byteCount - max(blockFloor, heldBlockCount) * blockByteCount
+    }
+
+    /// Blocks that may be in use while adapters take so many bytes.
+    func blockLimit(adapterByteCount: Int) -> Int {
+        (byteCount - max(adapterFloor, adapterByteCount)) / blockByteCount
     }
 }

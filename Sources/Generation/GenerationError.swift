@@ -8,6 +8,7 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
         case noChatTemplate
         case templateRefused
         case templateFailed
+        case adapterTooLarge
         case tooManyRequests
         case shuttingDown
         case modelFailed

@@ -49,13 +49,6 @@ package final class ModelRegistry: Sendable {
         if baseNames.contains(name) { return .base }
         return .adapter(try await library.lease(name))
     }
-
-    /// - Throws: `LibraryError` when an adapter may not have the name: it is the base's.
-    package func checkFree(_ name: String) throws(LibraryError) {
-        guard !baseNames.contains(name) else {
-            throw LibraryError(.taken, "\"\(name)\" is the base model's name.")
-        }
-    }
 }
 
 /// Levenshtein's distance, for "did you mean".

@@ -101,6 +101,14 @@ package struct TextGenerator: Sendable {
                 "The token id \(token) is not in the vocabulary of \(vocabularySize) tokens.")
         }
         let lease = model.lease
+        if let lease, let limit = engine.limits.deviceMemory?.maximumAdapterByteCount,
+            lease.adapter.byteCount > limit
+        {
+            throw GenerationError(
+                .adapterTooLarge,
+                "The adapter takes \(lease.adapter.byteCount) bytes, the device has \(limit) for one: give --device-memory more."
+            )
+        }
         let request = EngineRequest(
             id: engine.nextID(), prompt: prompt.map { Int32($0) }, adapter: lease?.adapter,
             adapterName: lease?.name, lease: lease,

@@ -9,6 +9,7 @@ internal import JSONTree
 internal import Logging
 internal import NIOCore
 internal import OpenAIWire
+internal import ServiceLifecycle
 
 /// `/admin/adapters`: who is where, and what operators do about it.
 struct AdapterRoutes {
@@ -25,7 +26,6 @@ struct AdapterRoutes {
         }
         group.put("adapters/**") { request, context -> Response in
             let name = context.catchAll
-            try registry.checkFree(name)
             let put = try AdapterPut(try await body(of: request, context))
             let entry = try await self.put(name, put)
             context.logger.info(
@@ -77,7 +77,9 @@ struct AdapterRoutes {
             guard try library.demote(name: name) else {
                 throw APIError(
                     status: 409, code: "adapter_in_use",
-                    message: "\(name) is in use and stays in memory until its requests end.")
+                    message:
+                        "\(name) is in use and stays in memory until its requests end, and while it is pinned."
+                )
             }
         case "verify":
             let isWhole = try await library.verify(name: name)
@@ -109,22 +111,20 @@ struct AdapterRoutes {
     /// Everything that happens to adapters, as server-sent events, until the client leaves.
     private func events(_ context: APIContext) async -> Response {
         let departure = await context.departure()
-        let stream = library.events.listen()
-        let (mapped, continuation) = AsyncStream<LibraryEvent?>.makeStream()
+        let (events, stop) = library.events.listen()
         return Response(
             status: .ok,
             headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
             body: ResponseBody { bodyWriter in
                 let writer = EventWriter(bodyWriter)
-                let pump = Task {
-                    for await event in stream { continuation.yield(event) }
-                    continuation.finish()
-                }
-                defer { pump.cancel() }
                 try await writer.write(": listening\n\n")
-                try await departure.whileConnected(onDeparture: { continuation.finish() }) {
-                    for await case let event? in mapped {
-                        try await writer.write(ServerSentEvent.data(event.json))
+                try await departure.whileConnected(onDeparture: stop) {
+                    try await withGracefulShutdownHandler {
+                        for await event in events {
+                            try await writer.write(ServerSentEvent.data(event.json))
+                        }
+                    } onGracefulShutdown: {
+                        stop()
                     }
                 }
                 try await writer.finish()

@@ -35,7 +35,11 @@ struct CompletionRoutes {
         // A client may leave while its adapter is on the way.
         let starting = Task { try await start(json, context) }
         let exchange = try await departure.whileConnected(onDeparture: { starting.cancel() }) {
-            try await starting.value
+            try await withTaskCancellationHandler {
+                try await starting.value
+            } onCancel: {
+                starting.cancel()
+            }
         }
         let logger = context.logger
         guard let stream = exchange.stream else {

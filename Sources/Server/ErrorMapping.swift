@@ -68,6 +68,9 @@ extension APIError {
             self.init(
                 status: 400, code: "chat_template_error", message: error.message,
                 parameter: "messages")
+        case .adapterTooLarge:
+            self.init(
+                status: 400, code: "adapter_too_large", message: error.message, parameter: "model")
         case .tooManyRequests:
             self.init(
                 status: 429, type: "rate_limit_error", code: "queue_full", message: error.message,

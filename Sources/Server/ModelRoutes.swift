@@ -37,7 +37,6 @@ struct ModelRoutes {
     func addAdministration(to group: RouterGroup<APIContext>) {
         group.post("load_lora_adapter") { request, context -> Response in
             let change = try AdapterChange(loading: try await body(of: request, context))
-            try registry.checkFree(change.name)
             let entry = try await registry.library.put(
                 name: change.name, source: try AdapterSource(change.path),
                 replaces: change.replaces)

@@ -52,12 +52,12 @@ package struct TinyEngine {
 
     package func core(
         maximumSequences: Int = 32, maximumStepTokens: Int = 64, blockCount: Int = 128,
-        maximumContext: Int = 64, keptBlockCount: Int = 1000
+        maximumContext: Int = 64, keptBlockCount: Int = 1000, deviceMemory: DeviceMemory? = nil
     ) -> EngineCore {
         let limits = EngineLimits(
             maximumSequences: maximumSequences, maximumStepTokens: maximumStepTokens,
             maximumContext: maximumContext, blockCount: blockCount, maximumWaiting: 1000,
-            keptBlockCount: keptBlockCount)
+            keptBlockCount: keptBlockCount, deviceMemory: deviceMemory)
         return EngineCore(
             model: model(
                 maximumRows: maximumStepTokens, blockCount: blockCount,

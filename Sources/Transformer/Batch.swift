@@ -35,7 +35,11 @@ package struct Batch: Sendable {
 
     package var rowCount: Int { tokens.count }
 
-    package init() {}
+    /// - Parameter rowCount: rows to come, about.
+    package init(rowCount: Int = 0) {
+        tokens.reserveCapacity(rowCount)
+        positions.reserveCapacity(rowCount)
+    }
 
     /// Appends tokens of one sequence.
     ///
@@ -46,7 +50,7 @@ package struct Batch: Sendable {
     ) {
         let rows = rowCount..<rowCount + newTokens.count
         tokens.append(contentsOf: newTokens)
-        positions.append(contentsOf: rows.map { Int32(firstPosition + $0 - rows.lowerBound) })
+        for offset in 0..<newTokens.count { positions.append(Int32(firstPosition + offset)) }
         runs.append(Run(rows: rows, firstPosition: firstPosition, blocks: blocks))
         guard let adapter else { return }
         if let last = segments.last, last.adapter === adapter,

@@ -375,22 +375,23 @@ package final class DecoderModel {
     private func attentionPieces(_ batch: Batch) -> [(run: Int, piece: AttentionPiece)] {
         let c = configuration
         let rows = DecoderModel.attentionRows(group: c.headCount / c.keyValueHeadCount)
-        return batch.runs.indices.flatMap { index in
-            let run = batch.runs[index]
-            return stride(from: run.rows.lowerBound, to: run.rows.upperBound, by: rows).flatMap {
-                start in
-                (0..<c.keyValueHeadCount).map { head in
-                    (
-                        index,
-                        AttentionPiece(
-                            layer: 0, head: head,
-                            rows: start..<min(start + rows, run.rows.upperBound),
-                            firstPosition: run.firstPosition + start - run.rows.lowerBound,
-                            window: 0)
-                    )
+        var pieces: [(run: Int, piece: AttentionPiece)] = []
+        pieces.reserveCapacity(batch.runs.count * c.keyValueHeadCount)
+        for (index, run) in batch.runs.enumerated() {
+            for start in stride(from: run.rows.lowerBound, to: run.rows.upperBound, by: rows) {
+                let own = start..<min(start + rows, run.rows.upperBound)
+                let position = run.firstPosition + start - run.rows.lowerBound
+                for head in 0..<c.keyValueHeadCount {
+                    pieces.append(
+                        (
+                            index,
+                            AttentionPiece(
+                                layer: 0, head: head, rows: own, firstPosition: position, window: 0)
+                        ))
                 }
             }
         }
+        return pieces
     }
 
     /// A member's rows, never parting an odd position from the even one before it in its sequence:

@@ -53,7 +53,10 @@ final class Workspace {
     }
 
     func prepare(_ batch: Batch) {
-        runOfRow = batch.runs.enumerated().flatMap { index, run in run.rows.map { _ in index } }
+        runOfRow.removeAll(keepingCapacity: true)
+        for (index, run) in batch.runs.enumerated() {
+            for _ in run.rows { runOfRow.append(index) }
+        }
     }
 
     func peaks(count: Int) -> [LogitPeak] {

@@ -12,7 +12,8 @@ enum AdapterShelf {
     /// - Throws: whatever makes it unusable, and what is wrong with an adapter that the command line
     ///   names on its own.
     static func open(
-        _ settings: ModelSettings, policy: SourcePolicy, justInTime: [String], base: Checkpoint,
+        _ settings: ModelSettings, baseNames: [String], policy: SourcePolicy,
+        justInTime: [String], base: Checkpoint,
         refused: (_ name: String, _ reason: String) -> Void
     ) async throws -> AdapterLibrary {
         let disk = try disk(settings, base: base)
@@ -20,12 +21,24 @@ enum AdapterShelf {
         var configuration = AdapterLibrary.Configuration()
         configuration.hostBudget = settings.hostByteCount
         configuration.justInTime = justInTime
+        configuration.reservedNames = Set(baseNames)
         let library = try AdapterLibrary(
             configuration: configuration, base: base, format: settings.adapterWeights,
             sources: try SourceClient(policy: policy), disk: disk, catalog: catalog)
         var keepsOthers = false
         if case .own = settings.diskCache { keepsOthers = true }
-        try await library.adopt(settings.adapters, keepsOthers: keepsOthers)
+        let adapters = try settings.adapters.filter { name, _ in
+            do {
+                try library.check(name)
+                return true
+            } catch {
+                if settings.explicitAdapters.contains(name) { throw error }
+                refused(name, "\(error)")
+                return false
+            }
+        }
+        try await library.adopt(
+            adapters, watched: settings.watchedFolders, keepsOthers: keepsOthers)
         for entry in library.entries where entry.digest == nil {
             do {
                 try library.check(entry)

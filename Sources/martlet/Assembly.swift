@@ -37,13 +37,14 @@ struct Assembly {
 
         let fallbackName = URL(fileURLWithPath: settings.modelPath).deletingPathExtension()
             .lastPathComponent
+        let baseNames = modelNames.isEmpty ? [fallbackName] : modelNames
         let library = try await AdapterShelf.open(
-            settings, policy: policy, justInTime: justInTime, base: checkpoint, refused: refused)
+            settings, baseNames: baseNames, policy: policy, justInTime: justInTime,
+            base: checkpoint, refused: refused)
         self.library = library
         let registry = ModelRegistry(
-            baseNames: modelNames.isEmpty ? [fallbackName] : modelNames, checkpoint: checkpoint,
-            library: library, created: Int(Date().timeIntervalSince1970))
-        for adapter in settings.adapters { try registry.checkFree(adapter.name) }
+            baseNames: baseNames, checkpoint: checkpoint, library: library,
+            created: Int(Date().timeIntervalSince1970))
         checkpoint.releasePages()
         progress.finish()
 

@@ -55,8 +55,16 @@ struct LoadedModel {
         let positions = KeyValueCache.blockPositions
         let wanted = settings.contextLength ?? configuration.contextLength
         let useful = settings.maximumSequences * ((wanted + positions - 1) / positions)
-        let blockCount = min(settings.kvByteCount / blockByteCount, useful)
-        let room = blockCount * positions
+        // Adapters always have a quarter of a device that they share with the cache, and the cache half.
+        let adapterFloor = (settings.deviceByteCount ?? 0) / 4
+        let cacheByteCount = settings.deviceByteCount.map { $0 - adapterFloor }
+        let blockCount = min((cacheByteCount ?? settings.kvByteCount) / blockByteCount, useful)
+        let deviceMemory = settings.deviceByteCount.map {
+            DeviceMemory(
+                byteCount: $0, blockByteCount: blockByteCount, adapterFloor: adapterFloor,
+                blockFloor: min(blockCount, $0 / 2 / blockByteCount))
+        }
+        let room = (deviceMemory?.blockFloor ?? blockCount) * positions
         guard room >= min(wanted, 16), settings.contextLength.map({ $0 <= room }) ?? true else {
             throw CacheTooSmall(
                 tokens: room, wanted: wanted, bytesPerToken: blockByteCount / positions)
@@ -66,7 +74,8 @@ struct LoadedModel {
             maximumStepTokens: settings.maximumStepTokens,
             maximumContext: min(wanted, room), blockCount: blockCount,
             maximumWaiting: maximumWaiting,
-            keptBlockCount: settings.prefixByteCount / blockByteCount)
+            keptBlockCount: settings.prefixByteCount / blockByteCount,
+            deviceMemory: deviceMemory)
     }
 }
 
@@ -77,6 +86,6 @@ struct CacheTooSmall: Error, CustomStringConvertible {
 
     var description: String {
         "the key/value cache holds \(tokens) tokens and a sequence may have \(wanted): "
-            + "give --kv-memory at least \(ByteCount.text(wanted * bytesPerToken)), or a smaller --context-length"
+            + "give --kv-memory at least \(ByteCount.text(wanted * bytesPerToken)) (--device-memory twice that), or a smaller --context-length"
     }
 }

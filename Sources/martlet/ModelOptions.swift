@@ -78,6 +78,12 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
+            "Instead of that, memory that the cache shares with the adapters in use; when not all fit, they take turns. (default: no limit for adapters in use)",
+            valueName: "size"))
+    var deviceMemory: String?
+
+    @Option(
+        help: ArgumentHelp(
             "Of that, memory for what requests with the same beginning and adapter can share; 0 for none. (default: 128MiB)",
             valueName: "size"))
     var prefixMemory: String?
@@ -152,6 +158,8 @@ struct ModelSettings: Sendable {
     var maximumStepTokens: Int
     var kvByteCount: Int
     var prefixByteCount: Int
+    /// What cache and adapters share; nil when adapters in use have no limit.
+    var deviceByteCount: Int?
     var hostByteCount: Int
     var diskCache: DiskCache
     var diskQuota: Int
@@ -249,6 +257,13 @@ struct ModelSettings: Sendable {
         }
         kvByteCount = try bytes(
             options.kvMemory, "kv-memory", default: min(4 << 30, memory / 4))
+        if options.deviceMemory != nil || settings.string("device-memory") != nil {
+            guard options.kvMemory == nil, settings.string("kv-memory") == nil else {
+                throw ValidationError(
+                    "--device-memory takes the place of --kv-memory; give one of them.")
+            }
+            deviceByteCount = try bytes(options.deviceMemory, "device-memory", default: 0)
+        }
         hostByteCount = try bytes(
             options.hostMemory, "host-memory", default: min(8 << 30, memory / 4))
         diskQuota = try bytes(options.diskQuota, "disk-quota", default: 50 << 30)
@@ -262,7 +277,8 @@ struct ModelSettings: Sendable {
             diskCache = caches.map { .common($0 + "/martlet") } ?? .none
         }
         prefixByteCount = try bytes(
-            options.prefixMemory, "prefix-memory", default: min(128 << 20, kvByteCount))
+            options.prefixMemory, "prefix-memory",
+            default: min(128 << 20, deviceByteCount.map { $0 / 4 } ?? kvByteCount))
     }
 
     private static func absolute(_ path: String) -> String {

@@ -16,13 +16,13 @@ struct AdaptersCommand: AsyncParsableCommand {
             """,
         groupedSubcommands: [
             CommandGroup(
-                name: "Who is there", subcommands: [List.self, Show.self, Tiers.self, Events.self]),
+                name: "Status", subcommands: [List.self, Show.self, Tiers.self, Events.self]),
             CommandGroup(
-                name: "What names stand for",
+                name: "Name",
                 subcommands: [Add.self, Replace.self, Point.self, Remove.self]),
             CommandGroup(
-                name: "Where adapters are kept",
+                name: "Tier",
                 subcommands: [Pin.self, Unpin.self, Warm.self, Demote.self, Verify.self]),
-            CommandGroup(name: "Files on this machine", subcommands: [InspectFile.self]),
+            CommandGroup(name: "File", subcommands: [InspectFile.self]),
         ])
 }

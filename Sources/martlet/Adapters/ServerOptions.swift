@@ -12,7 +12,7 @@ struct ServerOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "The admin key. Others on this machine can see command lines: MARTLET_ADMIN_KEY is better. (default: MARTLET_ADMIN_KEY)",
+            "The admin key; better given in MARTLET_ADMIN_KEY, as others on this machine can see command lines.",
             valueName: "key"))
     var key: String?
 

@@ -1,0 +1,22 @@
+internal import Glibc
+
+/// Which file lies at a path, and since when it is as it is: enough to see that it was written or
+/// replaced.
+package struct FileVersion: Equatable, Sendable {
+    private let device: UInt64
+    private let number: UInt64
+    private let byteCount: Int
+    private let seconds: Int
+    private let nanoseconds: Int
+
+    /// - Returns: nil when there is none.
+    package init?(of path: String) {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return nil }
+        device = UInt64(status.st_dev)
+        number = UInt64(status.st_ino)
+        byteCount = Int(status.st_size)
+        seconds = status.st_mtim.tv_sec
+        nanoseconds = status.st_mtim.tv_nsec
+    }
+}
