@@ -206,7 +206,7 @@ def make_adapter(folder, seed, rank):
     text += b" " * (-len(text) % 8)
     os.makedirs(folder)
     with open(os.path.join(folder, "adapter_model.safetensors"), "wb") as file: file.write(struct.pack("<Q", len(text)) + text + b"".join(pieces))
-    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 2 * rank, "bias": "none", "target_modules": ["q_proj", "v_proj"]}
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 8 * rank, "bias": "none", "target_modules": ["q_proj", "v_proj"]}
     with open(os.path.join(folder, "adapter_config.json"), "w") as file: json.dump(config, file)
 
 
@@ -270,7 +270,7 @@ def learn():
         for adapter in BIG[:2]: adapter.written = server.write(adapter.name)[1:]
         all_scores = [server.score("base")[1]] + [a.scores for a in POOL]
     apart = min(sum(abs(x - y) for x, y in zip(p[1:], q[1:])) / (len(p) - 1) for i, p in enumerate(all_scores) for q in all_scores[:i])
-    assert apart > 0.01, f"two adapters answer nearly the same: {apart}"
+    assert apart > 0.001, f"two adapters answer nearly the same: {apart}"
     assert BIG[0].written[0] != BIG[1].written[0], BIG[0].written
 
 

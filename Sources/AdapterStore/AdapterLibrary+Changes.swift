@@ -59,8 +59,13 @@ extension AdapterLibrary {
         let imported = try await bring(alias)
         alias.digest = imported.adapter.digest.description
         alias.revision = imported.revision
-        return try commit(
-            alias, record(of: imported.adapter), replaces: replaces, expected: expected)
+        do {
+            return try commit(
+                alias, record(of: imported.adapter), replaces: replaces, expected: expected)
+        } catch {
+            discard(imported.adapter.digest)
+            throw error
+        }
     }
 
     /// Makes a name stand for an adapter that is on the disk or in memory: a rollback, say.

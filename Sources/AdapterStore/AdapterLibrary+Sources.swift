@@ -115,7 +115,14 @@ extension AdapterLibrary {
             state.aliases[alias.name] = pointed
             return true
         }
-        if isWanted { keep(imported.adapter) }
+        if isWanted { keep(imported.adapter) } else { discard(imported.adapter.digest) }
+    }
+
+    /// Throws away the pack of an adapter that was read and that came to stand for nothing.
+    func discard(_ digest: AdapterDigest) {
+        state.withLock { state in
+            if state.adapters[digest] == nil { disk.withLock { $0?.remove(digest) } }
+        }
     }
 
     func record(of adapter: DeviceAdapter) -> AdapterRecord {
