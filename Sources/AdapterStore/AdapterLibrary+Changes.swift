@@ -15,7 +15,7 @@ extension AdapterLibrary {
         try check(name)
         let alias = AliasRecord(
             name: name, source: source.description, created: Date().timeIntervalSince1970)
-        let previous = try state.withLock { state throws(LibraryError) -> AliasRecord? in
+        try state.withLock { state in
             let previous = state.aliases[name]
             if previous != nil, !replaces { throw AdapterLibrary.taken(name) }
             guard previous != nil || state.aliases.count < configuration.adapterLimit else {
@@ -24,14 +24,10 @@ extension AdapterLibrary {
                     "\(configuration.adapterLimit) adapters are registered, which is the limit. Remove one first."
                 )
             }
-            state.aliases[name] = alias
-            return previous
-        }
-        do {
-            try catalog?.put(alias)
-        } catch {
-            state.withLock { $0.aliases[name] = previous }
-            throw error
+            var next = alias
+            next.pinned = previous?.pinned ?? false
+            try catalog?.put(next)
+            state.aliases[name] = next
         }
         events.send(.registered(name))
     }
@@ -130,6 +126,7 @@ extension AdapterLibrary {
                 state.host.pin(digest, state.isPinned(digest))
             }
         }
+        wakeNext()
         events.send(.replaced(alias.name, digest: record.digest))
         publish()
         guard let entry = entry(alias.name) else {
@@ -149,12 +146,14 @@ extension AdapterLibrary {
             }
             try catalog?.remove(alias: name)
             state.aliases[name] = nil
+            if let digest = alias.digest.flatMap({ AdapterDigest($0) }) {
+                state.host.pin(digest, state.isPinned(digest))
+            }
             guard let text = alias.digest, let digest = AdapterDigest(text),
                 !state.aliases.values.contains(where: { $0.digest == text })
             else { return }
             state.adapters[digest] = nil
             state.uses[digest] = nil
-            state.host.pin(digest, false)
             if state.host.demote(digest) {
                 state.loaded[digest] = nil
             } else {
@@ -228,11 +227,16 @@ extension AdapterLibrary {
             _ = try await performImport { try reader(digest) }
             return true
         } catch let error as PackError {
+            guard error.kind == .damaged else {
+                throw LibraryError(.diskFailed, error.description)
+            }
             disk.withLock { $0?.quarantine(digest) }
             metrics.quarantined()
             events.send(.quarantined(digest, reason: error.description))
             guard let alias = state.withLock({ $0.aliases[name] }) else { return false }
-            guard try await bring(alias).adapter.digest == digest else {
+            let again = try await bring(alias).adapter.digest
+            guard again == digest else {
+                discard(again)
                 throw LibraryError(
                     .conflict,
                     "The pack of \"\(name)\" was damaged, and its source has changed since: replace it."
@@ -304,6 +308,11 @@ extension AliasRecord {
     static let pointed = "pointed at "
 
     var isPointed: Bool { revision.hasPrefix(AliasRecord.pointed) }
+
+    /// Whether it is of the same source, and what it says of it is not newer.
+    func standsFor(_ other: AliasRecord) -> Bool {
+        source == other.source && revision == other.revision && digest == other.digest
+    }
 }
 
 extension AdapterLibrary.State {

@@ -23,8 +23,12 @@ extension AdapterLibrary {
             guard let source = justInTime(name) else {
                 throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
             }
-            return try await importing(name) {
-                try await $0.put(name: name, source: source, replaces: true)
+            return try await importing(name) { library in
+                do {
+                    try await library.put(name: name, source: source, replaces: false)
+                } catch let error as LibraryError where error.code == .taken {
+                    // Somebody has named it meanwhile; what they say holds.
+                }
             }
         }
         if let digest = known.digest { return digest }
@@ -58,6 +62,7 @@ extension AdapterLibrary {
         let (imports, flights) = state.withLock {
             (Array($0.imports.values), Array($0.flights.values))
         }
+        gate.close()
         for work in imports { work.cancel() }
         for work in flights { work.cancel() }
     }
@@ -88,8 +93,7 @@ extension AdapterLibrary {
     /// A broken file stays broken until its source changes; the next request need not read it again.
     func note(fault: String, of alias: AliasRecord) {
         state.withLock { state in
-            guard state.aliases[alias.name] == alias else { return }
-            var next = alias
+            guard var next = state.aliases[alias.name], next.standsFor(alias) else { return }
             next.fault = fault
             // Should the catalog fail, the file is read once more after the next start.
             try? catalog?.put(next)
@@ -100,19 +104,18 @@ extension AdapterLibrary {
 
     /// Makes a name stand for what its source holds, unless the name has changed meanwhile.
     private func point(_ alias: AliasRecord, at imported: Imported) throws {
-        var next = alias
-        next.digest = imported.adapter.digest.description
-        next.revision = imported.revision
-        next.fault = nil
-        next.updated = Date().timeIntervalSince1970
-        let (record, pointed) = (record(of: imported.adapter), next)
+        let record = record(of: imported.adapter)
         let isWanted = try state.withLock { state in
-            guard state.aliases[alias.name] == alias else { return false }
-            try catalog?.put(pointed, record)
+            guard var next = state.aliases[alias.name], next.standsFor(alias) else { return false }
+            next.digest = imported.adapter.digest.description
+            next.revision = imported.revision
+            next.fault = nil
+            next.updated = Date().timeIntervalSince1970
+            try catalog?.put(next, record)
             let digest = imported.adapter.digest
             state.adapters[digest] = state.adapters[digest] ?? record
             state.doomed.remove(digest)
-            state.aliases[alias.name] = pointed
+            state.aliases[alias.name] = next
             return true
         }
         if isWanted { keep(imported.adapter) } else { discard(imported.adapter.digest) }
@@ -160,6 +163,10 @@ extension AdapterLibrary {
     /// The files are read from a copy of our own: what is hashed, checked and packed is the same, even
     /// while somebody writes to the source.
     func bring(_ alias: AliasRecord) async throws -> Imported {
+        try await gate.pass { try await bringNow(alias) }
+    }
+
+    private func bringNow(_ alias: AliasRecord) async throws -> Imported {
         let start = ContinuousClock.now
         let pinned = try await sources.pin(try AdapterSource(alias.source))
         let folder = try disk.withLock { disk throws(LibraryError) in
@@ -181,8 +188,16 @@ extension AdapterLibrary {
         }
         let (base, format, limits) = (base, format, limits)
         let fetched = ContinuousClock.now
+        if let path = pinned.localPath {
+            try await performImport { try AdapterLibrary.copy(path, into: place, limits) }
+            // A file may have been written, or the folder replaced, between the two copies.
+            guard try await sources.pin(pinned.source).revision == pinned.revision else {
+                throw SourceError(
+                    .changedMeanwhile, "\(alias.source) was written to while it was read; try again"
+                )
+            }
+        }
         let adapter = try await performImport {
-            if let path = pinned.localPath { try AdapterLibrary.copy(path, into: place, limits) }
             let gguf = place + "/" + AdapterPart.gguf.fileName
             let isGGUF = FileManager.default.fileExists(atPath: gguf)
             let file = try AdapterFile.open(
@@ -206,7 +221,14 @@ extension AdapterLibrary {
             return (digests(kept), digests(state.aliases.values))
         }
         let room = disk.withLock { $0?.makeRoom(for: adapter, keeping: kept, named: named) }
-        guard let room else { return }
+        guard let room else {
+            if disk.withLock({ $0.map { !$0.holds(adapter.digest) } ?? false }) {
+                events.send(
+                    .notStored(adapter.digest, reason: "the quota is full of packs that stay"))
+                metrics.notStored()
+            }
+            return
+        }
         for victim in room.gone {
             events.send(.evicted(victim, from: .disk))
             forget(victim)
@@ -236,10 +258,10 @@ extension AdapterLibrary {
     private static func copy(
         _ path: String, into place: String, _ limits: AdapterLimits
     ) throws {
+        let isFolder = (try? FileManager.default.contentsOfDirectory(atPath: path)) != nil
         let parts: [(from: String, part: AdapterPart)] =
-            path.hasSuffix(".gguf")
-            ? [(path, .gguf)]
-            : [.configuration, .weights].map { (path + "/" + $0.fileName, $0) }
+            isFolder
+            ? [.configuration, .weights].map { (path + "/" + $0.fileName, $0) } : [(path, .gguf)]
         for (from, part) in parts {
             do {
                 try BinaryFile.copy(
@@ -247,8 +269,10 @@ extension AdapterLibrary {
                     byteLimit: part == .configuration ? 1 << 20 : limits.byteCount)
             } catch  where error.isDiskFull {
                 throw SourceError(.unwritableFile, "\(error)")
-            } catch {
+            } catch  where error.isOfTheFile {
                 throw ModelFileError(.unreadableFile, "\(error)")
+            } catch {
+                throw SourceError(.unreadableFile, "\(error)")
             }
         }
     }

@@ -46,6 +46,8 @@ package final class AdapterLibrary: Sendable {
     /// Reading packs: short, and several at a time where there are the processors for it.
     private let loads = DispatchQueue(
         label: "martlet.adapters.load", qos: .userInitiated, attributes: .concurrent)
+    /// Sources that are being read: each has an adapter in memory that no tier counts yet.
+    let gate = Gate(places: 3)
     /// Reading sources: long, one after another.
     private let imports = DispatchQueue(label: "martlet.adapters.import", qos: .utility)
 
@@ -173,6 +175,8 @@ package final class AdapterLibrary: Sendable {
             switch try next(digest, name: name, hasWaited: hasWaited) {
             case .lease(let lease): return lease
             case .flight(let flight):
+                // What was freed may be enough for others too, who need not wait for this one's file.
+                if hasWaited { wakeNext() }
                 do {
                     let adapter = try await value(of: flight)
                     return AdapterLease(adapter: adapter, name: name, library: self)
@@ -289,9 +293,14 @@ package final class AdapterLibrary: Sendable {
             do {
                 return try await perform(on: loads) { try reader(digest) }
             } catch let error as PackError {
-                disk.withLock { $0?.quarantine(digest) }
-                events.send(.quarantined(digest, reason: error.description))
-                metrics.quarantined()
+                switch error.kind {
+                case .damaged:
+                    disk.withLock { $0?.quarantine(digest) }
+                    events.send(.quarantined(digest, reason: error.description))
+                    metrics.quarantined()
+                case .missing: break  // It went for another one just now.
+                case .unreadable: throw LibraryError(.diskFailed, error.description)
+                }
             }
         }
         let candidates = state.withLock { state in
@@ -304,6 +313,7 @@ package final class AdapterLibrary: Sendable {
         }
         let imported = try await bring(alias)
         guard imported.adapter.digest == digest else {
+            discard(imported.adapter.digest)
             throw LibraryError(
                 .conflict,
                 "The source of \"\(alias.name)\" has changed since it was registered: replace it, or restore its files."

@@ -69,7 +69,7 @@ package struct LibraryKeeper: Service {
         var wasThrashing = false
         var stamps: [String: [String: FileStamp?]] = [:]
         for folder in watched {
-            for entry in library.entries where entry.alias.source.hasPrefix(folder + "/") {
+            for entry in library.entries where entry.alias.source == "\(folder)/\(entry.name)" {
                 stamps[folder, default: [:]][entry.alias.source] = FileStamp(
                     folder: entry.alias.source)
             }
@@ -196,11 +196,12 @@ extension AdapterLibrary {
                 alias = before
                 alias.served = true
             }
+            alias.pinned = known[name]?.pinned ?? false
             wanted[name] = alias
             if known[name] != alias { changed.append(alias) }
         }
         for var other in known.values where wanted[other.name] == nil && other.served {
-            if keepsOthers, !watched.contains(where: { other.source.hasPrefix($0 + "/") }) {
+            if keepsOthers, !watched.contains(where: { other.source == "\($0)/\(other.name)" }) {
                 wanted[other.name] = other
             } else {
                 other.served = false

@@ -64,8 +64,12 @@ package enum AdapterPack {
                 table: layout.table(in: memory), memory: memory)
         } catch let error as PackError {
             throw error
+        } catch let error as FileError {
+            let kind: PackError.Kind =
+                error.isMissing ? .missing : error.isOfTheFile ? .damaged : .unreadable
+            throw PackError(path, "cannot be read: \(error)", kind)
         } catch {
-            throw PackError(path, "cannot be read: \(error)")
+            throw PackError(path, "cannot be read: \(error)", .unreadable)
         }
     }
 
@@ -137,14 +141,24 @@ package enum AdapterPack {
     }
 }
 
-/// A pack that cannot be used: it is damaged, or not what it should be.
+/// A pack that cannot be used.
 package struct PackError: Error, CustomStringConvertible {
+    package enum Kind: Sendable {
+        /// Its bytes are not what they should be.
+        case damaged
+        case missing
+        /// The system could not read it now; nothing is said about its bytes.
+        case unreadable
+    }
+
     package let path: String
     package let reason: String
+    package let kind: Kind
 
-    init(_ path: String, _ reason: String) {
+    init(_ path: String, _ reason: String, _ kind: Kind = .damaged) {
         self.path = path
         self.reason = reason
+        self.kind = kind
     }
 
     package var description: String { "the pack \(path) \(reason)" }

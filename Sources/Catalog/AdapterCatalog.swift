@@ -177,10 +177,16 @@ package struct CatalogError: Error, CustomStringConvertible {
     package let description: String
     /// Whether there was no room on the disk.
     package let isDiskFull: Bool
+    /// Whether what is in it is not a catalog, or not this version's.
+    package let isDamaged: Bool
 
     init(_ error: any Error, doing: String) {
         description = "the adapter catalog cannot \(doing): \(error)"
-        isDiskFull = (error as? DatabaseError)?.resultCode == .SQLITE_FULL
+        let code = (error as? DatabaseError)?.resultCode
+        isDiskFull = code == .SQLITE_FULL
+        isDamaged =
+            code == .SQLITE_CORRUPT || code == .SQLITE_NOTADB || code == .SQLITE_ERROR
+            || !(error is DatabaseError)
     }
 }
 
@@ -196,6 +202,7 @@ extension AliasRecord {
         updated = try row.decode(forColumn: "updated")
         fault = try row.decode(forColumn: "fault")
         served = try row.decode(forColumn: "served")
+        try CatalogValue.check(times: [created, updated])
     }
 
     fileprivate func upsert(_ db: Database) throws {
@@ -222,6 +229,8 @@ extension AdapterRecord {
         hits = try row.decode(forColumn: "hits")
         loads = try row.decode(forColumn: "loads")
         lastUse = try row.decode(forColumn: "lastUse")
+        try CatalogValue.check(times: [lastUse])
+        try CatalogValue.check(counts: [rank, modules, bytes, packBytes, hits, loads])
     }
 
     /// Keeps the counters of one that is known.
@@ -232,5 +241,18 @@ extension AdapterRecord {
                 VALUES (?, ?, ?, ?, ?, ?)
                 """,
             arguments: [digest, rank, modules, bytes, packBytes, base])
+    }
+}
+
+/// What a damaged file may hold in place of a number.
+private enum CatalogValue {
+    struct Impossible: Error {}
+
+    static func check(times: [Double]) throws {
+        guard times.allSatisfy({ abs($0) < 1e15 }) else { throw Impossible() }
+    }
+
+    static func check(counts: [Int]) throws {
+        guard counts.allSatisfy({ (0...1 << 60).contains($0) }) else { throw Impossible() }
     }
 }

@@ -89,9 +89,16 @@ struct DeviceSlots {
         let order = candidates.indices.sorted { (claims[$0], $1) > (claims[$1], $0) }
         var chosen: Set<AdapterDigest> = []
         var total = 0
-        for index in order where chosen.isEmpty || total + candidates[index].byteCount <= budget {
-            chosen.insert(candidates[index].digest)
-            total += candidates[index].byteCount
+        var isFull = false
+        for candidate in order.map({ candidates[$0] }) {
+            guard chosen.isEmpty || total + candidate.byteCount <= budget else {
+                isFull = true
+                continue
+            }
+            // Nobody comes on past one that does not fit, or a large one would wait for ever.
+            if isFull, !holds(candidate.digest) { continue }
+            chosen.insert(candidate.digest)
+            total += candidate.byteCount
         }
         return chosen
     }

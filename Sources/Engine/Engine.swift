@@ -191,7 +191,7 @@ private struct EngineLoop {
             for command in commands { core.apply(command) }
             let start = ContinuousClock.now
             let outputs = core.step()
-            if !outputs.isEmpty || !core.isIdle {
+            if core.report.tokenCount > 0 {
                 metrics.record(core.report, duration: ContinuousClock.now - start)
             }
             let status = core.status

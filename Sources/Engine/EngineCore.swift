@@ -68,6 +68,7 @@ package struct EngineCore {
     /// - Returns: the events of all requests that moved, in no particular order of requests.
     package mutating func step() -> [Output] {
         let shares = ordered(scheduler.schedule())
+        report = StepReport()
         guard !shares.isEmpty else { return [] }
         var batch = Batch(rowCount: shares.reduce(0) { $0 + $1.tokenCount })
         for share in shares {

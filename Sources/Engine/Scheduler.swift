@@ -27,6 +27,8 @@ struct Scheduler {
     private(set) var slots = DeviceSlots()
     /// The adapters of the step that is being scheduled; nil for all.
     private var present: Set<AdapterDigest>?
+    /// Whoever is next in line needs blocks that nobody has given back since.
+    private var isBlocked = false
 
     init(limits: EngineLimits) {
         self.limits = limits
@@ -51,6 +53,7 @@ struct Scheduler {
     mutating func remove(_ id: RequestID) -> TokenSequence? {
         guard let sequence = sequences.removeValue(forKey: id) else { return nil }
         cache.release(sequence.holding)
+        isBlocked = false
         running.removeAll { $0 == id }
         waiting.removeAll { $0 == id }
         return sequence
@@ -74,6 +77,12 @@ struct Scheduler {
 
     /// The next step's shares, blocks reserved. Empty only when there is nothing to do.
     mutating func schedule() -> [Share] {
+        let shares = tryToSchedule()
+        // Adapters that came on for sequences without blocks leave the step to those that hold them.
+        return shares.isEmpty && isBlocked ? tryToSchedule() : shares
+    }
+
+    private mutating func tryToSchedule() -> [Share] {
         var shares: [Share] = []
         var budget = limits.maximumStepTokens
         chooseAdapters()
@@ -89,6 +98,7 @@ struct Scheduler {
         {
             guard let tokenCount = allocate(waiting[place], budget: budget) else {
                 if takeOffIdleAdapters() { continue }
+                isBlocked = true
                 break
             }
             for earlier in waiting.prefix(place) { update(earlier) { $0.passedOverCount += 1 } }
@@ -123,6 +133,12 @@ struct Scheduler {
     /// adapter the step uses already, so that the adapter's weights are read once for both. Nobody is
     /// passed over more than a few times.
     private func nextWaiting(beside shares: [Share]) -> Int? {
+        // Whoever waited long for its adapter to come on keeps the seat free.
+        if let first = waiting.first, !isPresent(first),
+            (sequences[first]?.passedOverCount ?? 0) >= Scheduler.patience
+        {
+            return nil
+        }
         let adapters = Set(shares.compactMap { sequences[$0.id]?.request.adapter?.digest })
         if !adapters.isEmpty {
             for (place, id) in waiting.prefix(Scheduler.lookahead).enumerated() {
@@ -130,7 +146,7 @@ struct Scheduler {
                 if let digest = sequence.request.adapter?.digest, adapters.contains(digest) {
                     return place
                 }
-                if sequence.passedOverCount == Scheduler.patience { break }
+                if sequence.passedOverCount >= Scheduler.patience { break }
             }
         }
         return waiting.firstIndex { isPresent($0) }
@@ -175,7 +191,9 @@ struct Scheduler {
         guard let memory = limits.deviceMemory else { return }
         var candidates: [DeviceSlots.Candidate] = []
         var places: [AdapterDigest: Int] = [:]
-        let admissible = waiting.prefix(limits.maximumSequences - running.count)
+        // Those that cannot be admitted must not take the device from those that hold the blocks.
+        let seats = isBlocked && !running.isEmpty ? 0 : limits.maximumSequences - running.count
+        let admissible = waiting.prefix(seats)
         for id in running + admissible {
             guard let sequence = sequences[id], let adapter = sequence.request.adapter else {
                 continue
@@ -199,11 +217,15 @@ struct Scheduler {
     ///
     /// - Returns: whether there is more room than before.
     private mutating func takeOffIdleAdapters() -> Bool {
-        guard let memory = limits.deviceMemory, let present,
+        guard let memory = limits.deviceMemory, let present else { return false }
+        let before = cache.limit
+        while cache.limit == before, before < cache.blockCount,
+            slots.byteCount > memory.adapterFloor,
             slots.shrink(to: slots.byteCount - 1, keeping: present)
-        else { return false }
-        cache.restrict(to: memory.blockLimit(adapterByteCount: slots.byteCount))
-        return true
+        {
+            cache.restrict(to: memory.blockLimit(adapterByteCount: slots.byteCount))
+        }
+        return cache.limit > before
     }
 
     private mutating func preempt(_ id: RequestID) {
@@ -249,7 +271,8 @@ package struct EngineLimits: Sendable {
     ) {
         precondition(
             maximumSequences > 0 && maximumStepTokens > 0
-                && blockCount * KeyValueCache.blockPositions >= maximumContext,
+                && (deviceMemory?.blockFloor ?? blockCount) * KeyValueCache.blockPositions
+                    >= maximumContext,
             "The cache must hold at least one sequence of the maximum length.")
         self.maximumSequences = maximumSequences
         self.maximumStepTokens = maximumStepTokens

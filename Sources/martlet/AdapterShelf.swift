@@ -16,12 +16,16 @@ enum AdapterShelf {
         justInTime: [String], base: Checkpoint,
         refused: (_ name: String, _ reason: String) -> Void
     ) async throws -> AdapterLibrary {
-        let disk = try disk(settings, base: base)
-        let catalog = try disk.map { try AdapterCatalog(path: $0.folder + "/catalog") }
         var configuration = AdapterLibrary.Configuration()
         configuration.hostBudget = settings.hostByteCount
         configuration.justInTime = justInTime
         configuration.reservedNames = Set(baseNames)
+        var disk = try disk(settings, base: base)
+        var catalog: AdapterCatalog?
+        if let folder = disk?.folder {
+            catalog = try AdapterShelf.catalog(in: folder, settings)
+            if catalog == nil { disk = nil }
+        }
         let library = try AdapterLibrary(
             configuration: configuration, base: base, format: settings.adapterWeights,
             sources: try SourceClient(policy: policy), disk: disk, catalog: catalog)
@@ -48,6 +52,28 @@ enum AdapterShelf {
             }
         }
         return library
+    }
+
+    /// A catalog that cannot be read is an operator's concern where names are kept in it; elsewhere a new
+    /// one takes its place, or none.
+    private static func catalog(
+        in folder: String, _ settings: ModelSettings
+    ) throws -> AdapterCatalog? {
+        func open() throws(CatalogError) -> AdapterCatalog {
+            let catalog = try AdapterCatalog(path: folder + "/catalog")
+            _ = (try catalog.aliases(), try catalog.adapters())
+            return catalog
+        }
+        guard case .common = settings.diskCache else { return try open() }
+        do {
+            return try open()
+        } catch {
+            guard error.isDamaged else { return nil }
+            for suffix in ["", "-wal", "-shm"] {
+                try? FileManager.default.removeItem(atPath: folder + "/catalog" + suffix)
+            }
+            return try? open()
+        }
     }
 
     private static func disk(_ settings: ModelSettings, base: Checkpoint) throws -> PackStore? {

@@ -61,7 +61,9 @@ struct LoadedModel {
         let blockCount = min((cacheByteCount ?? settings.kvByteCount) / blockByteCount, useful)
         let deviceMemory = settings.deviceByteCount.map {
             DeviceMemory(
-                byteCount: $0, blockByteCount: blockByteCount, adapterFloor: adapterFloor,
+                byteCount: $0, blockByteCount: blockByteCount,
+                // What the cache cannot use is theirs in any case.
+                adapterFloor: max(adapterFloor, $0 - blockCount * blockByteCount),
                 blockFloor: min(blockCount, $0 / 2 / blockByteCount))
         }
         let room = (deviceMemory?.blockFloor ?? blockCount) * positions

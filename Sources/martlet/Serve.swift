@@ -9,6 +9,7 @@ import Metrics
 import Server
 import ServiceLifecycle
 import Telemetry
+import Tensors
 import UnixSignals
 
 struct Serve: AsyncParsableCommand {
@@ -115,6 +116,7 @@ struct Serve: AsyncParsableCommand {
         }
 
         let modelSettings = try ModelSettings(model, settings)
+        OpenFiles.raiseLimit()
         let assembly = try await Assembly(
             modelSettings,
             modelNames: servedModelName.isEmpty

@@ -31,10 +31,10 @@ struct CatalogTests {
         alias.revision = text
         alias.digest = text
         alias.pinned = true
-        alias.updated = 1e300
+        alias.updated = 4e11
         alias.fault = text
         let adapter = AdapterRecord(
-            digest: text, rank: 512, modules: 1, bytes: .max, packBytes: .max, base: text)
+            digest: text, rank: 512, modules: 1, bytes: 1 << 60, packBytes: 1 << 60, base: text)
         return (alias, adapter)
     }
 

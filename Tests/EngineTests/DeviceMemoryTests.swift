@@ -115,4 +115,50 @@ struct DeviceMemoryTests {
         #expect(core.status.deviceAdapterCount < adapters.count)
         #expect(core.status.deviceAdapterByteCount >= 0 && most > 0)
     }
+
+    /// A large adapter gets its turn while small ones, of which two fit together, are wanted all the time.
+    @Test func aLargeAdapterDoesNotStarve() {
+        let sorted = adapters.sorted { $0.byteCount < $1.byteCount }
+        let large = sorted[sorted.count - 1]
+        var core = engine.core(
+            deviceMemory: memory(adapterBytes: large.byteCount, blockFloor: 128, blocks: 128))
+        for (index, adapter) in (sorted.prefix(3) + [large]).enumerated() {
+            core.apply(
+                .submit(
+                    EngineCoreTests.request(
+                        index + 1, adapter: adapter, promptCount: 2, maximumTokens: 60)))
+        }
+        var tokens = 0
+        for _ in 0..<80 {
+            for output in core.step() where output.id == RequestID(4) { tokens += 1 }
+        }
+        #expect(tokens > 4)
+    }
+
+    /// Urgent requests that no block is left for do not keep the device from the one that holds them.
+    @Test func whoHoldsTheBlocksIsComputed() {
+        let sorted = adapters.sorted { $0.byteCount < $1.byteCount }
+        let large = sorted[sorted.count - 1]
+        // Four blocks, which one sequence fills.
+        var core = engine.core(
+            blockCount: 4, keptBlockCount: 0,
+            deviceMemory: memory(adapterBytes: large.byteCount, blockFloor: 4, blocks: 4))
+        core.apply(
+            .submit(
+                EngineCoreTests.request(1, adapter: large, promptCount: 50, maximumTokens: 12)))
+        _ = core.step()
+        for (index, adapter) in sorted.prefix(3).enumerated() {
+            core.apply(
+                .submit(
+                    EngineCoreTests.request(
+                        index + 2, adapter: adapter, promptCount: 30, maximumTokens: 2)))
+        }
+        var steps = 0
+        while !core.isIdle, steps < 500 {
+            _ = core.step()
+            #expect(core.report.tokenCount > 0, "A step computed nothing.")
+            steps += 1
+        }
+        #expect(core.isIdle && steps < 100)
+    }
 }

@@ -149,7 +149,6 @@ CMK_INLINE void matmul_one(cmk_kind kind, const cmk_product *job, stream *ahead)
     size_t height = tile_height(rows), widest = rows <= FEW_ROWS ? FEW_PANELS : TILE_PANELS;
     size_t tiles = (rows + height - 1) / height;
     const uint32_t *w = job->w;
-    size_t panel_bytes = units * CMK_LANES * sizeof(uint32_t);
     for (size_t p = 0, width; p < job->panels; p += width) {
         size_t left = job->panels - p;
         width = left >= widest ? widest : left >= TILE_PANELS ? TILE_PANELS : 1;
@@ -166,7 +165,7 @@ CMK_INLINE void matmul_one(cmk_kind kind, const cmk_product *job, stream *ahead)
                 .units = units, .y = job->y + r * job->y_stride + p * CMK_LANES,
                 .y_stride = job->y_stride, .accumulate = job->accumulate,
                 .ahead = {
-                    .next = next + asked * panel_bytes,
+                    .next = next + asked * ahead->panel_bytes,
                     .lines = asked < there ? (int)lines : 0}});
     }
 }

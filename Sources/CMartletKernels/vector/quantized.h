@@ -115,7 +115,7 @@ CMK_INLINE void matmul_quantized(cmk_kind kind, const cmk_product *job, stream *
             const char *x = (const char *)job->x + r * job->x_stride;
             float *y = job->y + r * job->y_stride + p * CMK_LANES;
             prefetch ahead = {
-                .next = next + asked * panel_bytes, .lines = asked < there ? (int)lines : 0};
+                .next = next + asked * wanted->panel_bytes, .lines = asked < there ? (int)lines : 0};
             size_t rows = smaller(height, job->rows - r);
             if (width == TILE_PANELS)
                 switch (rows) { CASES(QUANTIZED_ROWS, tile_quantized(kind, R, TILE_PANELS, job, panel, x, y, ahead)) }

@@ -7,6 +7,13 @@ package struct FileError: Error, CustomStringConvertible {
 
     package var isDiskFull: Bool { systemError == ENOSPC || systemError == EDQUOT }
 
+    package var isMissing: Bool { systemError == ENOENT }
+
+    /// Whether another try would fail the same way: the path leads to nothing that can be read.
+    package var isOfTheFile: Bool {
+        [ENOENT, ENODATA, ENOTDIR, ELOOP, EINVAL, EFBIG, EISDIR, ENAMETOOLONG].contains(systemError)
+    }
+
     package var description: String {
         let reason = unsafe strerror(systemError).map { unsafe String(cString: $0) }
         return "cannot use \(path): \(reason ?? "error \(systemError)")"

@@ -8,6 +8,7 @@ final class WorkCounter: Sendable {
 
     /// The next number, or nil once `count` are taken.
     func take(below count: Int) -> Int? {
+        guard next.load(ordering: .relaxed) < count else { return nil }
         let value = next.add(1, ordering: .relaxed).oldValue
         return value < count ? value : nil
     }
