@@ -227,12 +227,14 @@ extension AdapterLibrary {
             _ = try await performImport { try reader(digest) }
             return true
         } catch let error as PackError {
-            guard error.kind == .damaged else {
-                throw LibraryError(.diskFailed, error.description)
+            switch error.kind {
+            case .damaged:
+                disk.withLock { $0?.quarantine(digest) }
+                metrics.quarantined()
+                events.send(.quarantined(digest, reason: error.description))
+            case .missing: disk.withLock { $0?.remove(digest) }
+            case .unreadable: throw LibraryError(.diskFailed, error.description)
             }
-            disk.withLock { $0?.quarantine(digest) }
-            metrics.quarantined()
-            events.send(.quarantined(digest, reason: error.description))
             guard let alias = state.withLock({ $0.aliases[name] }) else { return false }
             let again = try await bring(alias).adapter.digest
             guard again == digest else {

@@ -298,7 +298,7 @@ package final class AdapterLibrary: Sendable {
                     disk.withLock { $0?.quarantine(digest) }
                     events.send(.quarantined(digest, reason: error.description))
                     metrics.quarantined()
-                case .missing: break  // It went for another one just now.
+                case .missing: disk.withLock { $0?.remove(digest) }
                 case .unreadable: throw LibraryError(.diskFailed, error.description)
                 }
             }
