@@ -121,8 +121,7 @@ extension AdapterLibrary {
                 state.adapters[digest] = state.adapters[digest] ?? record
                 state.doomed.remove(digest)
             }
-            for text in [previous?.digest, alias.digest] {
-                guard let digest = text.flatMap({ AdapterDigest($0) }) else { continue }
+            for case let digest? in [previous?.content, alias.content] {
                 state.host.pin(digest, state.isPinned(digest))
             }
         }
@@ -146,7 +145,7 @@ extension AdapterLibrary {
             }
             try catalog?.remove(alias: name)
             state.aliases[name] = nil
-            if let digest = alias.digest.flatMap({ AdapterDigest($0) }) {
+            if let digest = alias.content {
                 state.host.pin(digest, state.isPinned(digest))
             }
             guard let text = alias.digest, let digest = AdapterDigest(text),
@@ -178,7 +177,7 @@ extension AdapterLibrary {
             alias.pinned = isPinned
             try catalog?.put(alias)
             state.aliases[name] = alias
-            if let digest = alias.digest.flatMap({ AdapterDigest($0) }) {
+            if let digest = alias.content {
                 state.host.pin(digest, state.isPinned(digest))
             }
         }
@@ -308,6 +307,9 @@ extension AdapterLibrary {
 extension AliasRecord {
     /// How the revision of a name begins that stands for a digest whatever its source holds.
     static let pointed = "pointed at "
+
+    /// What it stands for; nil until its source has been read.
+    var content: AdapterDigest? { digest.flatMap { AdapterDigest($0) } }
 
     var isPointed: Bool { revision.hasPrefix(AliasRecord.pointed) }
 

@@ -17,7 +17,7 @@ extension AdapterLibrary {
     /// What a name stands for, read from its source if nobody has read it yet.
     func digest(of name: String) async throws -> AdapterDigest {
         let known: (alias: AliasRecord, digest: AdapterDigest?)? = state.withLock { state in
-            state.aliases[name].map { ($0, $0.digest.flatMap { AdapterDigest($0) }) }
+            state.aliases[name].map { ($0, $0.content) }
         }
         guard let known else {
             guard let source = justInTime(name) else {
@@ -214,7 +214,7 @@ extension AdapterLibrary {
         let start = ContinuousClock.now
         let (kept, named) = state.withLock { state in
             func digests(_ aliases: some Sequence<AliasRecord>) -> Set<AdapterDigest> {
-                Set(aliases.compactMap { $0.digest.flatMap { AdapterDigest($0) } })
+                Set(aliases.compactMap(\.content))
             }
             // What a name was pointed at by its digest cannot be had from its source.
             let kept = state.aliases.values.filter { $0.pinned || $0.isPointed }

@@ -121,7 +121,7 @@ package final class AdapterLibrary: Sendable {
     package var count: Int { state.withLock { $0.aliases.count } }
 
     private static func entry(_ alias: AliasRecord, _ state: State) -> AdapterEntry {
-        let digest = alias.digest.flatMap { AdapterDigest($0) }
+        let digest = alias.content
         var entry = AdapterEntry(alias: alias, digest: digest)
         entry.record = digest.flatMap { state.adapters[$0] }
         if let digest, let use = state.uses[digest] { entry.record?.add(use) }
