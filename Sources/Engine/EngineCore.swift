@@ -78,9 +78,9 @@ package struct EngineCore {
                 tokens: sequence.tokens[range], firstPosition: range.lowerBound,
                 blocks: sequence.holding.blocks, adapter: sequence.request.adapter)
         }
-        model.forward(batch)
-        report = StepReport(batch: batch, sequenceCount: shares.count)
         let wanted = wantedRows(of: shares)
+        model.forward(batch, wanting: wanted.map(\.row))
+        report = StepReport(batch: batch, sequenceCount: shares.count)
         for share in shares {
             scheduler.advance(share.id, by: share.tokenCount)
         }
@@ -141,9 +141,8 @@ package struct EngineCore {
     private mutating func outputs(for wanted: [WantedRow]) -> [Output] {
         var outputs: [Output] = []
         for start in stride(from: 0, to: wanted.count, by: DecoderModel.maximumLogitRows) {
-            let some = wanted[start..<min(start + DecoderModel.maximumLogitRows, wanted.count)]
-            let choices = choose(Array(some))
-            for (row, choice) in zip(some, choices) {
+            let some = start..<min(start + DecoderModel.maximumLogitRows, wanted.count)
+            for (row, choice) in zip(wanted[some], choose(wanted, some)) {
                 if let output = output(for: row, choice) { outputs.append(output) }
             }
         }
@@ -167,14 +166,15 @@ package struct EngineCore {
         init(sampler: Sampler) { self.sampler = sampler }
     }
 
-    private func choose(_ wanted: [WantedRow]) -> [Choice] {
+    private func choose(_ all: [WantedRow], _ range: Range<Int>) -> [Choice] {
+        let wanted = Array(all[range])
         let peaksOnly = wanted.allSatisfy { row in
             guard let sequence = scheduler[row.id], row.promptToken == nil else { return false }
             return !sequence.wantsToken
                 || Sampler.needsPeakOnly(sequence)
                     && sequence.request.parameters.logprobCount == nil
         }
-        let (logits, peaks) = model.logits(of: wanted.map(\.row), peaksOnly: peaksOnly)
+        let (logits, peaks) = model.logits(of: range, peaksOnly: peaksOnly)
         if peaksOnly {
             return wanted.indices.map { choice(wanted[$0], logits, $0, peaks[$0], choosers[0]) }
         }

@@ -61,4 +61,18 @@ package struct Batch: Sendable {
             segments.append(Segment(rows: rows, adapter: adapter))
         }
     }
+
+    /// The segments when only some rows are left, in their order.
+    func segments(of rows: [Int]) -> [Segment] {
+        var rest = rows[...]
+        var start = 0
+        return segments.compactMap { segment in
+            let before = rest.prefix { $0 < segment.rows.lowerBound }.count
+            rest = rest.dropFirst(before)
+            let own = rest.prefix { $0 < segment.rows.upperBound }.count
+            rest = rest.dropFirst(own)
+            start += before + own
+            return own == 0 ? nil : Segment(rows: start - own..<start, adapter: segment.adapter)
+        }
+    }
 }

@@ -11,15 +11,17 @@ package final class DecoderModel {
     package let weights: ModelWeights
     package let cache: KeyValueCache
     package let kernels: KernelSet
-    private let team: WorkerTeam
-    private let workspace: Workspace
-    private let angles: Matrix
+    let team: WorkerTeam
+    let workspace: Workspace
+    let angles: Matrix
     private let maximumRows: Int
     private let maximumContext: Int
     private var shrunk: Matrix
     private var shrunkInput: ShrunkInput
     private let adapterFormat: WeightFormat
-    private var scratch: [Matrix]
+    let scratch: [Matrix]
+    /// Rows of the last batch whose logits may be asked for.
+    private var wantedCount = 0
 
     package var configuration: ModelConfiguration { weights.configuration }
     package var vocabularySize: Int { configuration.vocabularySize }
@@ -59,44 +61,88 @@ package final class DecoderModel {
         scratch = (0..<team.memberCount).map { _ in Matrix(rowCount: 1, columnCount: scratchCount) }
     }
 
-    /// Computes hidden states for every row and writes their keys and values into the cache.
+    /// Writes every row's keys and values into the cache, and computes the last hidden states of the
+    /// rows whose logits are wanted: nothing reads those of the others.
     ///
+    /// - Parameter wanted: rows of the batch, ascending.
     /// - Precondition: tokens are in the vocabulary, positions below the maximum context.
-    package func forward(_ batch: Batch) {
+    package func forward(_ batch: Batch, wanting wanted: [Int]) {
         precondition(batch.rowCount <= maximumRows, "The batch has too many rows.")
+        precondition(
+            zip(wanted, wanted.dropFirst()).allSatisfy(<)
+                && wanted.allSatisfy { (0..<batch.rowCount).contains($0) }, "Not rows of the batch."
+        )
         workspace.prepare(batch)
+        wantedCount = wanted.count
         let pass = Pass(
-            batch: batch, linear: adapterLinear(batch), attention: attentionPieces(batch),
+            rowCount: batch.rowCount, batch: batch, linear: adapterLinear(batch.segments),
+            attention: attentionPieces(batch),
             isDecode: batch.runs.allSatisfy { $0.rows.count == 1 })
+        let last = narrowed(pass, to: wanted)
         team.run { member in
             embed(pass, member)
-            for layer in weights.layers.indices {
+            for layer in weights.layers.indices.dropLast() {
                 attention(layer, pass, member)
+                attentionOutput(layer, pass, member)
                 feedForward(layer, pass, member)
             }
+            let layer = weights.layers.count - 1
+            attention(layer, pass, member, pieces: last.attention)
+            if last.rowCount < pass.rowCount { gather(wanted, member) }
+            guard last.rowCount > 0 else { return }
+            attentionOutput(layer, last, member)
+            feedForward(layer, last, member)
         }
     }
 
     /// What the parts of a layer know of the step.
-    private struct Pass {
+    struct Pass {
+        var rowCount: Int
         let batch: Batch
-        let linear: AdapterLinear
-        let attention: [(run: Int, piece: AttentionPiece)]
+        var linear: AdapterLinear
+        var attention: [RunPiece]
         /// Every sequence has one row.
         let isDecode: Bool
-
-        var rowCount: Int { batch.rowCount }
     }
 
-    /// Logits of some of the last batch's rows, in that order, at most `maximumLogitRows`.
+    /// The pass after the last layer's keys and values, with the wanted rows alone.
+    private func narrowed(_ pass: Pass, to wanted: [Int]) -> Pass {
+        guard wanted.count < pass.rowCount else { return pass }
+        var last = pass
+        last.rowCount = wanted.count
+        last.linear = adapterLinear(pass.batch.segments(of: wanted))
+        if !pass.isDecode {
+            var next = wanted[...]
+            last.attention = pass.attention.filter { piece in
+                next = next.drop { $0 < piece.piece.rows.lowerBound }
+                return next.first.map(piece.piece.rows.contains) ?? false
+            }
+        }
+        return last
+    }
+
+    /// Moves the wanted rows to the front, in their order.
+    private func gather(_ wanted: [Int], _ member: Int) {
+        if member == 0 {
+            for (target, row) in wanted.enumerated() where row != target {
+                workspace.hidden.copyRow(row, to: target)
+                workspace.attended.values.copyRow(row, to: target)
+            }
+        }
+        team.meet()
+    }
+
+    /// Logits of some of the rows that the last batch wanted, at most `maximumLogitRows`.
     ///
-    /// - Parameter peaksOnly: the logits themselves are not wanted and never leave the cache.
+    /// - Parameters:
+    ///   - rows: counted over the wanted ones.
+    ///   - peaksOnly: the logits themselves are not wanted and never leave the cache.
     /// - Returns: a matrix that the next call overwrites, and each row's largest logit.
-    package func logits(of rows: some Collection<Int>, peaksOnly: Bool = false) -> (
+    package func logits(of rows: Range<Int>, peaksOnly: Bool = false) -> (
         logits: Matrix, peaks: [LogitPeak]
     ) {
         precondition(rows.count <= DecoderModel.maximumLogitRows, "Too many logit rows.")
-        let rows = Array(rows)
+        precondition(rows.lowerBound >= 0 && rows.upperBound <= wantedCount, "Nobody wanted them.")
         let epsilon = configuration.normEpsilon
         for (index, row) in rows.enumerated() {
             kernels.rmsNorm(
@@ -149,7 +195,13 @@ package final class DecoderModel {
         team.meet()
     }
 
-    private func attention(_ index: Int, _ pass: Pass, _ member: Int) {
+    /// Keys and values of all rows, and what the queries of some find.
+    ///
+    /// - Parameter pieces: nil for all.
+    private func attention(
+        _ index: Int, _ pass: Pass, _ member: Int,
+        pieces queries: [RunPiece]? = nil
+    ) {
         let layer = weights.layers[index]
         normalizeAndShrink(
             layer.attentionNorm, index, .attentionInput, pass, member,
@@ -170,7 +222,11 @@ package final class DecoderModel {
             }
             team.meet()
         }
-        attend(index, pass, member)
+        attend(index, pass, queries ?? pass.attention, member)
+    }
+
+    private func attentionOutput(_ index: Int, _ pass: Pass, _ member: Int) {
+        let layer = weights.layers[index]
         finishAndShrink(index, .attentionOutput, pass, member, input: workspace.attended)
         projectOntoHidden(
             layer.attentionOutput, index, pass, member, input: workspace.attended,
@@ -295,7 +351,7 @@ package final class DecoderModel {
     /// What a member multiplies first in a group; of the head when there is no group.
     private func first(of group: LinearGroup?, _ pass: Pass, for member: Int) -> Upcoming? {
         guard let group else {
-            let pieces = pieces(of: weights.head.panelCount, rowCount: pass.batch.runs.count)
+            let pieces = pieces(of: weights.head.panelCount, rowCount: pass.rowCount)
             let share = team.share(of: pieces.count, for: member)
             return share.isEmpty
                 ? nil : Upcoming(weights: weights.head, panel: pieces[share.lowerBound].lowerBound)
@@ -305,113 +361,13 @@ package final class DecoderModel {
         return share.isEmpty ? nil : group.upcoming(panel: pieces[share.lowerBound].lowerBound)
     }
 
-    // MARK: Attention
-
-    /// Normalizes (Qwen3) and rotates a row's queries and keys of some key/value heads, and stores
-    /// their keys and values.
-    private func positionKeysAndQueries(
-        _ index: Int, _ batch: Batch, row: Int, heads: Range<Int>
-    ) {
-        let (c, layer, projections) = (configuration, weights.layers[index], workspace.projections)
-        let columns = layer.attentionInput.columns
-        let (keyColumn, valueColumn) = (columns[1], columns[2])
-        let position = Int(batch.positions[row])
-        let d = c.headDimension
-        let group = c.headCount / c.keyValueHeadCount
-        let queries = heads.lowerBound * group..<heads.upperBound * group
-        if let queryNorm = layer.queryNorm, let keyNorm = layer.keyNorm {
-            for head in queries {
-                kernels.rmsNormInPlace(
-                    projections, row: row, column: head * d, weight: queryNorm,
-                    epsilon: c.normEpsilon)
-            }
-            for head in heads {
-                kernels.rmsNormInPlace(
-                    projections, row: row, column: keyColumn + head * d, weight: keyNorm,
-                    epsilon: c.normEpsilon)
-            }
-        }
-        kernels.rotate(
-            projections, row: row, column: queries.lowerBound * d, headCount: queries.count,
-            headDimension: d, angles: angles, position: position)
-        kernels.rotate(
-            projections, row: row, column: keyColumn + heads.lowerBound * d,
-            headCount: heads.count, headDimension: d, angles: angles, position: position)
-        let blocks = workspace.blocks(of: batch, row: row)
-        cache.store(
-            layer: index, heads: heads, block: Int(blocks[position / KeyValueCache.blockPositions]),
-            slot: position % KeyValueCache.blockPositions, from: projections, row: row,
-            keyColumn: keyColumn, valueColumn: valueColumn)
-    }
-
-    /// Where every sequence has one row, each piece positions its own queries and key first: nobody
-    /// else waits for them.
-    private func attend(_ index: Int, _ pass: Pass, _ member: Int) {
-        let c = configuration
-        let group = c.headCount / c.keyValueHeadCount
-        let scale = 1 / Float(c.headDimension).squareRoot()
-        team.spread(pass.attention.count, for: member) { next in
-            var piece = pass.attention[next].piece
-            piece.layer = index
-            piece.window = c.window(layer: index)
-            if pass.isDecode {
-                positionKeysAndQueries(
-                    index, pass.batch, row: piece.rows.lowerBound,
-                    heads: piece.head..<piece.head + 1)
-            }
-            kernels.attend(
-                piece, queries: workspace.projections, group: group, scale: scale, cache: cache,
-                blocks: pass.batch.runs[pass.attention[next].run].blocks,
-                into: workspace.attended.values,
-                scratch: scratch[member])
-        }
-    }
-
     // MARK: Preparation
 
-    /// Query rows of one attention piece: as many as fill a register tile.
-    private static func attentionRows(group: Int) -> Int { max(1, 12 / group) }
-
-    private func attentionPieces(_ batch: Batch) -> [(run: Int, piece: AttentionPiece)] {
-        let c = configuration
-        let rows = DecoderModel.attentionRows(group: c.headCount / c.keyValueHeadCount)
-        var pieces: [(run: Int, piece: AttentionPiece)] = []
-        pieces.reserveCapacity(batch.runs.count * c.keyValueHeadCount)
-        for (index, run) in batch.runs.enumerated() {
-            for start in stride(from: run.rows.lowerBound, to: run.rows.upperBound, by: rows) {
-                let own = start..<min(start + rows, run.rows.upperBound)
-                let position = run.firstPosition + start - run.rows.lowerBound
-                for head in 0..<c.keyValueHeadCount {
-                    pieces.append(
-                        (
-                            index,
-                            AttentionPiece(
-                                layer: 0, head: head, rows: own, firstPosition: position, window: 0)
-                        ))
-                }
-            }
-        }
-        return pieces
-    }
-
-    /// A member's rows, never parting an odd position from the even one before it in its sequence:
-    /// the two share a pair of the cache (see `KeyValueCache.store`).
-    private func pairedShare(of batch: Batch, for member: Int) -> Range<Int> {
-        func boundary(_ row: Int) -> Int {
-            guard row > 0, row < batch.rowCount, batch.positions[row] % 2 == 1,
-                !batch.runs.contains(where: { $0.rows.lowerBound == row })
-            else { return row }
-            return row + 1
-        }
-        let share = team.share(of: batch.rowCount, for: member)
-        return boundary(share.lowerBound)..<boundary(share.upperBound)
-    }
-
-    private func adapterLinear(_ batch: Batch) -> AdapterLinear {
+    private func adapterLinear(_ segments: [Batch.Segment]) -> AdapterLinear {
         let step = LowRankStep(
-            kernels: kernels, segments: batch.segments.map { ($0.rows, $0.adapter.table) })
+            kernels: kernels, segments: segments.map { ($0.rows, $0.adapter.table) })
         precondition(
-            batch.segments.isEmpty || step.format == adapterFormat,
+            segments.isEmpty || step.format == adapterFormat,
             "The adapters are in another format.")
         if step.shrinkWidth > shrunk.columnCount || step.roundedWidth > shrunkInput.width {
             shrunk = Matrix(rowCount: maximumRows, columnCount: step.shrinkWidth)

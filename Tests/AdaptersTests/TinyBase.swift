@@ -44,7 +44,7 @@ struct TinyBase {
         let model = engine.model(maximumRows: tokens.count, blockCount: 2)
         var batch = Batch()
         batch.append(tokens: tokens, firstPosition: 0, blocks: [0, 1], adapter: adapter)
-        model.forward(batch)
+        model.forward(batch, wanting: Array(0..<batch.rowCount))
         let (logits, _) = model.logits(of: tokens.indices)
         return tokens.indices.map { row in
             (0..<model.vocabularySize).map { logits[row: row, column: $0].bitPattern }

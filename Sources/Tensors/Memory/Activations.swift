@@ -20,6 +20,14 @@ package struct Activations: Sendable {
         buffer = Buffer(byteCount: rowCount * stride * format.elementByteCount)
     }
 
+    /// Copies one row over another.
+    package func copyRow(_ row: Int, to target: Int) {
+        check(rows: row..<row + 1, columns: 0..<columnCount)
+        check(rows: target..<target + 1, columns: 0..<columnCount)
+        unsafe pointer(target, 0).copyMemory(
+            from: pointer(row, 0), byteCount: columnCount * format.elementByteCount)
+    }
+
     func pointer(_ row: Int, _ column: Int) -> UnsafeMutableRawPointer {
         unsafe buffer.base + (row * stride + column) * format.elementByteCount
     }

@@ -97,6 +97,13 @@ package struct Matrix: Sendable {
         for (column, value) in values.enumerated() { self[row: row, column: column] = value }
     }
 
+    /// Copies one row over another.
+    package func copyRow(_ row: Int, to target: Int) {
+        check(rows: row..<row + 1, columns: 0..<columnCount)
+        check(rows: target..<target + 1, columns: 0..<columnCount)
+        unsafe pointer(target, 0).update(from: pointer(row, 0), count: columnCount)
+    }
+
     func pointer(_ row: Int, _ column: Int) -> UnsafeMutablePointer<Float> {
         unsafe buffer.floats(at: offset + row * stride + column)
     }

@@ -61,14 +61,14 @@ struct BenchQuality: AsyncParsableCommand {
         for index in 0..<windows {
             progress.show("scoring", Double(index) / Double(windows))
             let some = Array(tokens[index * window..<(index + 1) * window])
-            BenchQuality.forward(some, p)
-            BenchQuality.forward(some, q)
             let scored = Array(window / 2..<window - 1)
+            BenchQuality.forward(some, p, wanting: scored)
+            BenchQuality.forward(some, q, wanting: scored)
             for start in stride(from: 0, to: scored.count, by: DecoderModel.maximumLogitRows) {
-                let rows = scored[start..<min(start + DecoderModel.maximumLogitRows, scored.count)]
+                let rows = start..<min(start + DecoderModel.maximumLogitRows, scored.count)
                 comparison.add(
                     p.logits(of: rows), q.logits(of: rows), kernels: p.kernels,
-                    next: rows.map { some[$0 + 1] })
+                    next: scored[rows].map { some[$0 + 1] })
             }
         }
         progress.finish()
@@ -82,13 +82,15 @@ struct BenchQuality: AsyncParsableCommand {
             """)
     }
 
-    private static func forward(_ tokens: [Int32], _ model: DecoderModel) {
+    private static func forward(
+        _ tokens: [Int32], _ model: DecoderModel, wanting rows: [Int]
+    ) {
         var batch = Batch()
         let blocks =
             (tokens.count + KeyValueCache.blockPositions - 1) / KeyValueCache.blockPositions
         batch.append(
             tokens: tokens, firstPosition: 0, blocks: (0..<blocks).map(Int32.init), adapter: nil)
-        model.forward(batch)
+        model.forward(batch, wanting: rows)
     }
 }
 

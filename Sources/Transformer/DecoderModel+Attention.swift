@@ -1,0 +1,107 @@
+internal import ModelFiles
+internal import Tensors
+
+extension DecoderModel {
+    /// A piece of attention and the run that it belongs to.
+    typealias RunPiece = (run: Int, piece: AttentionPiece)
+
+    /// Normalizes (Qwen3) and rotates a row's queries and keys of some key/value heads, and stores
+    /// their keys and values.
+    func positionKeysAndQueries(
+        _ index: Int, _ batch: Batch, row: Int, heads: Range<Int>
+    ) {
+        let (c, layer, projections) = (configuration, weights.layers[index], workspace.projections)
+        let columns = layer.attentionInput.columns
+        let (keyColumn, valueColumn) = (columns[1], columns[2])
+        let position = Int(batch.positions[row])
+        let d = c.headDimension
+        let group = c.headCount / c.keyValueHeadCount
+        let queries = heads.lowerBound * group..<heads.upperBound * group
+        if let queryNorm = layer.queryNorm, let keyNorm = layer.keyNorm {
+            for head in queries {
+                kernels.rmsNormInPlace(
+                    projections, row: row, column: head * d, weight: queryNorm,
+                    epsilon: c.normEpsilon)
+            }
+            for head in heads {
+                kernels.rmsNormInPlace(
+                    projections, row: row, column: keyColumn + head * d, weight: keyNorm,
+                    epsilon: c.normEpsilon)
+            }
+        }
+        kernels.rotate(
+            projections, row: row, column: queries.lowerBound * d, headCount: queries.count,
+            headDimension: d, angles: angles, position: position)
+        kernels.rotate(
+            projections, row: row, column: keyColumn + heads.lowerBound * d,
+            headCount: heads.count, headDimension: d, angles: angles, position: position)
+        let blocks = workspace.blocks(of: batch, row: row)
+        cache.store(
+            layer: index, heads: heads, block: Int(blocks[position / KeyValueCache.blockPositions]),
+            slot: position % KeyValueCache.blockPositions, from: projections, row: row,
+            keyColumn: keyColumn, valueColumn: valueColumn)
+    }
+
+    /// Where every sequence has one row, each piece positions its own queries and key first: nobody
+    /// else waits for them.
+    func attend(
+        _ index: Int, _ pass: Pass, _ pieces: [RunPiece], _ member: Int
+    ) {
+        let c = configuration
+        let group = c.headCount / c.keyValueHeadCount
+        let scale = 1 / Float(c.headDimension).squareRoot()
+        team.spread(pieces.count, for: member) { next in
+            var piece = pieces[next].piece
+            piece.layer = index
+            piece.window = c.window(layer: index)
+            if pass.isDecode {
+                positionKeysAndQueries(
+                    index, pass.batch, row: piece.rows.lowerBound,
+                    heads: piece.head..<piece.head + 1)
+            }
+            kernels.attend(
+                piece, queries: workspace.projections, group: group, scale: scale, cache: cache,
+                blocks: pass.batch.runs[pieces[next].run].blocks,
+                into: workspace.attended.values,
+                scratch: scratch[member])
+        }
+    }
+
+    /// Query rows of one attention piece: as many as fill a register tile.
+    static func attentionRows(group: Int) -> Int { max(1, 12 / group) }
+
+    func attentionPieces(_ batch: Batch) -> [RunPiece] {
+        let c = configuration
+        let rows = DecoderModel.attentionRows(group: c.headCount / c.keyValueHeadCount)
+        var pieces: [RunPiece] = []
+        pieces.reserveCapacity(batch.runs.count * c.keyValueHeadCount)
+        for (index, run) in batch.runs.enumerated() {
+            for start in stride(from: run.rows.lowerBound, to: run.rows.upperBound, by: rows) {
+                let own = start..<min(start + rows, run.rows.upperBound)
+                let position = run.firstPosition + start - run.rows.lowerBound
+                for head in 0..<c.keyValueHeadCount {
+                    pieces.append(
+                        (
+                            index,
+                            AttentionPiece(
+                                layer: 0, head: head, rows: own, firstPosition: position, window: 0)
+                        ))
+                }
+            }
+        }
+        return pieces
+    }
+
+    /// A member's rows, never parting an odd position from the even one before it in its sequence:
+    /// the two share a pair of the cache (see `KeyValueCache.store`).
+    func pairedShare(of batch: Batch, for member: Int) -> Range<Int> {
+        func boundary(_ row: Int) -> Int {
+            guard row > 0, row < batch.rowCount, batch.positions[row] % 2 == 1,
+                !batch.runs.contains(where: { $0.rows.lowerBound == row })
+            else { return row }
+            return row + 1
+        }
+        let share = team.share(of: batch.rowCount, for: member)
+        return boundary(share.lowerBound)..<boundary(share.upperBound)
+    }
+}
