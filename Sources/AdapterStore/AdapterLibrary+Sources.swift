@@ -201,7 +201,7 @@ extension AdapterLibrary {
             let gguf = place + "/" + AdapterPart.gguf.fileName
             let isGGUF = FileManager.default.fileExists(atPath: gguf)
             let file = try AdapterFile.open(
-                path: isGGUF ? gguf : place, base: base.configuration, limits: limits)
+                path: isGGUF ? gguf : place, base: base, limits: limits)
             return try DeviceAdapter(file, base: base, format: format)
         }
         metrics.record(.pack, seconds: (ContinuousClock.now - fetched) / .seconds(1))

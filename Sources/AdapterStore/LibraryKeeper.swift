@@ -235,7 +235,7 @@ extension AdapterLibrary {
         guard entry.digest == nil, case .path(let path) = try? AdapterSource(entry.alias.source)
         else { return }
         do {
-            _ = try AdapterFile.open(path: path, base: base.configuration, limits: limits)
+            _ = try AdapterFile.open(path: path, base: base, limits: limits)
         } catch {
             note(fault: "\(error)", of: entry.alias)
             throw error

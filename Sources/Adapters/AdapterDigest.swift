@@ -29,11 +29,14 @@ public struct AdapterDigest: Hashable, Sendable, CustomStringConvertible {
                 ("magnitude", delta.magnitude),
             ]
             for case (let part, let tensor?) in parts {
-                hash.add(
-                    "\(target.moduleName).\(part) \(tensor.type.rawValue) \(tensor.shape) \(tensor.rowOrder)"
-                )
-                hash.add(tensor.file.bytes(in: tensor.byteRange) ?? [])
+                hash.add("\(target.moduleName).\(part)", tensor)
             }
+        }
+        for (role, tensor) in adapter.replaced.sorted(by: { $0.key.name < $1.key.name }) {
+            hash.add("replaced \(role.name)", tensor)
+        }
+        for (target, rows) in adapter.tokenRows.sorted(by: { $0.key < $1.key }) {
+            hash.add("tokens of \(target.moduleName)", rows.rows)
         }
         bytes = hash.bytes
     }
@@ -100,6 +103,11 @@ private struct TextHash {
 
     mutating func add(_ text: String) {
         hash.update(data: Array("\(text.utf8.count):\(text)".utf8))
+    }
+
+    mutating func add(_ name: String, _ tensor: StoredTensor) {
+        add("\(name) \(tensor.type.rawValue) \(tensor.shape) \(tensor.rowOrder)")
+        add(tensor.file.bytes(in: tensor.byteRange) ?? [])
     }
 
     mutating func add(_ bytes: [UInt8]) { hash.update(data: bytes) }

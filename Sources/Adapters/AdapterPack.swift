@@ -6,12 +6,12 @@ package import Tensors
 ///
 /// The header is little-endian words: magic, version (of this file and of the panels), format, bytes
 /// of memory; the base's fingerprint and the adapter's digest (4 each); the memory's checksum (3); the
-/// bytes of the base's name; the shape; the name, padded to words; the header's checksum (3). The
-/// memory begins at a multiple of 4096.
+/// bytes of the base's name; the words of the shape; the shape; the name, padded to words; the header's
+/// checksum (3). The memory begins at the next multiple of 4096.
 package enum AdapterPack {
     private static let magic: UInt64 = 0x314B_4341_504C_544D
-    private static let version: UInt64 = 1
-    private static let fixedCount = 16
+    private static let version: UInt64 = 2
+    private static let fixedCount = 17
     private static let nameLimit = 1 << 10
 
     /// Writes an adapter durably: under another name first, which then becomes `path`.
@@ -43,8 +43,7 @@ package enum AdapterPack {
     ) throws(PackError) -> DeviceAdapter {
         do {
             let file = try BinaryFile(reading: path)
-            let offset = memoryOffset(for: base)
-            guard file.byteCount >= offset,
+            guard let offset = try memoryOffset(in: file, base: base),
                 let header = Header(try file.bytes(at: 0, count: offset), base: base),
                 header.fingerprint == fingerprint.words, header.digest == digest.words,
                 header.format == format
@@ -61,7 +60,7 @@ package enum AdapterPack {
             }
             return DeviceAdapter(
                 digest: digest, shape: header.shape, baseModelName: header.baseModelName,
-                table: layout.table(in: memory), memory: memory)
+                table: layout.table(in: memory), own: layout.ownWeights(in: memory), memory: memory)
         } catch let error as PackError {
             throw error
         } catch let error as FileError {
@@ -75,12 +74,25 @@ package enum AdapterPack {
 
     /// Bytes of a pack on the disk.
     package static func byteCount(of adapter: DeviceAdapter, base: Checkpoint) -> Int {
-        memoryOffset(for: base) + adapter.byteCount
+        memoryOffset(shapeCount: adapter.shape.words(for: base.configuration).count)
+            + adapter.byteCount
     }
 
-    private static func memoryOffset(for base: Checkpoint) -> Int {
-        let shape = AdapterShape.wordCount(for: base.configuration)
-        return ((fixedCount + shape + 3) * 8 + nameLimit).roundedUp(toMultipleOf: 4096)
+    private static func memoryOffset(shapeCount: Int) -> Int {
+        ((fixedCount + shapeCount + 3) * 8 + nameLimit).roundedUp(toMultipleOf: 4096)
+    }
+
+    /// Where a file says that its memory begins; nil when that cannot be.
+    private static func memoryOffset(
+        in file: BinaryFile, base: Checkpoint
+    ) throws(FileError) -> Int? {
+        guard file.byteCount >= fixedCount * 8 else { return nil }
+        let words = try file.bytes(at: 0, count: fixedCount * 8).littleEndianWords
+        guard let count = Int(exactly: words[fixedCount - 1]),
+            count <= AdapterShape.wordLimit(for: base.configuration, AdapterLimits())
+        else { return nil }
+        let offset = memoryOffset(shapeCount: count)
+        return offset <= file.byteCount ? offset : nil
     }
 
     private static func header(
@@ -95,12 +107,13 @@ package enum AdapterPack {
         ]
         words += fingerprint.words + adapter.digest.words
         words += Checksum(of: adapter.memory).words
-        words.append(UInt64(name.count))
-        words += adapter.shape.words(for: base.configuration)
+        let shape = adapter.shape.words(for: base.configuration)
+        words += [UInt64(name.count), UInt64(shape.count)] + shape
         name += Array(repeating: 0, count: nameLimit - name.count)
         let bytes = words.littleEndianBytes + name
         let whole = bytes + Checksum(of: bytes).words.littleEndianBytes
-        return whole + Array(repeating: 0, count: memoryOffset(for: base) - whole.count)
+        return whole
+            + Array(repeating: 0, count: memoryOffset(shapeCount: shape.count) - whole.count)
     }
 
     /// What a pack says of itself.
@@ -115,9 +128,9 @@ package enum AdapterPack {
 
         /// - Returns: nil when it is not a header, or not one for this base.
         init?(_ bytes: [UInt8], base: Checkpoint) {
-            let shapeEnd = fixedCount + AdapterShape.wordCount(for: base.configuration)
-            let nameEnd = shapeEnd * 8 + nameLimit
             let words = bytes.littleEndianWords
+            let shapeEnd = fixedCount + Int(words[fixedCount - 1])
+            let nameEnd = shapeEnd * 8 + nameLimit
             guard words.count >= nameEnd / 8 + 3,
                 Checksum(of: Array(bytes[..<nameEnd])).words
                     == Array(words[nameEnd / 8..<nameEnd / 8 + 3]),

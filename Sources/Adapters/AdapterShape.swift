@@ -1,9 +1,11 @@
 package import ModelFiles
+internal import Tensors
 
 /// What an adapter changes and how wide its changes are: all that decides where its numbers lie.
 package struct AdapterShape: Sendable, Equatable {
-    /// One projection's change.
+    /// One module's low-rank change.
     package struct Part: Sendable, Equatable {
+        /// 0 for a projection whose bias alone is changed.
         package var rank: Int
         package var scale: Float
         /// DoRA's gains.
@@ -12,13 +14,34 @@ package struct AdapterShape: Sendable, Equatable {
     }
 
     package let parts: [AdapterFile.Target: Part]
+    /// Weights and norms that the adapter has whole, in the order of the model.
+    package let replaced: [Checkpoint.Role]
+    /// Whether the embedding that it has whole is its head as well.
+    package let tiesReplaced: Bool
+    /// Tokens whose rows of the embedding or the head it has, in the order of its rows.
+    package let tokens: [AdapterFile.Target: [Int32]]
+    /// See `AdapterFile.invocation`.
+    package let invocation: [Int32]
 
-    package init(_ file: AdapterFile) {
-        parts = file.deltas.mapValues {
+    package init(_ file: AdapterFile, base: ModelConfiguration) {
+        var parts = file.deltas.mapValues {
             Part(
                 rank: $0.rank, scale: $0.scale, hasGain: $0.magnitude != nil,
                 hasBias: $0.bias != nil)
         }
+        for case .bias(let layer, let projection) in file.replaced.keys {
+            let target = AdapterFile.Target.projection(layer: layer, projection)
+            parts[target, default: Part(rank: 0, scale: 1, hasGain: false, hasBias: true)].hasBias =
+                true
+        }
+        self.parts = parts
+        tiesReplaced = file.hasOneTable
+        let isTied = tiesReplaced
+        replaced = AdapterShape.replaceable(base).filter {
+            file.replaced[$0] != nil && !(isTied && $0 == .head)
+        }
+        tokens = file.tokenRows.mapValues(\.tokens)
+        invocation = file.invocation
     }
 
     /// The largest rank.
@@ -26,46 +49,104 @@ package struct AdapterShape: Sendable, Equatable {
 
     package var targets: [AdapterFile.Target] { parts.keys.sorted() }
 
-    // MARK: As words of a file
+    /// Whether anything is in the base's place.
+    var hasOwnWeights: Bool {
+        !replaced.isEmpty || !tokens.isEmpty || parts[.embedding] != nil
+    }
 
-    /// Two words for each projection of each layer: rank and flags, and the scale.
+    private static func replaceable(_ base: ModelConfiguration) -> [Checkpoint.Role] {
+        Checkpoint.Role.all(layerCount: base.layerCount).filter {
+            if case .bias = $0 { return false }
+            return base.shape(of: $0) != nil
+        }
+    }
+}
+
+extension AdapterFile {
+    /// Whether embedding and head are replaced by one and the same tensor.
+    var hasOneTable: Bool {
+        guard let embedding = replaced[.embedding], let head = replaced[.head] else { return false }
+        return embedding.file === head.file && embedding.byteRange == head.byteRange
+    }
+}
+
+// MARK: As words of a file
+
+extension AdapterShape {
+    private static let gain: UInt64 = 1 << 32
+    private static let bias: UInt64 = 1 << 33
+    private static let isChanged: UInt64 = 1 << 34
+
+    /// Two words for each module: rank and flags, and the scale. Then lists, the count of each before
+    /// it: places of what is replaced, the embedding's tokens, the head's, those that invoke.
     func words(for base: ModelConfiguration) -> [UInt64] {
-        AdapterShape.targets(of: base).flatMap { target -> [UInt64] in
+        var words = AdapterFile.Target.all(for: base).flatMap { target -> [UInt64] in
             guard let part = parts[target] else { return [0, 0] }
             let flags =
                 (part.hasGain ? AdapterShape.gain : 0) | (part.hasBias ? AdapterShape.bias : 0)
-            return [UInt64(part.rank) | flags, UInt64(part.scale.bitPattern)]
+            return [
+                UInt64(part.rank) | flags | AdapterShape.isChanged, UInt64(part.scale.bitPattern),
+            ]
         }
+        let places = AdapterShape.replaceable(base)
+        var lists = [replaced.compactMap(places.firstIndex).map { UInt64($0) }]
+        for target in [AdapterFile.Target.embedding, .head] {
+            lists.append((tokens[target] ?? []).map { UInt64($0) })
+        }
+        lists.append(invocation.map { UInt64($0) })
+        for list in lists { words += [UInt64(list.count)] + list }
+        return words + [tiesReplaced ? 1 : 0]
+    }
+
+    static func wordLimit(for base: ModelConfiguration, _ limits: AdapterLimits) -> Int {
+        2 * AdapterFile.Target.all(for: base).count + replaceable(base).count
+            + 2 * base.vocabularySize + limits.invocation + 5
     }
 
     /// Reads what `words` wrote; nil when it did not write that.
     init?(words: ArraySlice<UInt64>, base: ModelConfiguration, limits: AdapterLimits) {
-        let targets = AdapterShape.targets(of: base)
-        guard words.count == 2 * targets.count else { return nil }
+        let targets = AdapterFile.Target.all(for: base)
+        guard words.count >= 2 * targets.count else { return nil }
         var parts: [AdapterFile.Target: Part] = [:]
         for (index, target) in targets.enumerated() {
             let first = words[words.startIndex + 2 * index]
             let scale = words[words.startIndex + 2 * index + 1]
             if first == 0, scale == 0 { continue }
-            let rank = first & ~(AdapterShape.gain | AdapterShape.bias)
-            guard rank > 0, rank <= limits.rank, let bits = UInt32(exactly: scale) else {
-                return nil
-            }
+            let rank = first & (AdapterShape.gain - 1)
+            let flags = first - rank
+            guard rank <= limits.rank, let bits = UInt32(exactly: scale),
+                flags & AdapterShape.isChanged != 0, flags < AdapterShape.isChanged << 1,
+                rank > 0 || flags & AdapterShape.bias != 0
+            else { return nil }
             parts[target] = Part(
                 rank: Int(rank), scale: Float(bitPattern: bits),
                 hasGain: first & AdapterShape.gain != 0, hasBias: first & AdapterShape.bias != 0)
         }
-        self.parts = parts
-    }
-
-    static func wordCount(for base: ModelConfiguration) -> Int { 2 * targets(of: base).count }
-
-    private static let gain: UInt64 = 1 << 32
-    private static let bias: UInt64 = 1 << 33
-
-    private static func targets(of base: ModelConfiguration) -> [AdapterFile.Target] {
-        (0..<base.layerCount).flatMap { layer in
-            Projection.allCases.map { AdapterFile.Target(layer: layer, projection: $0) }
+        var rest = words.dropFirst(2 * targets.count)
+        func list(below bound: Int, limit: Int) -> [Int]? {
+            guard let count = rest.popFirst(), count <= limit, rest.count >= count else {
+                return nil
+            }
+            let list = rest.prefix(Int(count)).compactMap { Int(exactly: $0) }
+            rest = rest.dropFirst(Int(count))
+            return list.count == count && list.allSatisfy { $0 < bound } ? list : nil
         }
+        let places = AdapterShape.replaceable(base)
+        let vocabulary = base.vocabularySize
+        guard let replaced = list(below: places.count, limit: places.count),
+            replaced == Set(replaced).sorted(),
+            let embedding = list(below: vocabulary, limit: vocabulary),
+            let head = list(below: vocabulary, limit: vocabulary),
+            let invocation = list(below: vocabulary, limit: limits.invocation),
+            Set(embedding).count == embedding.count, Set(head).count == head.count,
+            let isTied = rest.popFirst(), isTied <= 1, rest.isEmpty,
+            isTied == 0 || replaced.contains(0)
+        else { return nil }
+        self.parts = parts
+        self.replaced = replaced.map { places[$0] }
+        tiesReplaced = isTied == 1
+        tokens = [AdapterFile.Target.embedding: embedding, .head: head]
+            .filter { !$1.isEmpty }.mapValues { $0.map(Int32.init) }
+        self.invocation = invocation.map(Int32.init)
     }
 }

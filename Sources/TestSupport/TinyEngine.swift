@@ -34,7 +34,7 @@ package struct TinyEngine {
         let path = Repository.conformance("\(checkpoint.configuration.family.rawValue)/\(name)")
         return try DeviceAdapter(
             try AdapterFile.open(
-                path: path, base: checkpoint.configuration, limits: AdapterLimits()),
+                path: path, base: checkpoint, limits: AdapterLimits()),
             base: checkpoint, format: adapterFormat)
     }
 

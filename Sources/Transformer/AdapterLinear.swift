@@ -57,6 +57,8 @@ struct AdapterLinear {
     /// x · A of the rows that have an adapter, in 32-bit floats and then scaled and rounded.
     let shrunk: Matrix
     let shrunkInput: ShrunkInput
+    /// Those that have weights in the base's place.
+    let owners: [Batch.Segment]
 
     /// Outputs computed before the adapters' share meets them: few enough to stay in the cache.
     private static let outputsAtOnce = 64 << 10
@@ -93,13 +95,16 @@ struct AdapterLinear {
 
     /// x · A for rows that have just been written, one product for all projections of the site.
     func shrink(layer: Int, site: Projection.Site, rows: Range<Int>, input: ProductInput) {
-        let isWanted = step.format.isQuantized && changes(layer: layer, site: site)
+        shrink(DeviceAdapter.update(layer: layer, site), rows: rows, input: input)
+    }
+
+    /// - Parameter update: see `DeviceAdapter.update` and `headUpdate`.
+    func shrink(_ update: Int, rows: Range<Int>, input: ProductInput) {
+        let isWanted = step.format.isQuantized && step.changes(update)
         if input.isQuantizedForWeights || isWanted {
             for row in rows { kernels.finish(input, row: row) }
         }
-        step.shrink(
-            DeviceAdapter.update(layer: layer, site), rows: rows, input: input, into: shrunk,
-            rounded: shrunkInput)
+        step.shrink(update, rows: rows, input: input, into: shrunk, rounded: shrunkInput)
     }
 
     func changes(layer: Int, site: Projection.Site) -> Bool {
@@ -138,6 +143,11 @@ struct AdapterLinear {
         kernels.multiply(
             input, rows: 0..<rowCount, by: weights, panels: panels, into: output,
             outputColumn: column, next: next)
+        if !owners.isEmpty {
+            replace(
+                .weight(layer: layer, group.site.projections[index]), panels: panels, input: input,
+                into: output, column: column)
+        }
         step.expand(
             DeviceAdapter.update(layer: layer, group.site), projection: index,
             rounded: shrunkInput, panels: panels, outputCount: weights.outputCount, into: output,
@@ -149,6 +159,19 @@ struct AdapterLinear {
                     bias, row: 0, column: columnInProjection, count: count, to: output,
                     targetRow: row, targetColumn: column)
             }
+        }
+    }
+
+    /// Once more for rows whose adapter has weights of its own, over what the base's came to.
+    func replace(
+        _ role: Checkpoint.Role, panels: Range<Int>, input: ProductInput, into output: Matrix,
+        column: Int
+    ) {
+        for segment in owners {
+            guard let weights = segment.adapter.own?.matrix(role) else { continue }
+            kernels.multiply(
+                input, rows: segment.rows, by: weights, panels: panels, into: output,
+                outputColumn: column)
         }
     }
 }

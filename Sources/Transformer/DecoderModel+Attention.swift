@@ -1,3 +1,4 @@
+internal import Adapters
 internal import ModelFiles
 internal import Tensors
 
@@ -8,7 +9,7 @@ extension DecoderModel {
     /// Normalizes (Qwen3) and rotates a row's queries and keys of some key/value heads, and stores
     /// their keys and values.
     func positionKeysAndQueries(
-        _ index: Int, _ batch: Batch, row: Int, heads: Range<Int>
+        _ index: Int, _ batch: Batch, _ owners: [Batch.Segment], row: Int, heads: Range<Int>
     ) {
         let (c, layer, projections) = (configuration, weights.layers[index], workspace.projections)
         let columns = layer.attentionInput.columns
@@ -17,7 +18,11 @@ extension DecoderModel {
         let d = c.headDimension
         let group = c.headCount / c.keyValueHeadCount
         let queries = heads.lowerBound * group..<heads.upperBound * group
-        if let queryNorm = layer.queryNorm, let keyNorm = layer.keyNorm {
+        if var queryNorm = layer.queryNorm, var keyNorm = layer.keyNorm {
+            if let own = owners.first(where: { $0.rows.contains(row) })?.adapter.own {
+                queryNorm = own.norm(.queryNorm(layer: index)) ?? queryNorm
+                keyNorm = own.norm(.keyNorm(layer: index)) ?? keyNorm
+            }
             for head in queries {
                 kernels.rmsNormInPlace(
                     projections, row: row, column: head * d, weight: queryNorm,
@@ -56,7 +61,7 @@ extension DecoderModel {
             piece.window = c.window(layer: index)
             if pass.isDecode {
                 positionKeysAndQueries(
-                    index, pass.batch, row: piece.rows.lowerBound,
+                    index, pass.batch, pass.linear.owners, row: piece.rows.lowerBound,
                     heads: piece.head..<piece.head + 1)
             }
             kernels.attend(

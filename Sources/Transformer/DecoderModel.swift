@@ -22,6 +22,7 @@ package final class DecoderModel {
     let scratch: [Matrix]
     /// Rows of the last batch whose logits may be asked for.
     private var wantedCount = 0
+    private var wantedSegments: [Batch.Segment] = []
 
     package var configuration: ModelConfiguration { weights.configuration }
     package var vocabularySize: Int { configuration.vocabularySize }
@@ -74,6 +75,7 @@ package final class DecoderModel {
         )
         workspace.prepare(batch)
         wantedCount = wanted.count
+        wantedSegments = batch.segments(of: wanted)
         let pass = Pass(
             rowCount: batch.rowCount, batch: batch, linear: adapterLinear(batch.segments),
             attention: attentionPieces(batch),
@@ -110,7 +112,7 @@ package final class DecoderModel {
         guard wanted.count < pass.rowCount else { return pass }
         var last = pass
         last.rowCount = wanted.count
-        last.linear = adapterLinear(pass.batch.segments(of: wanted))
+        last.linear = adapterLinear(wantedSegments)
         if !pass.isDecode {
             var next = wanted[...]
             last.attention = pass.attention.filter { piece in
@@ -143,13 +145,16 @@ package final class DecoderModel {
     ) {
         precondition(rows.count <= DecoderModel.maximumLogitRows, "Too many logit rows.")
         precondition(rows.lowerBound >= 0 && rows.upperBound <= wantedCount, "Nobody wanted them.")
-        let epsilon = configuration.normEpsilon
+        let head = headPass(rows)
         for (index, row) in rows.enumerated() {
             kernels.rmsNorm(
-                workspace.hidden, row: row, weight: weights.finalNorm, epsilon: epsilon,
-                into: workspace.logitInput.values, outputRow: index)
+                workspace.hidden, row: row,
+                weight: head?.norm(row: index) ?? weights.finalNorm,
+                epsilon: configuration.normEpsilon, into: workspace.logitInput.values,
+                outputRow: index)
             kernels.finish(workspace.logitInput, row: index)
         }
+        head?.prepare()
         let pieces = pieces(of: weights.head.panelCount, rowCount: rows.count)
         for peaks in workspace.peaks { peaks.reset(count: rows.count) }
         team.run { member in
@@ -165,6 +170,7 @@ package final class DecoderModel {
                 kernels.multiply(
                     workspace.logitInput, rows: 0..<rows.count, by: weights.head, panels: panels,
                     into: output, outputColumn: column)
+                head?.apply(panels: panels, to: output, column: column)
                 let count = min(panels.count * Lanes.count, vocabularySize - first)
                 for row in 0..<rows.count {
                     var peak = kernels.peak(output, row: row, columns: column..<column + count)
@@ -174,6 +180,24 @@ package final class DecoderModel {
             }
         }
         return (workspace.logits, workspace.peaks(count: rows.count))
+    }
+
+    /// What adapters change about logits of some wanted rows; nil when none does.
+    private func headPass(_ rows: Range<Int>) -> HeadPass? {
+        let segments = wantedSegments.compactMap { segment -> Batch.Segment? in
+            let own = segment.rows.clamped(to: rows)
+            guard !own.isEmpty,
+                segment.adapter.changesHead || segment.adapter.own?.norm(.finalNorm) != nil
+            else { return nil }
+            return Batch.Segment(
+                rows: own.lowerBound - rows.lowerBound..<own.upperBound - rows.lowerBound,
+                adapter: segment.adapter)
+        }
+        guard !segments.isEmpty else { return nil }
+        return HeadPass(
+            segments: segments, linear: adapterLinear(segments),
+            update: DeviceAdapter.headUpdate(configuration), input: workspace.logitInput,
+            rowCount: rows.count, vocabularySize: vocabularySize)
     }
 
     /// Calls `work` once for each number below `count`, spread over the team.
@@ -188,9 +212,16 @@ package final class DecoderModel {
     // MARK: Parts of a layer, as one member does them; each ends with all members meeting
 
     private func embed(_ pass: Pass, _ member: Int) {
-        for row in team.share(of: pass.rowCount, for: member) {
+        let rows = team.share(of: pass.rowCount, for: member)
+        for row in rows {
             weights.embedding.unpackRow(
                 Int(pass.batch.tokens[row]), into: workspace.hidden, row: row)
+        }
+        for segment in pass.linear.owners {
+            for row in segment.rows.clamped(to: rows) {
+                segment.adapter.own?.embed(
+                    pass.batch.tokens[row], into: workspace.hidden, row: row)
+            }
         }
         team.meet()
     }
@@ -204,7 +235,7 @@ package final class DecoderModel {
     ) {
         let layer = weights.layers[index]
         normalizeAndShrink(
-            layer.attentionNorm, index, .attentionInput, pass, member,
+            layer.attentionNorm, .attentionNorm(layer: index), index, .attentionInput, pass, member,
             into: workspace.attentionInput)
         let group = layer.attentionInput
         let pieces = pieces(of: group, rowCount: pass.rowCount)
@@ -218,7 +249,7 @@ package final class DecoderModel {
         if !pass.isDecode {
             for row in pairedShare(of: pass.batch, for: member) {
                 positionKeysAndQueries(
-                    index, pass.batch, row: row, heads: 0..<configuration.keyValueHeadCount)
+                    index, pass.batch, pass.linear.owners, row: row, heads: 0..<configuration.keyValueHeadCount)
             }
             team.meet()
         }
@@ -236,7 +267,7 @@ package final class DecoderModel {
     private func feedForward(_ index: Int, _ pass: Pass, _ member: Int) {
         let layer = weights.layers[index]
         normalizeAndShrink(
-            layer.feedForwardNorm, index, .feedForwardInput, pass, member,
+            layer.feedForwardNorm, .feedForwardNorm(layer: index), index, .feedForwardInput, pass, member,
             into: workspace.feedForwardInput)
         let group = layer.feedForwardInput
         let (linear, rowCount) = (pass.linear, pass.rowCount)
@@ -271,7 +302,7 @@ package final class DecoderModel {
 
     /// A member shrinks the rows that it has just normalized: no waiting in between.
     private func normalizeAndShrink(
-        _ weight: Matrix, _ layer: Int, _ site: Projection.Site, _ pass: Pass, _ member: Int,
+        _ weight: Matrix, _ role: Checkpoint.Role, _ layer: Int, _ site: Projection.Site, _ pass: Pass, _ member: Int,
         into input: ProductInput
     ) {
         let rows = team.share(of: pass.rowCount, for: member)
@@ -279,6 +310,14 @@ package final class DecoderModel {
             kernels.rmsNorm(
                 workspace.hidden, row: row, weight: weight, epsilon: configuration.normEpsilon,
                 into: input.values, outputRow: row)
+        }
+        for segment in pass.linear.owners {
+            guard let weight = segment.adapter.own?.norm(role) else { continue }
+            for row in segment.rows.clamped(to: rows) {
+                kernels.rmsNorm(
+                    workspace.hidden, row: row, weight: weight, epsilon: configuration.normEpsilon,
+                    into: input.values, outputRow: row)
+            }
         }
         pass.linear.shrink(layer: layer, site: site, rows: rows, input: input)
         team.meet()
@@ -376,7 +415,8 @@ package final class DecoderModel {
                 width: step.roundedWidth)
         }
         return AdapterLinear(
-            kernels: kernels, step: step, shrunk: shrunk, shrunkInput: shrunkInput)
+            kernels: kernels, step: step, shrunk: shrunk, shrunkInput: shrunkInput,
+            owners: segments.filter { $0.adapter.own != nil })
     }
 
     /// Row p: the cosines of position p's angles, then the sines, computed in 32-bit floats as

@@ -45,7 +45,7 @@ final class Workspace {
         gated = input(
             c.intermediateSize, weights.format, adapters: adapterFormat, rowCount: rowCount)
         logitInput = input(
-            c.hiddenSize, weights.head.format, adapters: nil,
+            c.hiddenSize, weights.head.format, adapters: adapterFormat,
             rowCount: DecoderModel.maximumLogitRows,
             termCount: 2)
         logits = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: c.vocabularySize)

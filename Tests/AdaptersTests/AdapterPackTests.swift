@@ -42,7 +42,7 @@ struct AdapterPackTests {
     func theNameOfTheBaseComesBack(_ name: String?) throws {
         let base = try TinyBase()
         var file = try AdapterFile.open(
-            path: Repository.conformance("llama/plain"), base: base.checkpoint.configuration,
+            path: Repository.conformance("llama/plain"), base: base.checkpoint,
             limits: AdapterLimits())
         file.baseModelName = name
         let adapter = try DeviceAdapter(file, base: base.checkpoint, format: base.format)

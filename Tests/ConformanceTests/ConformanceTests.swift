@@ -36,7 +36,7 @@ struct ConformanceTests {
 
         func adapter(_ name: String, _ base: Checkpoint) throws -> DeviceAdapter {
             let file = try AdapterFile.open(
-                path: folder + "/" + name, base: base.configuration, limits: AdapterLimits())
+                path: folder + "/" + name, base: base, limits: AdapterLimits())
             return try DeviceAdapter(file, base: base, format: .f32)
         }
     }

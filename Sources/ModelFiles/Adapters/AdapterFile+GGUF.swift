@@ -49,7 +49,7 @@ extension AdapterFile {
                     .unexpectedTensor, "\(path): tensor \(name) is not part of a LoRA for this base"
                 )
             }
-            let target = Target(layer: layer, projection: projection)
+            let target = Target.projection(layer: layer, projection)
             if isA {
                 halves[target, default: (nil, nil)].a = tensor
             } else {
@@ -80,6 +80,5 @@ extension AdapterFile {
         self.path = path
         self.deltas = deltas
         baseModelName = file.metadata["general.base_model.0.name"]?.string
-        normalizedConfiguration = AdapterFile.normalizedConfiguration(of: deltas)
     }
 }

@@ -4,65 +4,260 @@ internal import Tensors
 
 extension AdapterFile {
     /// Reads a folder with `adapter_config.json` and `adapter_model.safetensors`.
-    init(folder: String, base: ModelConfiguration, limits: AdapterLimits) throws(ModelFileError) {
+    init(folder: String, base: Checkpoint, limits: AdapterLimits) throws(ModelFileError) {
         let configPath = folder + "/adapter_config.json"
         guard FileManager.default.fileExists(atPath: configPath) else {
             throw ModelFileError(
                 .missingFile, "\(folder) has no adapter_config.json; it is not a PEFT adapter")
         }
-        let configuration = try PEFTConfiguration(try readJSON(configPath), source: configPath)
-        let tensorPath = folder + "/adapter_model.safetensors"
-        guard FileManager.default.fileExists(atPath: tensorPath) else {
-            if FileManager.default.fileExists(atPath: folder + "/adapter_model.bin") {
-                throw ModelFileError(
-                    .pickleRefused,
-                    "\(folder)/adapter_model.bin is a pickle, which can run code and is never read; "
-                        + "save the adapter with safe_serialization=True")
-            }
-            throw ModelFileError(.missingFile, "\(folder) has no adapter_model.safetensors")
-        }
-        let tensors = try SafetensorsFile(path: tensorPath).tensors
+        let configuration = try PEFTConfiguration(
+            try readJSON(configPath), base: base.configuration, limits: limits, source: configPath)
+        let tensors = try SafetensorsFile(path: try AdapterFile.tensorPath(in: folder)).tensors
         guard tensors.values.reduce(0, { $0 + $1.byteRange.count }) <= limits.byteCount else {
             throw ModelFileError(
                 .limitExceeded, "\(folder) is larger than \(limits.byteCount) bytes")
         }
-        var parts: [Target: Parts] = [:]
-        for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
-            guard let (target, part) = Parts.place(of: name, base: base) else {
-                throw ModelFileError(
-                    .unexpectedTensor,
-                    "\(folder): tensor \(name) is not part of a LoRA for this base")
-            }
-            parts[target, default: Parts()][keyPath: part] = tensor
+        var reader = PEFTReader(
+            configuration: configuration, base: base, limits: limits, folder: folder,
+            saved: try configuration.saved.roles(of: base, source: configPath),
+            left: try PEFTReader.places(of: tensors, base: base.configuration, folder: folder))
+        try reader.checkConfiguration()
+        path = folder
+        deltas = try reader.takeDeltas()
+        replaced = try reader.takeReplaced()
+        tokenRows = try reader.takeTokenRows()
+        invocation = configuration.invocation
+        baseModelName = configuration.baseModelName
+        try reader.checkNothingIsLeft()
+        guard invocation.isEmpty || replaced.isEmpty && tokenRows.isEmpty else {
+            throw ModelFileError(
+                .unsupportedField,
+                "\(folder): alora_invocation_tokens is not supported beside weights that replace the base's"
+            )
         }
-        try AdapterFile.checkTargets(configuration, base: base, source: configPath)
+    }
 
-        var deltas: [Target: Delta] = [:]
-        for target in AdapterFile.targets(of: base) {
+    private static func tensorPath(in folder: String) throws(ModelFileError) -> String {
+        let path = folder + "/adapter_model.safetensors"
+        if FileManager.default.fileExists(atPath: path) { return path }
+        if FileManager.default.fileExists(atPath: folder + "/adapter_model.bin") {
+            throw ModelFileError(
+                .pickleRefused,
+                "\(folder)/adapter_model.bin is a pickle, which can run code and is never read; "
+                    + "save the adapter with safe_serialization=True")
+        }
+        throw ModelFileError(.missingFile, "\(folder) has no adapter_model.safetensors")
+    }
+}
+
+/// Takes an adapter's tensors one after another by what the configuration calls for. PEFT 0.21 drops
+/// in silence what is left over, or puts it in the base's place; here it is refused.
+private struct PEFTReader {
+    /// Where a tensor belongs, by its name.
+    enum Place: Hashable {
+        case part(AdapterFile.Target, Part)
+        /// `module.weight` or `module.bias`, as the base has it.
+        case own(Checkpoint.Role)
+        /// The same of a module that also has a low-rank change: `module.base_layer.weight`.
+        case underneath(Checkpoint.Role)
+        case tokenRows(AdapterFile.Target)
+    }
+
+    /// Of a low-rank change.
+    enum Part: Hashable {
+        case a, b, bias, magnitude
+    }
+
+    let configuration: PEFTConfiguration
+    let base: Checkpoint
+    let limits: AdapterLimits
+    let folder: String
+    let saved: Set<Checkpoint.Role>
+    var left: [Place: StoredTensor]
+
+    // MARK: Names
+
+    static func places(
+        of tensors: [String: StoredTensor], base: ModelConfiguration, folder: String
+    ) throws(ModelFileError) -> [Place: StoredTensor] {
+        var places: [Place: StoredTensor] = [:]
+        for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
+            guard let place = place(of: name, base: base) else { throw unexpected(tensor, folder) }
+            places[place] = tensor
+        }
+        return places
+    }
+
+    private static func unexpected(_ tensor: StoredTensor, _ folder: String) -> ModelFileError {
+        ModelFileError(
+            .unexpectedTensor,
+            "\(folder): the configuration does not call for tensor \(tensor.name), or this base has no place for it"
+        )
+    }
+
+    private static func place(of name: String, base: ModelConfiguration) -> Place? {
+        let prefix = "base_model.model."
+        guard name.hasPrefix(prefix) else { return nil }
+        let name = String(name.dropFirst(prefix.count))
+        let roles = base.layerCount
+        if let role = Checkpoint.Role(huggingFaceName: name, layerCount: roles) {
+            return .own(role)
+        }
+        let underneath = name.replacing(".base_layer.", with: ".", maxReplacements: 1)
+        if underneath != name,
+            let role = Checkpoint.Role(huggingFaceName: underneath, layerCount: roles)
+        {
+            return .underneath(role)
+        }
+        let suffixes: [(String, Part?)] = [
+            (".lora_A.weight", .a), (".lora_B.weight", .b), (".lora_B.bias", .bias),
+            (".lora_embedding_A", .a), (".lora_embedding_B", .b),
+            (".lora_magnitude_vector", .magnitude), (".token_adapter.trainable_tokens_delta", nil),
+        ]
+        guard let (suffix, part) = suffixes.first(where: { name.hasSuffix($0.0) }),
+            let target = target(String(name.dropLast(suffix.count)), roles)
+        else { return nil }
+        guard let part else {
+            return target == .embedding || target == .head ? .tokenRows(target) : nil
+        }
+        let isOfEmbedding = suffix.hasPrefix(".lora_embedding")
+        guard part == .magnitude || isOfEmbedding == (target == .embedding) else { return nil }
+        return .part(target, part)
+    }
+
+    private static func target(_ module: String, _ layerCount: Int) -> AdapterFile.Target? {
+        switch Checkpoint.Role(huggingFaceName: module + ".weight", layerCount: layerCount) {
+        case .embedding: .embedding
+        case .head: .head
+        case .weight(let layer, let projection): .projection(layer: layer, projection)
+        default: nil
+        }
+    }
+
+    // MARK: What the configuration says
+
+    /// Whether a module has a low-rank change.
+    private func isTargeted(_ module: String) -> Bool {
+        configuration.targets.contains(module) && !configuration.saved.excludes(module)
+    }
+
+    /// Refuses combinations that PEFT refuses, ignores or cannot load again, and the few that it
+    /// computes and this project does not.
+    func checkConfiguration() throws(ModelFileError) {
+        let c = base.configuration
+        func refuse(
+            _ condition: Bool, _ code: ModelFileError.Code, _ reason: String
+        ) throws(ModelFileError) {
+            if condition { throw ModelFileError(code, "\(folder)/adapter_config.json: \(reason)") }
+        }
+        var others = ["model.norm", "model", "model.layers"]
+        for layer in 0..<c.layerCount {
+            others += ["", ".self_attn", ".mlp", ".input_layernorm", ".post_attention_layernorm"]
+                .map { "model.layers.\(layer)\($0)" }
+        }
+        for module in others where isTargeted(module) {
+            try refuse(
+                true, .unsupportedField,
+                "target_modules matches \(module); supported are projections, embed_tokens and lm_head"
+            )
+        }
+        let targets = AdapterFile.Target.all(for: c).filter { isTargeted($0.moduleName) }
+        for target in targets {
+            try refuse(
+                saved.contains(target.role), .invalidField,
+                "\(target.moduleName) is in target_modules and in modules_to_save")
+        }
+        let tables = targets.filter { $0 == .embedding || $0 == .head }
+        try refuse(
+            targets.contains(.embedding) && configuration.hasBias, .invalidField,
+            "lora_bias is not possible for embeddings in PEFT")
+        try refuse(
+            c.tiesEmbeddings && configuration.tiesWeights && !tables.isEmpty, .unsupportedField,
+            "ensure_weight_tying is not supported beside low-rank changes of embed_tokens or lm_head"
+        )
+        try checkTokens(tables, refuse)
+        guard !configuration.invocation.isEmpty else { return }
+        try refuse(
+            !saved.isEmpty || !configuration.trainableTokens.tokens.isEmpty
+                || configuration.bias != .none || targets.contains(.embedding), .unsupportedField,
+            "alora_invocation_tokens is not supported beside modules_to_save, trainable_token_indices, bias or embed_tokens"
+        )
+    }
+
+    private func checkTokens(
+        _ tables: [AdapterFile.Target],
+        _ refuse: (Bool, ModelFileError.Code, String) throws(ModelFileError) -> Void
+    ) throws(ModelFileError) {
+        let (tokens, isTied) = (
+            configuration.trainableTokens.tokens, base.configuration.tiesEmbeddings
+        )
+        for target in tokens.keys.sorted() {
+            try refuse(
+                tables.contains(target) || saved.contains(target.role), .invalidField,
+                "trainable_token_indices names \(target.moduleName), which is also in target_modules or modules_to_save"
+            )
+        }
+        guard isTied, let embedding = tokens[.embedding] else { return }
+        try refuse(
+            saved.contains(.head), .invalidField,
+            "trainable_token_indices for a tied embedding and modules_to_save for lm_head exclude each other"
+        )
+        try refuse(
+            configuration.tiesWeights && tokens[.head].map { $0 != embedding } ?? false,
+            .invalidField, "ensure_weight_tying is set, but the tokens of embedding and head differ")
+        try refuse(
+            configuration.usesDoRA && tables.contains(.head), .unsupportedField,
+            "use_dora for lm_head is not supported beside trainable_token_indices")
+    }
+
+    // MARK: Taking
+
+    private mutating func take(
+        _ place: Place, named name: @autoclosure () -> String
+    ) throws(ModelFileError) -> StoredTensor {
+        guard let tensor = left.removeValue(forKey: place) else {
+            throw ModelFileError(
+                .missingTensor, "\(folder): base_model.model.\(name()) is missing")
+        }
+        return tensor
+    }
+
+    func checkNothingIsLeft() throws(ModelFileError) {
+        if let tensor = left.values.min(by: { $0.name < $1.name }) {
+            throw PEFTReader.unexpected(tensor, folder)
+        }
+    }
+
+    mutating func takeDeltas() throws(ModelFileError) -> [AdapterFile.Target: AdapterFile.Delta] {
+        var deltas: [AdapterFile.Target: AdapterFile.Delta] = [:]
+        let config = configuration
+        for target in AdapterFile.Target.all(for: base.configuration)
+        where isTargeted(target.moduleName) {
             let module = target.moduleName
-            let expected = configuration.targets.contains(module)
-            guard let found = parts[target] else {
-                if expected {
-                    throw ModelFileError(
-                        .missingTensor,
-                        "\(folder): target_modules names \(module), but the file has no tensors for it"
-                    )
-                }
-                continue
-            }
-            guard expected else {
+            let names =
+                target == .embedding
+                ? ("lora_embedding_A", "lora_embedding_B") : ("lora_A.weight", "lora_B.weight")
+            let a = try take(.part(target, .a), named: "\(module).\(names.0)")
+            let b = try take(.part(target, .b), named: "\(module).\(names.1)")
+            let bias =
+                config.hasBias
+                ? try take(.part(target, .bias), named: "\(module).lora_B.bias") : nil
+            let magnitude =
+                config.usesDoRA
+                ? try take(.part(target, .magnitude), named: "\(module).lora_magnitude_vector")
+                : nil
+            guard a.shape.count == 2 else {
                 throw ModelFileError(
-                    .unexpectedTensor,
-                    "\(folder): there are tensors for \(module), which the configuration does not target"
-                )
+                    .wrongShape, "\(folder): tensor \(a.name) has shape \(a.shape)")
             }
-            let delta = try found.delta(of: module, configuration, source: folder)
+            let delta = AdapterFile.Delta(
+                a: a, b: b, bias: bias, magnitude: magnitude, scale: config.scale(of: module))
             try AdapterFile.checkShapes(
-                delta, of: target, base: base, limits: limits, source: folder)
-            guard delta.rank == configuration.rank(of: module) else {
+                delta, of: target, base: base.configuration, limits: limits, source: folder)
+            guard delta.rank == config.rank(of: module) else {
                 throw ModelFileError(
                     .rankMismatch,
-                    "\(folder): \(module) has rank \(delta.rank) in the file and \(configuration.rank(of: module)) in the configuration"
+                    "\(folder): \(module) has rank \(delta.rank) in the file and \(config.rank(of: module)) in the configuration"
                 )
             }
             deltas[target] = delta
@@ -71,101 +266,127 @@ extension AdapterFile {
             throw ModelFileError(
                 .missingTensor, "\(folder): target_modules matches nothing in this base")
         }
-        path = folder
-        self.deltas = deltas
-        baseModelName = configuration.baseModelName
-        normalizedConfiguration = AdapterFile.normalizedConfiguration(of: deltas)
+        return deltas
     }
 
-    static func targets(of base: ModelConfiguration) -> [Target] {
-        (0..<base.layerCount).flatMap { layer in
-            Projection.allCases.map { Target(layer: layer, projection: $0) }
-        }
-    }
-
-    /// Refuses configurations that target modules which are not projections: embeddings and heads,
-    /// whose adapters are not supported, and norms, which PEFT cannot adapt either.
-    private static func checkTargets(
-        _ configuration: PEFTConfiguration, base: ModelConfiguration, source: String
-    ) throws(ModelFileError) {
-        var others = ["model.embed_tokens", "lm_head", "model.norm", "model", "model.layers"]
-        for layer in 0..<base.layerCount {
-            others += ["", ".self_attn", ".mlp", ".input_layernorm", ".post_attention_layernorm"]
-                .map { "model.layers.\(layer)\($0)" }
-        }
-        for module in others where configuration.targets.contains(module) {
+    mutating func takeReplaced() throws(ModelFileError) -> [Checkpoint.Role: StoredTensor] {
+        var replaced: [Checkpoint.Role: StoredTensor] = [:]
+        for role in saved { replaced[role] = try take(.own(role), named: role.name) }
+        if let embedding = replaced[.embedding], let head = replaced[.head],
+            configuration.tiesWeights, base.configuration.tiesEmbeddings,
+            try !embedding.holdsTheSame(as: head)
+        {
             throw ModelFileError(
-                .unsupportedField,
-                "\(source): target_modules matches \(module); supported are the seven projections of each layer"
+                .invalidField,
+                "\(folder): ensure_weight_tying is set, but \(embedding.name) and \(head.name) differ")
+        }
+        try takeBiases(into: &replaced)
+        try takeTables(into: &replaced)
+        for (role, tensor) in replaced {
+            guard let shape = base.configuration.shape(of: role), tensor.shape != shape else {
+                continue
+            }
+            throw ModelFileError(
+                .wrongShape,
+                "\(folder): tensor \(tensor.name) has shape \(tensor.shape); this base needs \(shape)"
             )
         }
+        return replaced
     }
 
-    /// Equal for adapters that compute the same from the same tensors.
-    static func normalizedConfiguration(of deltas: [Target: Delta]) -> JSON {
-        .array(
-            deltas.sorted { $0.key < $1.key }.map { target, delta in
-                [
-                    "module": .string(target.moduleName), "rank": .integer(delta.rank),
-                    "scale": .number(Double(delta.scale)),
-                ]
-            })
+    private mutating func takeBiases(
+        into replaced: inout [Checkpoint.Role: StoredTensor]
+    ) throws(ModelFileError) {
+        guard configuration.bias != .none else { return }
+        for role in Checkpoint.Role.all(layerCount: base.configuration.layerCount) {
+            guard case .bias(let layer, let projection) = role, base[role] != nil,
+                !saved.contains(role)
+            else { continue }
+            let module = AdapterFile.Target.projection(layer: layer, projection).moduleName
+            if isTargeted(module) {
+                replaced[role] = try take(
+                    .underneath(role), named: "\(module).base_layer.bias")
+            } else if configuration.bias == .all {
+                replaced[role] = try take(.own(role), named: role.name)
+            }
+        }
+    }
+
+    /// Embeddings and heads that PEFT saves beside an adapter (`save_embedding_layers`), usually the
+    /// base's own. On a base that ties them, each of the two is both.
+    private mutating func takeTables(
+        into replaced: inout [Checkpoint.Role: StoredTensor]
+    ) throws(ModelFileError) {
+        var found: [Checkpoint.Role: StoredTensor] = [:]
+        for target in [AdapterFile.Target.embedding, .head] where !saved.contains(target.role) {
+            let isChanged = isTargeted(target.moduleName)
+            let place = isChanged ? Place.underneath(target.role) : .own(target.role)
+            found[target.role] = left.removeValue(forKey: place)
+        }
+        if base.configuration.tiesEmbeddings, let any = found[.head] ?? found[.embedding] {
+            if let other = found[.embedding], try !any.holdsTheSame(as: other) {
+                throw ModelFileError(
+                    .unexpectedTensor,
+                    "\(folder): this base has one matrix for embedding and head, but \(any.name) and \(other.name) differ"
+                )
+            }
+            for role in [Checkpoint.Role.embedding, .head] where !saved.contains(role) {
+                found[role] = any
+            }
+        }
+        for (role, tensor) in found {
+            guard let own = base[role] ?? base[.embedding], tensor.shape == own.shape,
+                try tensor.holdsTheSame(as: own)
+            else {
+                replaced[role] = tensor
+                continue
+            }
+        }
+    }
+
+    mutating func takeTokenRows(
+    ) throws(ModelFileError) -> [AdapterFile.Target: AdapterFile.TokenRows] {
+        var rows: [AdapterFile.Target: AdapterFile.TokenRows] = [:]
+        var tokens = configuration.trainableTokens.tokens
+        let isShared =
+            base.configuration.tiesEmbeddings && tokens[.embedding] != nil
+            && (tokens[.head] == nil || tokens[.head] == tokens[.embedding])
+        if isShared { tokens[.head] = nil }
+        for (target, tokens) in tokens {
+            let tensor = try take(
+                .tokenRows(target),
+                named: "\(target.moduleName).token_adapter.trainable_tokens_delta")
+            let shape = [tokens.count, base.configuration.hiddenSize]
+            guard tensor.shape == shape else {
+                throw ModelFileError(
+                    .wrongShape,
+                    "\(folder): tensor \(tensor.name) has shape \(tensor.shape); the configuration's tokens need \(shape)"
+                )
+            }
+            rows[target] = AdapterFile.TokenRows(tokens: tokens, rows: tensor)
+        }
+        if isShared { rows[.head] = rows[.embedding] }
+        return rows
     }
 }
 
-/// The tensors of one module while they are gathered.
-private struct Parts {
-    var a: StoredTensor?
-    var b: StoredTensor?
-    var bias: StoredTensor?
-    var magnitude: StoredTensor?
-
-    private static let suffixes: [(String, any WritableKeyPath<Parts, StoredTensor?> & Sendable)] =
-        [
-            (".lora_A.weight", \.a), (".lora_B.weight", \.b), (".lora_B.bias", \.bias),
-            (".lora_magnitude_vector", \.magnitude),
-        ]
-
-    /// Which module's which part a tensor is, by its name.
-    static func place(
-        of name: String, base: ModelConfiguration
-    ) -> (AdapterFile.Target, WritableKeyPath<Parts, StoredTensor?>)? {
-        let prefix = "base_model.model.model.layers."
-        guard name.hasPrefix(prefix),
-            let (suffix, part) = suffixes.first(where: { name.hasSuffix($0.0) })
-        else { return nil }
-        let module = name.dropFirst(prefix.count).dropLast(suffix.count)
-        guard let dot = module.firstIndex(of: "."), let layer = Int(module[..<dot]),
-            String(layer) == module[..<dot], (0..<base.layerCount).contains(layer),
-            let projection = Projection(rawValue: String(module[module.index(after: dot)...]))
-        else { return nil }
-        return (AdapterFile.Target(layer: layer, projection: projection), part)
-    }
-
-    func delta(
-        of module: String, _ configuration: PEFTConfiguration, source: String
-    ) throws(ModelFileError) -> AdapterFile.Delta {
-        func missing(_ part: String) -> ModelFileError {
-            ModelFileError(
-                .missingTensor, "\(source): base_model.model.\(module).\(part) is missing")
-        }
-        guard let a else { throw missing("lora_A.weight") }
-        guard let b else { throw missing("lora_B.weight") }
-        if configuration.hasBias, bias == nil { throw missing("lora_B.bias") }
-        if configuration.usesDoRA, magnitude == nil { throw missing("lora_magnitude_vector") }
-        for (tensor, wanted) in [
-            (bias, configuration.hasBias), (magnitude, configuration.usesDoRA),
-        ] {
-            if let tensor, !wanted {
-                throw ModelFileError(
-                    .unexpectedTensor,
-                    "\(source): the configuration does not call for tensor \(tensor.name)")
+extension StoredTensor {
+    /// Whether every number is the same, however they are stored.
+    fileprivate func holdsTheSame(as other: StoredTensor) throws(ModelFileError) -> Bool {
+        guard shape == other.shape else { return false }
+        let rows = Matrix(rowCount: 2, columnCount: columnCount)
+        do {
+            for index in 0..<rowCount {
+                for (place, tensor) in [self, other].enumerated() {
+                    try rows.withMutableRow(place) { (row) throws(NonFiniteValue) in
+                        try tensor.read(row: index, into: &row)
+                    }
+                }
+                guard rows.rowsAreEqual(0, 1) else { return false }
             }
+            return true
+        } catch {
+            throw ModelFileError(.nonFiniteValue, "\(error)")
         }
-        guard a.shape.count == 2 else {
-            throw ModelFileError(.wrongShape, "\(source): tensor \(a.name) has shape \(a.shape)")
-        }
-        return AdapterFile.Delta(
-            a: a, b: b, bias: bias, magnitude: magnitude, scale: configuration.scale(of: module))
     }
 }

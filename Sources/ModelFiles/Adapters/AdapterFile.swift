@@ -1,10 +1,10 @@
 package import JSONTree
 package import Tensors
 
-/// A LoRA adapter as its files hold it, checked against the base it is for: the change of each
-/// projection of each layer, and nothing that was not understood.
+/// An adapter as its files hold it, checked against the base it is for: what it changes, what it
+/// replaces, and nothing that was not understood.
 package struct AdapterFile: Sendable {
-    /// The change of one projection: y += scale · B(A x), and what goes with it.
+    /// The change of one module: y += scale · B(A x), and what goes with it.
     package struct Delta: Sendable {
         /// (rank, inputs).
         package var a: StoredTensor
@@ -19,31 +19,69 @@ package struct AdapterFile: Sendable {
         package var rank: Int { a.rowCount }
     }
 
-    /// A projection of a layer.
-    package struct Target: Hashable, Sendable, Comparable {
-        package var layer: Int
-        package var projection: Projection
-
-        package init(layer: Int, projection: Projection) {
-            self.layer = layer
-            self.projection = projection
-        }
+    /// A module that can have a low-rank change.
+    package enum Target: Hashable, Sendable, Comparable {
+        /// Its inputs are tokens, one of which is 1.
+        case embedding
+        case projection(layer: Int, Projection)
+        case head
 
         /// Hugging Face's name of the module.
-        package var moduleName: String { "model.layers.\(layer).\(projection.rawValue)" }
-
-        package static func < (a: Target, b: Target) -> Bool {
-            (a.layer, a.projection.rawValue) < (b.layer, b.projection.rawValue)
+        package var moduleName: String {
+            switch self {
+            case .embedding: "model.embed_tokens"
+            case .projection(let layer, let projection):
+                "model.layers.\(layer).\(projection.rawValue)"
+            case .head: "lm_head"
+            }
         }
+
+        package static func all(for base: ModelConfiguration) -> [Target] {
+            [.embedding]
+                + (0..<base.layerCount).flatMap { layer in
+                    Projection.allCases.map { .projection(layer: layer, $0) }
+                } + [.head]
+        }
+
+        /// The weights that the change is added to.
+        package var role: Checkpoint.Role {
+            switch self {
+            case .embedding: .embedding
+            case .projection(let layer, let projection): .weight(layer: layer, projection)
+            case .head: .head
+            }
+        }
+
+        /// First the embedding, then layer by layer, the head last.
+        package static func < (a: Target, b: Target) -> Bool { a.order < b.order }
+
+        private var order: (Int, String) {
+            switch self {
+            case .embedding: (-1, "")
+            case .projection(let layer, let projection): (layer, projection.rawValue)
+            case .head: (.max, "")
+            }
+        }
+    }
+
+    /// Rows that take the place of a table's: row i is that of token `tokens[i]`.
+    package struct TokenRows: Sendable {
+        package var tokens: [Int32]
+        /// (tokens, hidden size).
+        package var rows: StoredTensor
     }
 
     package var path: String
     package var deltas: [Target: Delta]
+    /// Tensors that take the place of the base's.
+    package var replaced: [Checkpoint.Role: StoredTensor] = [:]
+    /// Of the embedding and of the head; they win over `replaced`.
+    package var tokenRows: [Target: TokenRows] = [:]
+    /// The adapter acts from the last occurrence of these tokens in a prompt on, or not at all if they
+    /// do not occur. Empty: it acts everywhere.
+    package var invocation: [Int32] = []
     /// What the adapter says it was trained on; advisory.
     package var baseModelName: String?
-    /// What the configuration means for the arithmetic, in a form that does not depend on how it
-    /// was written; part of the adapter's digest.
-    package var normalizedConfiguration: JSON
 
     /// The largest rank.
     package var rank: Int { deltas.values.map(\.rank).max() ?? 0 }
@@ -52,11 +90,34 @@ package struct AdapterFile: Sendable {
     ///
     /// - Throws: `ModelFileError`; its code and the field or tensor it names say why.
     package static func open(
-        path: String, base: ModelConfiguration, limits: AdapterLimits
+        path: String, base: Checkpoint, limits: AdapterLimits
     ) throws(ModelFileError) -> AdapterFile {
         path.hasSuffix(".gguf") || GGUFFile.isGGUF(path: path)
-            ? try AdapterFile(ggufPath: path, base: base, limits: limits)
+            ? try AdapterFile(ggufPath: path, base: base.configuration, limits: limits)
             : try AdapterFile(folder: path, base: base, limits: limits)
+    }
+
+    /// What the configuration means for the arithmetic, in a form that does not depend on how it was
+    /// written; part of the adapter's digest.
+    package var normalizedConfiguration: JSON {
+        let modules = JSON.array(
+            deltas.sorted { $0.key < $1.key }.map { target, delta in
+                [
+                    "module": .string(target.moduleName), "rank": .integer(delta.rank),
+                    "scale": .number(Double(delta.scale)),
+                ]
+            })
+        guard !replaced.isEmpty || !tokenRows.isEmpty || !invocation.isEmpty else { return modules }
+        func integers(_ values: [Int32]) -> JSON { .array(values.map { .integer(Int($0)) }) }
+        return [
+            "modules": modules,
+            "replaced": .array(replaced.keys.map(\.name).sorted().map { .string($0) }),
+            "tokens": .array(
+                tokenRows.sorted { $0.key < $1.key }.map { target, rows in
+                    ["module": .string(target.moduleName), "indices": integers(rows.tokens)]
+                }),
+            "invocation": integers(invocation),
+        ]
     }
 
     /// Checks a delta's shapes against the base and each other.
@@ -64,8 +125,8 @@ package struct AdapterFile: Sendable {
         _ delta: Delta, of target: Target, base: ModelConfiguration, limits: AdapterLimits,
         source: String
     ) throws(ModelFileError) {
-        let inputs = base.inputCount(of: target.projection.site)
-        let outputs = base.outputCount(of: target.projection)
+        let inputs = base.inputCount(of: target)
+        let outputs = base.outputCount(of: target)
         let rank = delta.rank
         func check(_ tensor: StoredTensor?, _ shape: [Int]) throws(ModelFileError) {
             guard let tensor, tensor.shape != shape else { return }
@@ -86,10 +147,30 @@ package struct AdapterFile: Sendable {
     }
 }
 
+extension ModelConfiguration {
+    package func inputCount(of target: AdapterFile.Target) -> Int {
+        switch target {
+        case .embedding: vocabularySize
+        case .projection(_, let projection): inputCount(of: projection.site)
+        case .head: hiddenSize
+        }
+    }
+
+    package func outputCount(of target: AdapterFile.Target) -> Int {
+        switch target {
+        case .embedding: hiddenSize
+        case .projection(_, let projection): outputCount(of: projection)
+        case .head: vocabularySize
+        }
+    }
+}
+
 /// Bounds on an adapter, checked before anything is allocated for it.
 package struct AdapterLimits: Sendable {
     package var rank = 512
     package var byteCount = 4 << 30
+    /// Tokens that invoke an adapter.
+    package var invocation = 1024
 
     package init() {}
 }

@@ -3,12 +3,27 @@ package import JSONTree
 /// An `adapter_config.json`, read by PEFT's rules (0.21). What would change the result and is not
 /// implemented is refused by the field's name.
 package struct PEFTConfiguration: Sendable {
+    /// Which biases of the base were trained too, and are in the file.
+    package enum Bias: String, Sendable {
+        case none, all
+        /// Those of modules with a low-rank change.
+        case adapted = "lora_only"
+    }
+
     package var rank: Int
     package var alpha: Double
     package var usesRankStabilization: Bool
     package var rankPattern: [(pattern: ModulePattern, rank: Int)]
     package var alphaPattern: [(pattern: ModulePattern, alpha: Double)]
     package var targets: TargetModules
+    package var saved: SavedModules
+    package var trainableTokens: TrainableTokens
+    /// Tokens from whose last occurrence on the adapter acts; empty for everywhere (aLoRA).
+    package var invocation: [Int32]
+    /// On a base whose head is its embedding: whether the adapter's are one too.
+    package var tiesWeights: Bool
+    package var bias: Bias
+    /// Whether B has a bias of its own.
     package var hasBias: Bool
     package var usesDoRA: Bool
     package var baseModelName: String?
@@ -28,15 +43,16 @@ package struct PEFTConfiguration: Sendable {
 
     /// Fields that are refused unless absent, null, false or empty.
     private static let unsupportedFields = [
-        "modules_to_save", "trainable_token_indices", "target_parameters", "layer_replication",
-        "alora_invocation_tokens", "use_qalora", "use_bdlora", "arrow_config", "kasa_config",
-        "monteclora_config", "velora_config",
+        "target_parameters", "layer_replication", "use_qalora", "use_bdlora", "arrow_config",
+        "kasa_config", "monteclora_config", "velora_config",
     ]
 
     /// Initialisations after which the file's tensors are all there is to the adapter.
     private static let harmlessInitializations = ["gaussian", "eva", "orthogonal"]
 
-    package init(_ config: JSON, source: String) throws(ModelFileError) {
+    package init(
+        _ config: JSON, base: ModelConfiguration, limits: AdapterLimits, source: String
+    ) throws(ModelFileError) {
         guard let members = config.objectValue?.members else {
             throw ModelFileError(.malformedFile, "\(source) is not a JSON object")
         }
@@ -62,8 +78,12 @@ package struct PEFTConfiguration: Sendable {
                 throw fields.unsupported(name, value.text(), supported: "null")
             }
         }
-        let bias = try fields.string("bias", default: "none")
-        guard bias == "none" else { throw fields.unsupported("bias", bias, supported: "none") }
+        let biases = try fields.string("bias", default: "none")
+        guard let bias = Bias(rawValue: biases) else {
+            throw ModelFileError(
+                .invalidField, "\(source): bias is \(biases), expected none, all or lora_only")
+        }
+        self.bias = bias
         if let value = config["init_lora_weights"], !value.isNull, value.boolValue == nil {
             let name = value.stringValue ?? value.text()
             guard PEFTConfiguration.harmlessInitializations.contains(name) else {
@@ -88,6 +108,10 @@ package struct PEFTConfiguration: Sendable {
                 .invalidField, "\(source): lora_bias and use_dora exclude each other in PEFT")
         }
         targets = try TargetModules(fields: fields)
+        saved = try SavedModules(fields: fields)
+        trainableTokens = try TrainableTokens(fields: fields, base: base)
+        tiesWeights = try fields.bool("ensure_weight_tying", default: false)
+        invocation = try PEFTConfiguration.invocation(fields, base: base, limits: limits)
         baseModelName = config["base_model_name_or_path"]?.stringValue
 
         rankPattern = []
@@ -107,6 +131,31 @@ package struct PEFTConfiguration: Sendable {
             alphaPattern.append(
                 (try PEFTConfiguration.pattern(key, "alpha_pattern", source), alpha))
         }
+    }
+
+    private static func invocation(
+        _ fields: Fields, base: ModelConfiguration, limits: AdapterLimits
+    ) throws(ModelFileError) -> [Int32] {
+        let name = "alora_invocation_tokens"
+        guard let value = fields.config[name], !value.isNull else { return [] }
+        let tokens = try value.tokens(of: base, "\(fields.source): \(name)")
+        guard !tokens.isEmpty else { return [] }
+        guard tokens.count <= limits.invocation else {
+            throw ModelFileError(
+                .limitExceeded,
+                "\(fields.source): \(name) has \(tokens.count) tokens; the limit is \(limits.invocation)"
+            )
+        }
+        guard try !fields.bool("use_dora", default: false) else {
+            throw ModelFileError(
+                .invalidField, "\(fields.source): \(name) and use_dora exclude each other in PEFT")
+        }
+        guard try !fields.string("task_type", default: "").isEmpty else {
+            throw ModelFileError(
+                .invalidField,
+                "\(fields.source): without a task_type PEFT ignores \(name); set it to CAUSAL_LM")
+        }
+        return tokens
     }
 
     private static func patterns(
@@ -137,132 +186,6 @@ package struct PEFTConfiguration: Sendable {
         let alpha = alphaPattern.first { $0.pattern.matchesWhole(module) }?.alpha ?? alpha
         let rank = Double(rank(of: module))
         return Float(usesRankStabilization ? alpha / rank.squareRoot() : alpha / rank)
-    }
-}
-
-/// Which modules an adapter changes: PEFT's `target_modules`, `exclude_modules`,
-/// `layers_to_transform` and `layers_pattern`.
-package struct TargetModules: Sendable {
-    private enum Selector: Sendable {
-        case names([String])
-        case pattern(ModulePattern)
-        case allLinear
-
-        /// A list matches whole names or their ends after a dot; a string is a whole-match pattern.
-        func matches(_ module: String) -> Bool {
-            switch self {
-            case .names(let names): names.contains { module == $0 || module.hasSuffix(".\($0)") }
-            case .pattern(let pattern): pattern.matchesWhole(module)
-            case .allLinear: module.hasSuffix("_proj")
-            }
-        }
-    }
-
-    private let selected: Selector
-    private let excluded: Selector?
-    private let layers: Set<Int>?
-    private let layerPatterns: [String]
-
-    fileprivate init(fields: Fields) throws(ModelFileError) {
-        selected =
-            try TargetModules.selector("target_modules", fields) ?? .names(["q_proj", "v_proj"])
-        excluded = try TargetModules.selector("exclude_modules", fields)
-        layers = try TargetModules.integers("layers_to_transform", fields)
-        layerPatterns = try TargetModules.strings("layers_pattern", fields)
-        if layers != nil || !layerPatterns.isEmpty {
-            switch selected {
-            case .names: break
-            default:
-                throw ModelFileError(
-                    .invalidField,
-                    "\(fields.source): layers_to_transform and layers_pattern need target_modules to be a list"
-                )
-            }
-        }
-        guard layers != nil || layerPatterns.isEmpty else {
-            throw ModelFileError(
-                .invalidField, "\(fields.source): layers_pattern stands without layers_to_transform"
-            )
-        }
-    }
-
-    /// Whether PEFT would give the module an adapter.
-    package func contains(_ module: String) -> Bool {
-        if excluded?.matches(module) == true { return false }
-        if case .names(let names) = selected, names.contains(module) { return true }
-        guard selected.matches(module) else { return false }
-        guard let layers else { return true }
-        guard let layer = layerIndex(of: module) else { return false }
-        return layers.contains(layer)
-    }
-
-    /// The number after the layer list's name: by default after the first dotted pair of names.
-    private func layerIndex(of module: String) -> Int? {
-        let parts = module.split(separator: ".", omittingEmptySubsequences: false)
-        // There must be something before the list's name by default, and after the number.
-        for index in parts.indices.dropLast() {
-            guard let number = Int(parts[index]) else { continue }
-            if layerPatterns.isEmpty {
-                if index >= 2 { return number }
-            } else if index >= 1, layerPatterns.contains(String(parts[index - 1])) {
-                return number
-            }
-        }
-        return nil
-    }
-
-    private static func selector(
-        _ name: String, _ fields: Fields
-    ) throws(ModelFileError) -> Selector? {
-        guard let value = fields.config[name], !value.isNull else { return nil }
-        if let text = value.stringValue {
-            if name == "target_modules", text.lowercased() == "all-linear" { return .allLinear }
-            return .pattern(try ModulePattern.parsing(text, name, fields.source))
-        }
-        let names = try strings(name, fields)
-        guard !names.isEmpty || name != "target_modules" else {
-            throw ModelFileError(.invalidField, "\(fields.source): target_modules is empty")
-        }
-        return .names(names)
-    }
-
-    private static func strings(_ name: String, _ fields: Fields) throws(ModelFileError) -> [String]
-    {
-        guard let value = fields.config[name], !value.isNull else { return [] }
-        let elements = value.arrayValue ?? [value]
-        let strings = elements.compactMap(\.stringValue)
-        guard strings.count == elements.count else {
-            throw ModelFileError(
-                .invalidField, "\(fields.source): \(name) is not a string or a list of strings")
-        }
-        return strings
-    }
-
-    private static func integers(_ name: String, _ fields: Fields) throws(ModelFileError) -> Set<
-        Int
-    >? {
-        guard let value = fields.config[name], !value.isNull else { return nil }
-        let elements = value.arrayValue ?? [value]
-        let numbers = elements.compactMap(\.integerValue)
-        guard numbers.count == elements.count else {
-            throw ModelFileError(
-                .invalidField, "\(fields.source): \(name) is not an integer or a list of integers")
-        }
-        return numbers.isEmpty ? nil : Set(numbers)
-    }
-}
-
-extension ModulePattern {
-    fileprivate static func parsing(
-        _ text: String, _ field: String, _ source: String
-    ) throws(ModelFileError) -> ModulePattern {
-        do {
-            return try ModulePattern(text)
-        } catch {
-            throw ModelFileError(
-                .unsupportedField,
-                "\(source): \(field) has the pattern \(text), which uses \(error)")
-        }
     }
 }
 

@@ -180,8 +180,36 @@ extension ModelConfiguration {
 }
 
 extension Checkpoint.Role {
+    /// Hugging Face's name of the tensor: `model.layers.3.self_attn.q_proj.weight` and its like.
+    package var name: String {
+        func inLayer(_ layer: Int, _ part: String) -> String { "model.layers.\(layer).\(part)" }
+        return switch self {
+        case .embedding: "model.embed_tokens.weight"
+        case .finalNorm: "model.norm.weight"
+        case .head: "lm_head.weight"
+        case .attentionNorm(let layer): inLayer(layer, "input_layernorm.weight")
+        case .feedForwardNorm(let layer): inLayer(layer, "post_attention_layernorm.weight")
+        case .queryNorm(let layer): inLayer(layer, "self_attn.q_norm.weight")
+        case .keyNorm(let layer): inLayer(layer, "self_attn.k_norm.weight")
+        case .weight(let layer, let projection): inLayer(layer, "\(projection.rawValue).weight")
+        case .bias(let layer, let projection): inLayer(layer, "\(projection.rawValue).bias")
+        }
+    }
+
+    /// All that a model may have.
+    package static func all(layerCount: Int) -> [Self] {
+        [.embedding]
+            + (0..<layerCount).flatMap { layer in
+                [.attentionNorm(layer: layer), .feedForwardNorm(layer: layer)]
+                    + [.queryNorm(layer: layer), .keyNorm(layer: layer)]
+                    + Projection.allCases.flatMap {
+                        [.weight(layer: layer, $0), .bias(layer: layer, $0)]
+                    }
+            } + [.finalNorm, .head]
+    }
+
     /// `model.layers.3.self_attn.q_proj.weight` and its like.
-    init?(huggingFaceName name: String, layerCount: Int) {
+    package init?(huggingFaceName name: String, layerCount: Int) {
         switch name {
         case "model.embed_tokens.weight": self = .embedding
         case "model.norm.weight": self = .finalNorm

@@ -73,8 +73,8 @@ package struct Checkpoint: Sendable {
 
     private func check() throws(ModelFileError) {
         let c = configuration
-        try require(.embedding, "the token embedding", [c.vocabularySize, c.hiddenSize])
-        try require(.finalNorm, "the final norm", [c.hiddenSize])
+        try require(.embedding)
+        try require(.finalNorm)
         if c.tiesEmbeddings {
             if let head = tensors[.head] {
                 throw ModelFileError(
@@ -82,26 +82,18 @@ package struct Checkpoint: Sendable {
                     "\(path): \(head.name) is present although the embeddings are tied")
             }
         } else {
-            try require(.head, "the output head", [c.vocabularySize, c.hiddenSize])
+            try require(.head)
         }
         for layer in 0..<c.layerCount {
-            let where_ = "of layer \(layer)"
-            try require(
-                .attentionNorm(layer: layer), "the attention norm \(where_)", [c.hiddenSize])
-            try require(
-                .feedForwardNorm(layer: layer), "the feed-forward norm \(where_)", [c.hiddenSize])
+            try require(.attentionNorm(layer: layer))
+            try require(.feedForwardNorm(layer: layer))
             for projection in Projection.allCases {
-                let (rows, columns) = (
-                    c.outputCount(of: projection), c.inputCount(of: projection.site)
-                )
-                try require(
-                    .weight(layer: layer, projection), "\(projection.rawValue) \(where_)",
-                    [rows, columns])
-                try checkShape(.bias(layer: layer, projection), [rows])
+                try require(.weight(layer: layer, projection))
+                try checkShape(.bias(layer: layer, projection))
             }
             for role in [Role.queryNorm(layer: layer), .keyNorm(layer: layer)] {
                 if c.family == .qwen3 {
-                    try require(role, "the query or key norm \(where_)", [c.headDimension])
+                    try require(role)
                 } else if let tensor = tensors[role] {
                     throw ModelFileError(
                         .unexpectedTensor,
@@ -110,24 +102,23 @@ package struct Checkpoint: Sendable {
             }
             if c.family == .qwen2 {
                 for projection in Projection.Site.attentionInput.projections {
-                    let rows = c.outputCount(of: projection)
-                    try require(
-                        .bias(layer: layer, projection),
-                        "the bias of \(projection.rawValue) \(where_)", [rows])
+                    try require(.bias(layer: layer, projection))
                 }
             }
         }
     }
 
-    private func require(_ role: Role, _ what: String, _ shape: [Int]) throws(ModelFileError) {
+    private func require(_ role: Role) throws(ModelFileError) {
         guard tensors[role] != nil else {
-            throw ModelFileError(.missingTensor, "\(path): \(what) is missing")
+            throw ModelFileError(.missingTensor, "\(path): \(role.name) is missing")
         }
-        try checkShape(role, shape)
+        try checkShape(role)
     }
 
-    private func checkShape(_ role: Role, _ shape: [Int]) throws(ModelFileError) {
-        guard let tensor = tensors[role], tensor.shape != shape else { return }
+    private func checkShape(_ role: Role) throws(ModelFileError) {
+        guard let tensor = tensors[role], let shape = configuration.shape(of: role),
+            tensor.shape != shape
+        else { return }
         throw ModelFileError(
             .wrongShape,
             "\(path): tensor \(tensor.name) has shape \(tensor.shape), the configuration says \(shape)"

@@ -128,6 +128,18 @@ extension ModelConfiguration {
         }
     }
 
+    /// The shape of a tensor, if a model like this may have it.
+    package func shape(of role: Checkpoint.Role) -> [Int]? {
+        switch role {
+        case .embedding, .head: [vocabularySize, hiddenSize]
+        case .finalNorm, .attentionNorm, .feedForwardNorm: [hiddenSize]
+        case .queryNorm, .keyNorm: family == .qwen3 ? [headDimension] : nil
+        case .weight(_, let projection):
+            [outputCount(of: projection), inputCount(of: projection.site)]
+        case .bias(_, let projection): [outputCount(of: projection)]
+        }
+    }
+
     /// Refuses sizes that cannot be, before anything is allocated by them.
     func validated(source: String) throws(ModelFileError) -> ModelConfiguration {
         func require(_ condition: Bool, _ what: String) throws(ModelFileError) {

@@ -104,6 +104,31 @@ package struct Matrix: Sendable {
         unsafe pointer(target, 0).update(from: pointer(row, 0), count: columnCount)
     }
 
+    /// Adds a multiple of another matrix's row to a row.
+    package func add(_ factor: Float, times other: Matrix, row: Int, toRow target: Int) {
+        precondition(other.columnCount == columnCount, "Shapes do not fit.")
+        other.withRow(row) { source in
+            withMutableRow(target) { row in
+                for column in source.indices { row[column] += factor * source[column] }
+            }
+        }
+    }
+
+    /// Multiplies a row by another matrix's first, number by number.
+    package func multiply(row: Int, by factors: Matrix) {
+        precondition(factors.columnCount == columnCount, "Shapes do not fit.")
+        factors.withRow(0) { factors in
+            withMutableRow(row) { row in
+                for column in factors.indices { row[column] *= factors[column] }
+            }
+        }
+    }
+
+    /// Whether two rows hold the same bits.
+    package func rowsAreEqual(_ a: Int, _ b: Int) -> Bool {
+        withRow(a) { a in withRow(b) { b in a.indices.allSatisfy { a[$0].bitPattern == b[$0].bitPattern } } }
+    }
+
     func pointer(_ row: Int, _ column: Int) -> UnsafeMutablePointer<Float> {
         unsafe buffer.floats(at: offset + row * stride + column)
     }

@@ -9,7 +9,7 @@ struct AdapterReport {
     private let digest: AdapterDigest
 
     init(path: String, base: Checkpoint) throws {
-        file = try AdapterFile.open(path: path, base: base.configuration, limits: AdapterLimits())
+        file = try AdapterFile.open(path: path, base: base, limits: AdapterLimits())
         digest = AdapterDigest(of: file)
     }
 
@@ -40,7 +40,7 @@ struct AdapterReport {
             for adapter in inside.isEmpty ? [(name: path, path: path)] : inside {
                 do {
                     let file = try AdapterFile.open(
-                        path: adapter.path, base: base.configuration, limits: AdapterLimits())
+                        path: adapter.path, base: base, limits: AdapterLimits())
                     let digest = try DeviceAdapter(file, base: base, format: .f32).digest
                     print("\(adapter.name.padded(to: 24))ok  \(digest)")
                 } catch {
@@ -71,7 +71,10 @@ struct AdapterReport {
             "stored".padded(to: 18) + ByteCount.text(byteCount),
         ]
         for projection in Projection.allCases {
-            let deltas = file.deltas.filter { $0.key.projection == projection }
+            let deltas = file.deltas.filter { target, _ in
+                guard case .projection(_, projection) = target else { return false }
+                return true
+            }
             guard !deltas.isEmpty else { continue }
             let ranks = Set(deltas.values.map(\.rank)).sorted().map(String.init).joined(
                 separator: ", ")

@@ -67,7 +67,7 @@ struct BenchEngine: AsyncParsableCommand {
         let adapters = try settings.adapters.map {
             try DeviceAdapter(
                 try AdapterFile.open(
-                    path: $0.source.description, base: loaded.checkpoint.configuration,
+                    path: $0.source.description, base: loaded.checkpoint,
                     limits: AdapterLimits()),
                 base: loaded.checkpoint, format: settings.adapterWeights)
         }

@@ -1,0 +1,85 @@
+package import ModelFiles
+package import Tensors
+
+/// What an adapter has in the place of the base's weights, and its change of the embedding. Most have
+/// none of it, so a step asks once whether any row has.
+package final class OwnWeights: Sendable {
+    /// Rows of a table by their tokens.
+    package struct TokenRows: Sendable {
+        /// A token's row.
+        package let places: [Int32: Int]
+        /// (tokens, hidden size).
+        package let rows: PackedMatrix
+
+        /// Ascending, to find those of a part of the vocabulary.
+        package let tokens: [(token: Int, row: Int)]
+    }
+
+    /// y = gain · (embedding + scale · A[token] · B).
+    struct EmbeddingChange: Sendable {
+        let scale: Float
+        /// (vocabulary, rank).
+        let a: Matrix
+        /// (rank, hidden size).
+        let b: Matrix
+        let gain: Matrix?
+    }
+
+    private let matrices: [Checkpoint.Role: PackedMatrix]
+    private let norms: [Checkpoint.Role: Matrix]
+    private let embeddingRows: TokenRows?
+    package let headRows: TokenRows?
+    let change: EmbeddingChange?
+
+    init(
+        matrices: [Checkpoint.Role: PackedMatrix], norms: [Checkpoint.Role: Matrix],
+        embeddingRows: TokenRows?, headRows: TokenRows?, change: EmbeddingChange?
+    ) {
+        self.matrices = matrices
+        self.norms = norms
+        self.embeddingRows = embeddingRows
+        self.headRows = headRows
+        self.change = change
+    }
+
+    /// A weight matrix in the place of the base's.
+    package func matrix(_ role: Checkpoint.Role) -> PackedMatrix? { matrices[role] }
+
+    /// One row, in the place of the base's norm.
+    package func norm(_ role: Checkpoint.Role) -> Matrix? { norms[role] }
+
+    var allMatrices: [Checkpoint.Role: PackedMatrix] { matrices }
+    var allNorms: [Checkpoint.Role: Matrix] { norms }
+    var tables: [AdapterFile.Target: TokenRows] {
+        [.embedding: embeddingRows, .head: headRows].compactMapValues { $0 }
+    }
+
+    package var changesHead: Bool { matrices[.head] != nil || headRows != nil }
+
+    /// Turns the base's embedding of a token into the adapter's.
+    ///
+    /// - Parameter row: of `hidden`, which holds the base's.
+    package func embed(_ token: Int32, into hidden: Matrix, row: Int) {
+        if let place = embeddingRows?.places[token] {
+            embeddingRows?.rows.unpackRow(place, into: hidden, row: row)
+            return
+        }
+        if let table = matrices[.embedding] {
+            table.unpackRow(Int(token), into: hidden, row: row)
+        }
+        guard let change else { return }
+        for rank in 0..<change.b.rowCount {
+            let factor = change.scale * change.a[row: Int(token), column: rank]
+            hidden.add(factor, times: change.b, row: rank, toRow: row)
+        }
+        if let gain = change.gain { hidden.multiply(row: row, by: gain) }
+    }
+}
+
+extension OwnWeights.TokenRows {
+    init(tokens: [Int32], rows: PackedMatrix) {
+        self.rows = rows
+        places = Dictionary(uniqueKeysWithValues: zip(tokens, tokens.indices))
+        self.tokens = tokens.enumerated().map { (Int($1), $0) }.sorted { $0.token < $1.token }
+    }
+}

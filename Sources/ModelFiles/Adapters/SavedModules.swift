@@ -1,0 +1,151 @@
+internal import JSONTree
+
+/// PEFT's `modules_to_save`: modules that the adapter's file holds whole, instead of the base's.
+package struct SavedModules: Sendable {
+    /// Ends of module names; PEFT does not ask for a dot before them, so "norm" is every norm.
+    package let entries: [String]
+
+    /// - Throws: `ModelFileError` with `invalid_field` for anything but a list of parts of names.
+    init(fields: Fields) throws(ModelFileError) {
+        let name = "modules_to_save"
+        guard let value = fields.config[name], !value.isNull else {
+            entries = []
+            return
+        }
+        var entries: [String] = []
+        for element in value.arrayValue ?? [value] {
+            guard value.arrayValue != nil, let entry = element.stringValue, !entry.isEmpty,
+                entry.unicodeScalars.allSatisfy({
+                    $0 == "_" || $0 == "." || $0.isASCII && $0.properties.isAlphabetic
+                        || ("0"..."9").contains($0)
+                })
+            else {
+                throw ModelFileError(
+                    .invalidField,
+                    "\(fields.source): \(name) is \(value.text()), expected a list of module names")
+            }
+            if !entries.contains(entry) { entries.append(entry) }
+        }
+        self.entries = entries
+    }
+
+    package var isEmpty: Bool { entries.isEmpty }
+
+    /// Whether the module is saved and gets no low-rank change, even if it is a target. This rule of
+    /// PEFT is another than the one for what is saved: whole parts of the name, and all inside them.
+    func excludes(_ module: String) -> Bool {
+        entries.contains { ".\(module).".contains(".\($0).") }
+    }
+
+    /// The tensors of the base that saved modules bring their own of.
+    ///
+    /// - Throws: `ModelFileError` with `invalid_field` for an entry that PEFT would ignore or cannot
+    ///   load again.
+    func roles(of base: Checkpoint, source: String) throws(ModelFileError) -> Set<Checkpoint.Role> {
+        guard !isEmpty else { return [] }
+        func invalid(_ entry: String, _ why: String) -> ModelFileError {
+            ModelFileError(.invalidField, "\(source): modules_to_save names \(entry), \(why)")
+        }
+        var tensors: [(role: Checkpoint.Role, name: String)] = []
+        for role in Checkpoint.Role.all(layerCount: base.configuration.layerCount)
+        where base[role] != nil || role == .head { tensors.append((role, role.name)) }
+        let modules = Set(tensors.flatMap { SavedModules.modules(holding: $0.name) })
+
+        var saved: Set<String> = []
+        for entry in entries {
+            let matched = modules.filter { $0.hasSuffix(entry) }
+            guard !matched.isEmpty else { throw invalid(entry, "which is no module of this base") }
+            guard matched.isDisjoint(with: ["model", "model.layers"]) else {
+                throw invalid(entry, "which is the whole model")
+            }
+            for module in matched {
+                let around = SavedModules.modules(holding: module + ".weight")
+                guard saved.isDisjoint(with: around),
+                    !saved.contains(where: { $0.hasPrefix(module + ".") })
+                else { throw invalid(entry, "which overlaps with another entry") }
+            }
+            saved.formUnion(matched)
+        }
+        return Set(
+            tensors.filter { !saved.isDisjoint(with: SavedModules.modules(holding: $0.name)) }
+                .map(\.role))
+    }
+
+    /// The module that a tensor belongs to, and the modules around it.
+    private static func modules(holding tensor: String) -> [String] {
+        let parts = tensor.split(separator: ".")
+        return (1..<max(parts.count, 1)).map { parts[..<$0].joined(separator: ".") }
+    }
+}
+
+/// PEFT's `trainable_token_indices`: tokens whose rows of the embedding, or of the head, the adapter
+/// brings its own of.
+package struct TrainableTokens: Sendable {
+    /// In the order of the tensor's rows.
+    package let tokens: [AdapterFile.Target: [Int32]]
+
+    /// - Throws: `ModelFileError` when the field is not a list of different tokens of the base for the
+    ///   embedding, or such lists by the names of embedding and head.
+    init(fields: Fields, base: ModelConfiguration) throws(ModelFileError) {
+        let name = "trainable_token_indices"
+        var tokens: [AdapterFile.Target: [Int32]] = [:]
+        if let value = fields.config[name], !value.isNull {
+            if let lists = value.objectValue {
+                for (module, list) in lists.members {
+                    let target = try TrainableTokens.target(module, name, fields.source)
+                    guard tokens[target] == nil else {
+                        throw ModelFileError(
+                            .invalidField,
+                            "\(fields.source): \(name) names \(target.moduleName) twice")
+                    }
+                    tokens[target] = try list.tokens(
+                        of: base, "\(fields.source): \(name) for \(module)")
+                }
+            } else {
+                tokens[.embedding] = try value.tokens(of: base, "\(fields.source): \(name)")
+            }
+            for (target, list) in tokens where list.isEmpty || Set(list).count < list.count {
+                throw ModelFileError(
+                    .invalidField,
+                    "\(fields.source): \(name) for \(target.moduleName) is empty or names a token twice"
+                )
+            }
+        }
+        self.tokens = tokens
+    }
+
+    /// PEFT takes any module whose name ends like this, with no dot before it.
+    private static func target(
+        _ module: String, _ field: String, _ source: String
+    ) throws(ModelFileError) -> AdapterFile.Target {
+        let found = [AdapterFile.Target.embedding, .head].filter {
+            $0.moduleName.hasSuffix(module) && !module.isEmpty
+        }
+        guard found.count == 1 else {
+            throw ModelFileError(
+                .unsupportedField,
+                "\(source): \(field) names \(module); supported are embed_tokens and lm_head")
+        }
+        return found[0]
+    }
+}
+
+extension JSON {
+    /// A list of tokens that the base has.
+    func tokens(
+        of base: ModelConfiguration, _ what: String
+    ) throws(ModelFileError) -> [Int32] {
+        var tokens: [Int32] = []
+        for element in arrayValue ?? [self] {
+            guard arrayValue != nil, let token = element.integerValue,
+                (0..<base.vocabularySize).contains(token)
+            else {
+                throw ModelFileError(
+                    .invalidField,
+                    "\(what) is \(text()), expected a list of tokens below \(base.vocabularySize)")
+            }
+            tokens.append(Int32(token))
+        }
+        return tokens
+    }
+}

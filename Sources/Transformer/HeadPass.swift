@@ -1,0 +1,70 @@
+internal import Adapters
+internal import ModelFiles
+internal import Tensors
+
+/// What adapters change about the logits of some rows: the final norm, the head's weights or some of
+/// its rows, and a low-rank change of it.
+struct HeadPass {
+    let segments: [Batch.Segment]
+    let linear: AdapterLinear
+    /// The head's place in the adapters' tables.
+    let update: Int
+    let input: ProductInput
+    let vocabularySize: Int
+    /// Logits of the tokens whose rows an adapter brings, one matrix for each segment that has such.
+    private let tokenLogits: [Matrix?]
+
+    init(
+        segments: [Batch.Segment], linear: AdapterLinear, update: Int, input: ProductInput,
+        rowCount: Int, vocabularySize: Int
+    ) {
+        self.segments = segments
+        self.linear = linear
+        self.update = update
+        self.input = input
+        self.vocabularySize = vocabularySize
+        tokenLogits = segments.map { segment in
+            segment.adapter.own?.headRows.map {
+                Matrix(rowCount: rowCount, columnCount: $0.rows.outputCount)
+            }
+        }
+    }
+
+    /// A row's final norm, if it is not the base's.
+    func norm(row: Int) -> Matrix? {
+        segments.first { $0.rows.contains(row) }?.adapter.own?.norm(.finalNorm)
+    }
+
+    /// What is shared by all pieces of the vocabulary, once the rows are normalized.
+    func prepare() {
+        guard let end = segments.last?.rows.upperBound else { return }
+        linear.shrink(update, rows: 0..<end, input: input)
+        for (segment, logits) in zip(segments, tokenLogits) {
+            guard let logits, let rows = segment.adapter.own?.headRows?.rows else { continue }
+            linear.kernels.multiply(
+                input, rows: segment.rows, by: rows, panels: 0..<rows.panelCount, into: logits,
+                outputColumn: 0)
+        }
+    }
+
+    /// Brings the base's logits of some panels to what they are with the adapters.
+    ///
+    /// - Parameter column: where the first panel's logits are.
+    func apply(panels: Range<Int>, to output: Matrix, column: Int) {
+        linear.replace(.head, panels: panels, input: input, into: output, column: column)
+        let first = panels.lowerBound * Lanes.count
+        let tokens = first..<min(panels.upperBound * Lanes.count, vocabularySize)
+        for (segment, logits) in zip(segments, tokenLogits) {
+            guard let logits, let own = segment.adapter.own?.headRows else { continue }
+            for (token, place) in own.tokens where tokens.contains(token) {
+                for row in segment.rows {
+                    output[row: row, column: column + token - first] =
+                        logits[row: row, column: place]
+                }
+            }
+        }
+        linear.step.expand(
+            update, projection: 0, rounded: linear.shrunkInput, panels: panels,
+            outputCount: vocabularySize, into: output, outputColumn: column)
+    }
+}
