@@ -7,6 +7,10 @@ each rule of PEFT's format, and what transformers + peft compute with it in 32-b
 Needs torch, transformers, peft, gguf (scripts/requirements-reference.txt). The seed is fixed. For a
 case that is to be refused `cases.json` has the code instead of logits; those adapters are edits of
 the ones that PEFT wrote.
+
+An aLoRA's logits are those of a plain forward, for which PEFT looks for the invocation tokens in the
+input as generate() does in its prompt. `<case>.decoded` has those of generate() itself, made to say
+TOKENS from PROMPT_LENGTH on: what is found or not in the prompt holds for all that is generated.
 """
 import json, os, shutil, sys
 
@@ -17,9 +21,11 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config,
                           Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+from transformers.generation import LogitsProcessorList
 
 SEED = 7
 TOKENS = [3, 14, 15, 9, 26, 5, 35, 8, 9, 7, 69, 0, 61, 33, 20, 50, 28, 8, 4, 19, 11]
+PROMPT_LENGTH = 14
 SIZES = dict(vocab_size=70, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=64, bos_token_id=1, eos_token_id=2)
 FAMILIES = {
@@ -31,8 +37,11 @@ FAMILIES = {
     "qwen3": (Qwen3ForCausalLM, Qwen3Config(**SIZES, head_dim=10, tie_word_embeddings=True)),
 }
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+QV, EMBEDDING, HEAD = ["q_proj", "v_proj"], "base_model.model.model.embed_tokens.", "base_model.model.lm_head."
+ENDS = QV + ["embed_tokens", "lm_head"]
+TIED, UNTIED, LLAMA, QWEN2, PAIR = ("qwen2", "qwen3"), ("llama", "mistral"), ("llama",), ("qwen2",), ("llama", "qwen2")
 
-ACCEPTED = {  # name: (LoRA settings, changes to the saved adapter)
+ACCEPTED = {  # name: (LoRA settings, changes to the saved adapter, "families" if not all of them)
     "plain": (dict(target_modules=["q_proj", "v_proj"]), {}),
     "all-linear": (dict(target_modules="all-linear"), {}),
     "only-output": (dict(target_modules=["o_proj"]), {}),
@@ -68,19 +77,117 @@ ACCEPTED = {  # name: (LoRA settings, changes to the saved adapter)
     "harmless-fields": (dict(target_modules=["q_proj"], lora_dropout=0.3), {"config": {"revision": "main", "inference_mode": False, "megatron_core": "x", "loftq_config": {"loftq_bits": 4}, "task_type": None}}),
     "default-targets": (dict(target_modules=["q_proj", "v_proj"]), {"config": {"target_modules": None}}),
     "unknown-but-default": (dict(target_modules=["q_proj"]), {"config": {"some_future_field": None, "another": False}}),
+    # New cases go after the others: their random numbers are one sequence.
+    "empty-lists": (dict(target_modules=QV), {"config": {"modules_to_save": [], "trainable_token_indices": {}, "alora_invocation_tokens": []}, "families": LLAMA}),
+
+    "bias-all": (dict(bias="all", target_modules=ALL), {"families": PAIR}),
+    "bias-all-only-query": (dict(bias="all", target_modules=["q_proj"]), {"families": QWEN2}),
+    "bias-all-no-attention": (dict(bias="all", target_modules=["down_proj"]), {"families": QWEN2}),
+    "bias-all-one-layer": (dict(bias="all", target_modules=["q_proj"], layers_to_transform=[0]), {"families": QWEN2}),
+    "bias-lora-only": (dict(bias="lora_only", target_modules=["q_proj", "o_proj"]), {"families": PAIR}),
+    "bias-lora-only-one-layer": (dict(bias="lora_only", target_modules=["k_proj", "v_proj"], layers_to_transform=1), {"families": QWEN2}),
+    "bias-dora": (dict(bias="all", use_dora=True, target_modules=ALL), {"families": QWEN2}),
+    "bias-lora-bias": (dict(bias="lora_only", lora_bias=True, target_modules=["q_proj", "up_proj"]), {"families": QWEN2}),
+    "bias-mixed-dtypes": (dict(bias="all", target_modules=QV), {"dtypes": (torch.bfloat16, torch.float16), "families": QWEN2}),
+
+    "saved-head": (dict(target_modules=QV, modules_to_save=["lm_head"]), {}),
+    "saved-embedding": (dict(target_modules=QV, modules_to_save=["embed_tokens"]), {}),
+    "saved-both": (dict(target_modules=QV, modules_to_save=["embed_tokens", "lm_head"]), {}),
+    "saved-both-bfloat16": (dict(target_modules=QV, modules_to_save=["embed_tokens", "lm_head"]), {"dtypes": (torch.bfloat16, torch.float16), "families": PAIR}),
+    "saved-embedding-tied": (dict(target_modules=QV, modules_to_save=["embed_tokens"], ensure_weight_tying=True), {"families": LLAMA + TIED}),
+    "saved-head-tied": (dict(target_modules=QV, modules_to_save=["lm_head"], ensure_weight_tying=True), {"families": LLAMA + TIED}),
+    "saved-both-tied": (dict(target_modules=QV, modules_to_save=["lm_head", "model.embed_tokens"], ensure_weight_tying=True), {"families": PAIR}),
+    "saved-norm": (dict(target_modules=QV, modules_to_save=["norm"]), {"families": ("llama", "qwen3")}),
+    "saved-norm-tied": (dict(target_modules=QV, modules_to_save=["norm"], ensure_weight_tying=True), {"families": QWEN2}),
+    "saved-final-norm": (dict(target_modules=QV, modules_to_save=["model.norm"]), {"families": LLAMA}),
+    "saved-input-norm": (dict(use_dora=True, target_modules=QV, modules_to_save=["input_layernorm"]), {"families": UNTIED}),
+    "saved-one-norm": (dict(target_modules=QV, modules_to_save=["1.post_attention_layernorm"]), {"families": LLAMA}),
+    "saved-query-norm": (dict(target_modules=QV, modules_to_save=["q_norm"]), {"families": ("qwen3",)}),
+    "saved-projection": (dict(target_modules=QV, modules_to_save=["k_proj"]), {"families": PAIR}),
+    "saved-projection-and-bias": (dict(bias="lora_only", target_modules=QV, modules_to_save=["k_proj"]), {"families": QWEN2}),
+    "saved-over-target": (dict(target_modules=QV, modules_to_save=["q_proj"]), {"families": PAIR}),
+    "saved-head-over-target": (dict(target_modules=QV + ["lm_head"], modules_to_save=["lm_head"]), {"families": PAIR}),
+    "saved-mlp": (dict(target_modules=QV + ["up_proj"], modules_to_save=["mlp"]), {"families": ("llama", "qwen3")}),
+    "saved-one-mlp": (dict(target_modules=ALL, modules_to_save=["layers.0.mlp"]), {"families": LLAMA}),
+    "saved-attention": (dict(target_modules=["up_proj"], modules_to_save=["self_attn"]), {"families": LLAMA + TIED}),
+    "saved-layer": (dict(target_modules=ALL, modules_to_save=["layers.1"]), {"families": LLAMA + TIED}),
+    "saved-suffix": (dict(target_modules=QV, modules_to_save=["head", "0.mlp.up_proj"]), {"families": LLAMA}),
+    "saved-twice": (dict(target_modules=QV, modules_to_save=["norm", "input_layernorm", "norm"]), {"families": LLAMA}),
+
+    "tokens-list": (dict(target_modules=QV, trainable_token_indices=[61, 3, 14]), {}),
+    "tokens-list-tied": (dict(target_modules=QV, trainable_token_indices=[61, 3, 14], ensure_weight_tying=True), {"families": PAIR}),
+    "tokens-embedding": (dict(target_modules=QV, trainable_token_indices={"embed_tokens": [69, 0]}), {"families": PAIR}),
+    "tokens-full-name": (dict(target_modules=QV, trainable_token_indices={"model.embed_tokens": [3, 14]}), {"families": PAIR}),
+    "tokens-suffix": (dict(target_modules=QV, trainable_token_indices={"tokens": [3, 14], "head": [5]}), {"families": LLAMA}),
+    "tokens-head": (dict(target_modules=QV, trainable_token_indices={"lm_head": [5, 50]}), {}),
+    "tokens-both": (dict(target_modules=QV, trainable_token_indices={"embed_tokens": [3, 14], "lm_head": [3, 14]}), {"families": LLAMA + TIED}),
+    "tokens-both-tied": (dict(target_modules=QV, trainable_token_indices={"lm_head": [3, 14], "embed_tokens": [3, 14]}, ensure_weight_tying=True), {"families": QWEN2}),
+    "tokens-both-order": (dict(target_modules=QV, trainable_token_indices={"embed_tokens": [3, 14], "lm_head": [14, 3]}), {"families": PAIR}),
+    "tokens-both-different": (dict(target_modules=QV, trainable_token_indices={"embed_tokens": [3, 14, 61], "lm_head": [14, 2]}), {"families": LLAMA + TIED}),
+    "tokens-bfloat16": (dict(target_modules=QV, trainable_token_indices=[9, 8]), {"dtypes": (torch.bfloat16, torch.bfloat16), "families": PAIR}),
+    "tokens-dora-bias": (dict(bias="all", use_dora=True, target_modules=ALL, trainable_token_indices=[9]), {"families": QWEN2}),
+    "tokens-and-head": (dict(target_modules=QV + ["lm_head"], trainable_token_indices=[3, 14]), {"families": LLAMA + TIED}),
+    "tokens-and-head-dora": (dict(use_dora=True, target_modules=QV + ["lm_head"], trainable_token_indices=[3, 14]), {"families": LLAMA}),
+    "tokens-head-and-embedding": (dict(target_modules=QV + ["embed_tokens"], trainable_token_indices={"lm_head": [3, 14]}), {"families": PAIR}),
+    "tokens-saved-norm": (dict(target_modules=QV, modules_to_save=["model.norm"], trainable_token_indices=[3, 14]), {"families": PAIR}),
+    "tokens-saved-head": (dict(target_modules=QV, modules_to_save=["lm_head"], trainable_token_indices=[3, 14]), {"families": LLAMA}),
+    "tokens-head-saved-embedding": (dict(target_modules=QV, modules_to_save=["embed_tokens"], trainable_token_indices={"lm_head": [3, 14]}), {"families": PAIR}),
+
+    "embedding": (dict(target_modules=QV + ["embed_tokens"]), {}),
+    "embedding-only": (dict(target_modules=["embed_tokens"]), {"families": LLAMA}),
+    "embedding-no-base": (dict(target_modules=QV + ["embed_tokens"]), {"tensors": {EMBEDDING + "base_layer.weight": None}, "families": PAIR}),
+    "embedding-base-changed": (dict(target_modules=QV + ["embed_tokens"]), {"shift": [EMBEDDING + "base_layer.weight"], "families": PAIR}),
+    "embedding-mixed-dtypes": (dict(target_modules=QV + ["embed_tokens"]), {"dtypes": (torch.bfloat16, torch.float16), "families": LLAMA}),
+    "embedding-full-name": (dict(target_modules=["q_proj", "model.embed_tokens"]), {"families": PAIR}),
+    "embedding-regex": (dict(target_modules=r".*\.(q_proj|embed_tokens)"), {"families": LLAMA}),
+    "embedding-not-in-layers": (dict(target_modules=["q_proj", "embed_tokens"], layers_to_transform=[0]), {"families": LLAMA}),
+    "embedding-rslora": (dict(use_rslora=True, target_modules=QV + ["embed_tokens"]), {"families": LLAMA}),
+    "embedding-patterns": (dict(rank_pattern={"embed_tokens": 19}, alpha_pattern={"model.embed_tokens": 3}, target_modules=QV + ["embed_tokens"]), {"families": LLAMA}),
+    "embedding-dora": (dict(use_dora=True, target_modules=QV + ["embed_tokens"]), {"families": LLAMA + TIED}),
+    "embedding-dora-base-changed": (dict(use_dora=True, use_rslora=True, rank_pattern={"embed_tokens": 2}, target_modules=QV + ["embed_tokens"]), {"shift": [EMBEDDING + "base_layer.weight"], "families": PAIR}),
+    "embedding-tied": (dict(target_modules=QV + ["embed_tokens"], ensure_weight_tying=True), {"families": LLAMA + TIED}),
+    "embedding-tied-patterns": (dict(use_rslora=True, rank_pattern={"embed_tokens|lm_head": 2}, alpha_pattern={"lm_head": 20}, target_modules=ENDS, ensure_weight_tying=True), {"families": PAIR}),
+    "embedding-tied-dora": (dict(use_dora=True, target_modules=QV + ["embed_tokens"], ensure_weight_tying=True), {"families": PAIR}),
+
+    "head": (dict(target_modules=QV + ["lm_head"]), {}),
+    "head-only": (dict(target_modules=["lm_head"]), {"families": LLAMA}),
+    "head-no-base": (dict(target_modules=QV + ["lm_head"]), {"tensors": {HEAD + "base_layer.weight": None}, "families": PAIR}),
+    "head-base-changed": (dict(target_modules=QV + ["lm_head"]), {"shift": [HEAD + "base_layer.weight"], "families": PAIR}),
+    "head-patterns": (dict(use_rslora=True, rank_pattern={"lm_head": 9}, alpha_pattern={".*head": 3}, target_modules=QV + ["lm_head"]), {"families": LLAMA}),
+    "head-lora-bias": (dict(lora_bias=True, target_modules=QV + ["lm_head"]), {"families": PAIR}),
+    "head-dora": (dict(use_dora=True, target_modules=QV + ["lm_head"]), {"families": LLAMA + TIED}),
+    "head-dora-base-changed": (dict(use_dora=True, target_modules=QV + ["lm_head"]), {"shift": [HEAD + "base_layer.weight"], "families": PAIR}),
+    "head-named-in-layers": (dict(target_modules=["q_proj", "lm_head"], layers_to_transform=[0]), {"families": LLAMA}),
+    "head-excluded": (dict(target_modules=ENDS, exclude_modules=["lm_head"]), {"families": LLAMA}),
+    "head-tied": (dict(target_modules=QV + ["lm_head"], ensure_weight_tying=True), {"families": LLAMA + TIED}),
+    "head-tied-regex": (dict(target_modules=r".*q_proj|lm_head", ensure_weight_tying=True), {"families": QWEN2}),
+    "embedding-and-head": (dict(target_modules=ENDS), {}),
+    "embedding-and-head-base-changed": (dict(target_modules=ENDS), {"shift": [EMBEDDING + "base_layer.weight", HEAD + "base_layer.weight"], "families": PAIR}),
+    "embedding-and-head-dora": (dict(use_dora=True, target_modules=ENDS), {"families": PAIR}),
+    "embedding-saved-head": (dict(target_modules=QV + ["embed_tokens"], modules_to_save=["lm_head"]), {"families": PAIR}),
+    "head-saved-embedding": (dict(target_modules=QV + ["lm_head"], modules_to_save=["embed_tokens"]), {"families": PAIR}),
+    "everything": (dict(bias="all", use_dora=True, use_rslora=True, target_modules=ALL + ["embed_tokens", "lm_head"], modules_to_save=["norm"]), {"families": LLAMA + TIED}),
+
+    "alora-once": (dict(target_modules=ALL, alora_invocation_tokens=[61, 33]), {"families": LLAMA + TIED}),
+    "alora-twice": (dict(target_modules=ALL, alora_invocation_tokens=[8]), {"families": PAIR}),
+    "alora-prefix-later": (dict(target_modules=ALL, alora_invocation_tokens=[9, 26]), {"families": LLAMA}),
+    "alora-absent": (dict(target_modules=ALL, alora_invocation_tokens=[9, 8]), {"inert": True, "families": PAIR}),
+    "alora-cut-off": (dict(target_modules=ALL, alora_invocation_tokens=[11, 3]), {"inert": True, "families": LLAMA}),
+    "alora-start": (dict(target_modules=ALL, alora_invocation_tokens=[3, 14]), {"families": LLAMA}),
+    "alora-end": (dict(target_modules=ALL, alora_invocation_tokens=[19, 11]), {"families": LLAMA}),
+    "alora-last-token": (dict(target_modules=ALL, alora_invocation_tokens=[11]), {"families": LLAMA}),
+    "alora-whole-prompt": (dict(target_modules=QV, alora_invocation_tokens=TOKENS[:PROMPT_LENGTH]), {"families": LLAMA}),
+    "alora-rslora-patterns": (dict(use_rslora=True, rank_pattern={"q_proj": 7}, alpha_pattern={"mlp.*": 20}, target_modules=ALL, alora_invocation_tokens=[69, 0, 61]), {"families": LLAMA}),
+    "alora-lora-bias": (dict(lora_bias=True, target_modules=ALL, alora_invocation_tokens=[8, 9, 7]), {"families": PAIR}),
+    "alora-head": (dict(target_modules=QV + ["lm_head"], alora_invocation_tokens=[61, 33]), {"families": PAIR}),
 }
 NAN, INF = float("nan"), float("inf")
-KEY = "base_model.model.model.layers.0.self_attn.q_proj."
-REFUSED = {  # name: (base case, code, changes); a change to a tensor is None to drop it
+KEY, DELTA = "base_model.model.model.layers.0.self_attn.q_proj.", "token_adapter.trainable_tokens_delta"
+REFUSED = {  # name: (base case or settings, code, changes, "families" if not llama); a change to a tensor is None to drop it
     "peft-type": ("plain", "unsupported_peft_type", {"config": {"peft_type": "LOHA"}}),
     "task-type": ("plain", "unsupported_task", {"config": {"task_type": "SEQ_CLS"}}),
-    "bias-all": ("plain", "unsupported_field", {"config": {"bias": "all"}}),
-    "bias-lora-only": ("plain", "unsupported_field", {"config": {"bias": "lora_only"}}),
-    "modules-to-save": ("plain", "unsupported_field", {"config": {"modules_to_save": ["lm_head"]}}),
-    "trainable-tokens": ("plain", "unsupported_field", {"config": {"trainable_token_indices": [1, 2]}}),
     "target-parameters": ("plain", "unsupported_field", {"config": {"target_parameters": ["mlp.experts"]}}),
     "layer-replication": ("plain", "unsupported_field", {"config": {"layer_replication": [[0, 2], [1, 2]]}}),
-    "alora": ("plain", "unsupported_field", {"config": {"alora_invocation_tokens": [5, 6]}}),
     "qalora": ("plain", "unsupported_field", {"config": {"use_qalora": True}}),
     "bdlora": ("plain", "unsupported_field", {"config": {"use_bdlora": {"nblocks": 2}}}),
     "arrow": ("plain", "unsupported_field", {"config": {"arrow_config": {"top_k": 3}}}),
@@ -93,8 +200,6 @@ REFUSED = {  # name: (base case, code, changes); a change to a tensor is None to
     "init-corda": ("plain", "unsupported_field", {"config": {"init_lora_weights": "corda"}}),
     "init-loftq": ("plain", "unsupported_field", {"config": {"init_lora_weights": "loftq"}}),
     "init-lora-ga": ("plain", "unsupported_field", {"config": {"init_lora_weights": "lora_ga"}}),
-    "target-head": ("plain", "unsupported_field", {"config": {"target_modules": ["q_proj", "v_proj", "lm_head"]}}),
-    "target-embedding": ("plain", "unsupported_field", {"config": {"target_modules": ["q_proj", "v_proj", "embed_tokens"]}}),
     "target-lookbehind": ("plain", "unsupported_field", {"config": {"target_modules": r".*(?<=q)_proj"}}),
     "unknown-field": ("plain", "unknown_field", {"config": {"use_magic": True}}),
     "empty-targets": ("plain", "invalid_field", {"config": {"target_modules": []}}),
@@ -125,16 +230,144 @@ REFUSED = {  # name: (base case, code, changes); a change to a tensor is None to
     "truncated-header": ("plain", "malformed_file", {"cut_to": 40}),
     "config-not-json": ("plain", "malformed_file", {"config_text": "{\"peft_type\": "}),
     "no-config": ("plain", "missing_file", {"config_text": None}),
+
+    "bias-unknown": ("plain", "invalid_field", {"config": {"bias": "some"}}),
+    "bias-of-other-method": ("plain", "invalid_field", {"config": {"bias": "boft_only"}}),
+    "bias-missing": ("bias-all-only-query", "missing_tensor", {"tensors": {KEY.replace("q", "k") + "bias": None}, "families": QWEN2}),
+    "bias-missing-targeted": ("bias-lora-only", "missing_tensor", {"tensors": {KEY + "base_layer.bias": None}, "families": QWEN2}),
+    "bias-untargeted": ("bias-all-only-query", "unexpected_tensor", {"config": {"bias": "lora_only"}, "families": QWEN2}),
+    "bias-not-asked": ("bias-lora-only", "unexpected_tensor", {"config": {"bias": "none"}, "families": QWEN2}),
+    "bias-without-infix": ("bias-lora-only", "unexpected_tensor", {"tensors": {KEY + "bias": torch.ones(24)}, "families": QWEN2}),
+    "bias-of-output": ("bias-lora-only", "unexpected_tensor", {"tensors": {KEY.replace("q", "o") + "base_layer.bias": torch.ones(24)}, "families": QWEN2}),
+    "bias-of-unbiased": ("bias-all", "unexpected_tensor", {"tensors": {KEY + "base_layer.bias": torch.ones(24)}}),
+    "bias-shape": ("bias-all-only-query", "wrong_shape", {"tensors": {KEY.replace("q", "k") + "bias": torch.ones(11)}, "families": QWEN2}),
+    "bias-nan": ("bias-lora-only", "non_finite_value", {"poke": (KEY + "base_layer.bias", NAN), "families": QWEN2}),
+    "bias-integers": ("bias-lora-only", "unsupported_tensor_type", {"tensors": {KEY + "base_layer.bias": torch.ones(24, dtype=torch.int8)}, "families": QWEN2}),
+
+    "saved-missing": ("saved-head", "missing_tensor", {"tensors": {HEAD + "weight": None}}),
+    "saved-missing-all": ("plain", "missing_tensor", {"config": {"modules_to_save": ["lm_head"]}}),
+    "saved-missing-part": ("saved-mlp", "missing_tensor", {"tensors": {"base_model.model.model.layers.0.mlp.up_proj.weight": None}}),
+    "saved-missing-bias": ("saved-projection", "missing_tensor", {"tensors": {KEY.replace("q", "k") + "bias": None}, "families": QWEN2}),
+    "saved-shape": ("saved-head", "wrong_shape", {"tensors": {HEAD + "weight": torch.ones(70, 25)}}),
+    "saved-resized": ("saved-embedding", "wrong_shape", {"tensors": {EMBEDDING + "weight": torch.ones(72, 24)}}),
+    "saved-norm-shape": ("saved-norm", "wrong_shape", {"tensors": {"base_model.model.model.norm.weight": torch.ones(23)}}),
+    "saved-nan": ("saved-head", "non_finite_value", {"poke": (HEAD + "weight", NAN)}),
+    "saved-infinity": ("saved-norm", "non_finite_value", {"poke": ("base_model.model.model.norm.weight", INF)}),
+    "saved-integers": ("saved-embedding", "unsupported_tensor_type", {"tensors": {EMBEDDING + "weight": torch.ones(70, 24, dtype=torch.int8)}}),
+    "saved-head-bias": ("saved-head", "unexpected_tensor", {"tensors": {HEAD + "bias": torch.ones(70)}}),
+    "saved-not-asked": ("saved-head", "unexpected_tensor", {"config": {"modules_to_save": None}}),
+    "saved-original": (dict(bias="all", target_modules=["q_proj"], modules_to_save=["k_proj"]), "unexpected_tensor", {"families": QWEN2}),
+    "saved-unknown": ("plain", "invalid_field", {"config": {"modules_to_save": ["classifier"]}}),
+    "saved-unknown-too": ("saved-head", "invalid_field", {"config": {"modules_to_save": ["lm_head", "classifier"]}}),
+    "saved-regex": ("plain", "invalid_field", {"config": {"modules_to_save": [r"layers.\d.mlp"]}}),
+    "saved-text": ("saved-head", "invalid_field", {"config": {"modules_to_save": "lm_head"}}),
+    "saved-number": ("saved-head", "invalid_field", {"config": {"modules_to_save": ["lm_head", 1]}}),
+    "saved-empty-name": ("plain", "invalid_field", {"config": {"modules_to_save": [""]}}),
+    "saved-layer-list": ("plain", "invalid_field", {"config": {"modules_to_save": ["layers"]}}),
+    "saved-nested": (dict(target_modules=QV, modules_to_save=["mlp", "up_proj"]), "invalid_field", {}),
+    "saved-all-targets": ("plain", "invalid_field", {"config": {"modules_to_save": QV}}),
+    "saved-adapted": ("plain", "invalid_field", {"config": {"modules_to_save": ["_proj"]}}),
+    "saved-inside-adapter": ("plain", "invalid_field", {"config": {"modules_to_save": ["base_layer"]}}),
+    "saved-tied-differ": ("saved-embedding-tied", "malformed_file", {"shift": [HEAD + "weight"], "families": QWEN2}),
+    "saved-tied-missing": ("saved-embedding-tied", "missing_tensor", {"tensors": {HEAD + "weight": None}, "families": QWEN2}),
+    "saved-tied-and-head": ("head-saved-embedding", "invalid_field", {"config": {"ensure_weight_tying": True}, "families": QWEN2}),
+
+    "tokens-missing": ("tokens-list", "missing_tensor", {"tensors": {EMBEDDING + DELTA: None}}),
+    "tokens-missing-all": ("plain", "missing_tensor", {"config": {"trainable_token_indices": [1, 2]}}),
+    "tokens-missing-head": ("tokens-both-different", "missing_tensor", {"tensors": {HEAD + DELTA: None}, "families": QWEN2}),
+    "tokens-more-rows": ("tokens-list", "wrong_shape", {"tensors": {EMBEDDING + DELTA: torch.ones(4, 24)}}),
+    "tokens-wrong-width": ("tokens-list", "wrong_shape", {"tensors": {EMBEDDING + DELTA: torch.ones(3, 25)}}),
+    "tokens-nan": ("tokens-list", "non_finite_value", {"poke": (EMBEDDING + DELTA, NAN)}),
+    "tokens-integer-tensor": ("tokens-list", "unsupported_tensor_type", {"tensors": {EMBEDDING + DELTA: torch.ones(3, 24, dtype=torch.int8)}}),
+    "tokens-not-asked": ("tokens-list", "unexpected_tensor", {"config": {"trainable_token_indices": None}}),
+    "tokens-tied-head-tensor": ("tokens-list", "unexpected_tensor", {"tensors": {HEAD + DELTA: torch.ones(3, 24)}, "families": QWEN2}),
+    "tokens-base-weight": ("tokens-list", "unexpected_tensor", {"tensors": {EMBEDDING + "token_adapter.base_layer.weight": torch.ones(70, 24)}}),
+    "tokens-out-of-range": ("tokens-list", "invalid_field", {"config": {"trainable_token_indices": [61, 3, 70]}}),
+    "tokens-negative": ("tokens-list", "invalid_field", {"config": {"trainable_token_indices": [61, 3, -1]}}),
+    "tokens-duplicate": ("tokens-list", "invalid_field", {"config": {"trainable_token_indices": [61, 3, 61]}}),
+    "tokens-float": ("tokens-list", "invalid_field", {"config": {"trainable_token_indices": [61.5, 3, 14]}}),
+    "tokens-text": ("tokens-list", "invalid_field", {"config": {"trainable_token_indices": ["61", "3", "14"]}}),
+    "tokens-boolean": ("tokens-list", "invalid_field", {"config": {"trainable_token_indices": [True, 3, 14]}}),
+    "tokens-number": ("tokens-list", "invalid_field", {"config": {"trainable_token_indices": 3}}),
+    "tokens-empty": ("plain", "invalid_field", {"config": {"trainable_token_indices": []}}),
+    "tokens-empty-list": ("plain", "invalid_field", {"config": {"trainable_token_indices": {"embed_tokens": []}}}),
+    "tokens-unknown-module": ("plain", "invalid_field", {"config": {"trainable_token_indices": {"wte": [1, 2]}}}),
+    "tokens-module-twice": ("tokens-list", "invalid_field", {"config": {"trainable_token_indices": {"embed_tokens": [61, 3, 14], "tokens": [5]}}}),
+    "tokens-of-projection": ("plain", "unsupported_field", {"config": {"trainable_token_indices": {"k_proj": [1, 2]}}}),
+    "tokens-of-norm": ("plain", "invalid_field", {"config": {"trainable_token_indices": {"model.norm": [1]}}}),
+    "tokens-of-target": ("embedding", "invalid_field", {"config": {"trainable_token_indices": [3, 14]}}),
+    "tokens-of-targeted-head": ("head", "invalid_field", {"config": {"trainable_token_indices": {"lm_head": [3, 14]}}}),
+    "tokens-of-saved": ("saved-embedding", "invalid_field", {"config": {"trainable_token_indices": [3, 14]}}),
+    "tokens-of-saved-by-name": ("saved-embedding", "invalid_field", {"config": {"trainable_token_indices": {"embed_tokens": [3, 14]}}}),
+    "tokens-of-saved-tied": ("saved-head", "invalid_field", {"config": {"trainable_token_indices": [3, 14]}, "families": QWEN2}),
+    "tokens-tied-different": ("tokens-both-different", "invalid_field", {"config": {"ensure_weight_tying": True}, "families": QWEN2}),
+    "tokens-tied-and-head": ("tokens-and-head", "invalid_field", {"config": {"ensure_weight_tying": True}, "families": QWEN2}),
+    "tokens-tied-and-head-dora": (dict(use_dora=True, target_modules=QV + ["lm_head"], trainable_token_indices=[3, 14]), "invalid_field", {"families": QWEN2}),
+    "tokens-without-targets": ("tokens-list", "invalid_field", {"config": {"target_modules": []}}),
+
+    "target-norm": ("plain", "unsupported_field", {"config": {"target_modules": QV + ["norm"]}}),
+    "embedding-missing-all": ("plain", "missing_tensor", {"config": {"target_modules": QV + ["embed_tokens"]}}),
+    "embedding-missing-a": ("embedding", "missing_tensor", {"tensors": {EMBEDDING + "lora_embedding_A": None}}),
+    "embedding-missing-b": ("embedding", "missing_tensor", {"tensors": {EMBEDDING + "lora_embedding_B": None}}),
+    "embedding-missing-magnitude": ("embedding-dora", "missing_tensor", {"tensors": {EMBEDDING + "lora_magnitude_vector": None}}),
+    "embedding-untargeted": ("embedding-no-base", "unexpected_tensor", {"config": {"target_modules": QV}}),
+    "embedding-weight-suffix": ("embedding", "unexpected_tensor", {"tensors": {EMBEDDING + "lora_embedding_A.weight": torch.ones(4, 70)}}),
+    "embedding-linear-names": ("embedding", "unexpected_tensor", {"tensors": {EMBEDDING + "lora_A.weight": torch.ones(4, 70)}}),
+    "embedding-plain-weight": ("plain", "unexpected_tensor", {"tensors": {EMBEDDING + "weight": torch.ones(70, 24)}}),
+    "embedding-plain-weight-too": ("embedding", "unexpected_tensor", {"tensors": {EMBEDDING + "weight": torch.ones(70, 24)}}),
+    "embedding-base-untargeted": ("plain", "unexpected_tensor", {"tensors": {EMBEDDING + "base_layer.weight": torch.ones(70, 24)}}),
+    "embedding-wrong-vocabulary": ("embedding", "wrong_shape", {"tensors": {EMBEDDING + "lora_embedding_A": torch.ones(4, 72)}}),
+    "embedding-wrong-width": ("embedding", "wrong_shape", {"tensors": {EMBEDDING + "lora_embedding_B": torch.ones(25, 4)}}),
+    "embedding-wrong-magnitude": ("embedding-dora", "wrong_shape", {"tensors": {EMBEDDING + "lora_magnitude_vector": torch.ones(70)}}),
+    "embedding-base-resized": ("embedding", "wrong_shape", {"tensors": {EMBEDDING + "base_layer.weight": torch.ones(72, 24)}}),
+    "embedding-rank": ("embedding", "rank_mismatch", {"config": {"rank_pattern": {"embed_tokens": 8}}}),
+    "embedding-nan": ("embedding", "non_finite_value", {"poke": (EMBEDDING + "lora_embedding_A", NAN)}),
+    "embedding-base-nan": ("embedding", "non_finite_value", {"poke": (EMBEDDING + "base_layer.weight", NAN)}),
+    "embedding-lora-bias": ("embedding", "invalid_field", {"config": {"lora_bias": True}}),
+    "embedding-tied-differ": ("embedding-tied", "malformed_file", {"shift": [HEAD + "lora_B.weight"], "families": QWEN2}),
+    "embedding-tied-missing": ("embedding-tied", "missing_tensor", {"tensors": {HEAD + "lora_A.weight": None}, "families": QWEN2}),
+    "embedding-tied-ranks": (dict(rank_pattern={"embed_tokens": 2}, target_modules=QV + ["embed_tokens"], ensure_weight_tying=True), "rank_mismatch", {"families": QWEN2}),
+
+    "head-missing-all": ("plain", "missing_tensor", {"config": {"target_modules": QV + ["lm_head"]}}),
+    "head-missing-b": ("head", "missing_tensor", {"tensors": {HEAD + "lora_B.weight": None}}),
+    "head-missing-bias": ("head-lora-bias", "missing_tensor", {"tensors": {HEAD + "lora_B.bias": None}}),
+    "head-untargeted": ("head-no-base", "unexpected_tensor", {"config": {"target_modules": QV}}),
+    "head-not-in-all-linear": ("all-linear", "unexpected_tensor", {"tensors": {HEAD + "lora_A.weight": torch.ones(4, 24), HEAD + "lora_B.weight": torch.ones(70, 4)}}),
+    "head-bias": ("head", "unexpected_tensor", {"tensors": {HEAD + "base_layer.bias": torch.ones(70)}}),
+    "head-plain-weight": ("plain", "unexpected_tensor", {"tensors": {HEAD + "weight": torch.ones(70, 24)}}),
+    "head-wrong-vocabulary": ("head", "wrong_shape", {"tensors": {HEAD + "lora_B.weight": torch.ones(72, 4)}}),
+    "head-wrong-bias": ("head-lora-bias", "wrong_shape", {"tensors": {HEAD + "lora_B.bias": torch.ones(71)}}),
+    "head-base-resized": ("head", "wrong_shape", {"tensors": {HEAD + "base_layer.weight": torch.ones(72, 24)}}),
+    "head-rank": ("head", "rank_mismatch", {"config": {"rank_pattern": {"lm_head": 8}}}),
+    "head-base-integers": ("head", "unsupported_tensor_type", {"tensors": {HEAD + "base_layer.weight": torch.ones(70, 24, dtype=torch.int8)}}),
+    "head-tied-bases-differ": ("embedding-and-head", "malformed_file", {"shift": [HEAD + "base_layer.weight"], "families": QWEN2}),
+
+    "alora-text": ("plain", "invalid_field", {"config": {"alora_invocation_tokens": "9,7"}}),
+    "alora-text-list": ("plain", "invalid_field", {"config": {"alora_invocation_tokens": ["9", "7"]}}),
+    "alora-number": ("plain", "invalid_field", {"config": {"alora_invocation_tokens": 9}}),
+    "alora-nested": ("plain", "invalid_field", {"config": {"alora_invocation_tokens": [[9, 7]]}}),
+    "alora-float": ("plain", "invalid_field", {"config": {"alora_invocation_tokens": [9.5, 7]}}),
+    "alora-negative": ("plain", "invalid_field", {"config": {"alora_invocation_tokens": [-1]}}),
+    "alora-out-of-range": ("plain", "invalid_field", {"config": {"alora_invocation_tokens": [9, 70]}}),
+    "alora-dora": ("dora", "invalid_field", {"config": {"alora_invocation_tokens": [9, 7]}}),
+    "alora-without-task": ("alora-once", "invalid_field", {"config": {"task_type": None}}),
+    "alora-embedding": ("embedding", "unsupported_field", {"config": {"alora_invocation_tokens": [9, 7]}}),
+    "alora-saved": ("saved-head", "unsupported_field", {"config": {"alora_invocation_tokens": [9, 7]}}),
+    "alora-saved-norm": ("saved-norm", "unsupported_field", {"config": {"alora_invocation_tokens": [9, 7]}}),
+    "alora-tokens": ("tokens-list", "unsupported_field", {"config": {"alora_invocation_tokens": [9, 7]}}),
+    "alora-bias": ("bias-all", "unsupported_field", {"config": {"alora_invocation_tokens": [9, 7]}, "families": QWEN2}),
 }
 
 
 def randomize(model):
-    """Adapters as if trained: no B is zero, and DoRA's magnitudes are off the norms."""
+    """Adapters as if trained: no B is zero, DoRA's magnitudes are off the norms, and what is trained beside
+    the adapter (biases, modules_to_save, tokens) is off the base."""
     for name, p in model.named_parameters():
-        if "lora_" in name:
-            with torch.no_grad():
+        with torch.no_grad():
+            if "lora_" in name:
                 if "magnitude" in name: p.mul_(1 + 0.3 * torch.rand_like(p))
                 else: p.copy_(torch.randn_like(p) * (0.3 if "lora_A" in name else 0.2))
+            elif p.requires_grad: p.add_(torch.randn_like(p) * 0.15)
 
 
 def edit(folder, change):
@@ -148,6 +381,8 @@ def edit(folder, change):
     if "poke" in change:
         name, value = change["poke"]
         tensors[name] = tensors[name].clone(); tensors[name].view(-1)[5] = value
+    for name in change.get("shift", []):
+        tensors[name] = tensors[name] + 0.2 * torch.linspace(-1, 1, tensors[name].numel()).sin().view_as(tensors[name])
     if "rename" in change:
         tensors = {k.replace(*change["rename"]): v for k, v in tensors.items()}
     save_file(tensors, tensor_path)
@@ -162,9 +397,34 @@ def edit(folder, change):
         else: open(config_path, "w").write(change["config_text"])
 
 
+def load(kind, base, adapter=None):
+    model = kind.from_pretrained(base, dtype=torch.float32)
+    return PeftModel.from_pretrained(model, adapter).eval() if adapter else model
+
+
+def make(kind, base, path, settings):
+    settings = dict(dict(r=4, lora_alpha=8), **settings)
+    adapted = get_peft_model(load(kind, base), LoraConfig(task_type="CAUSAL_LM", **settings)).eval()
+    randomize(adapted)
+    adapted.save_pretrained(path)
+    os.path.exists(f"{path}/README.md") and os.remove(f"{path}/README.md")
+
+
 def logits(model):
     with torch.no_grad():
         return model(torch.tensor([TOKENS])).logits[0].float().contiguous()
+
+
+def decoded(model):
+    """What generate() computes with its cache from the last token of the prompt on, made to say TOKENS."""
+    def force(ids, scores):
+        return torch.full_like(scores, -INF).index_fill(1, torch.tensor([TOKENS[ids.shape[1]]]), 0.0)
+    prompt = torch.tensor([TOKENS[:PROMPT_LENGTH]])
+    result = model.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=len(TOKENS) - PROMPT_LENGTH,
+                            do_sample=False, logits_processor=LogitsProcessorList([force]), output_logits=True,
+                            return_dict_in_generate=True, pad_token_id=0)
+    assert result.sequences[0].tolist() == TOKENS
+    return torch.cat(result.logits).float().contiguous()
 
 
 # MARK: GGUF, with the row order of llama.cpp's conversion of Llama's queries and keys
@@ -234,7 +494,7 @@ def finish(writer):
 
 def main(output):
     shutil.rmtree(output, ignore_errors=True)
-    summary = {"tokens": TOKENS, "families": {}}
+    summary = {"tokens": TOKENS, "prompt_length": PROMPT_LENGTH, "families": {}}
     for family, (kind, config) in FAMILIES.items():
         torch.manual_seed(SEED)
         folder = f"{output}/{family}"
@@ -246,25 +506,28 @@ def main(output):
         expected, cases = {"base": logits(model)}, {}
         if family != "mistral": write_gguf(family, config, model, f"{folder}/model.gguf")
         for name, (settings, change) in ACCEPTED.items():
+            if family not in change.get("families", FAMILIES): continue
             path = f"{folder}/{name}"
-            settings = dict(dict(r=4, lora_alpha=8), **settings)
-            adapted = get_peft_model(kind.from_pretrained(f"{folder}/model", dtype=torch.float32), LoraConfig(task_type="CAUSAL_LM", **settings)).eval()
-            randomize(adapted)
-            adapted.save_pretrained(path)
-            os.path.exists(f"{path}/README.md") and os.remove(f"{path}/README.md")
+            make(kind, f"{folder}/model", path, settings)
             edit(path, change)
-            reference = PeftModel.from_pretrained(kind.from_pretrained(f"{folder}/model", dtype=torch.float32), path).eval()
+            reference = load(kind, f"{folder}/model", path)
             expected[name], cases[name] = logits(reference), {}
-            assert (expected[name] - expected["base"]).abs().max() > 1e-2, f"{name} changes nothing"
-        # The refusals do not depend on the family.
-        for name, (source, code, change) in REFUSED.items() if family == "llama" else ():
-            shutil.copytree(f"{folder}/{source}", f"{folder}/refused-{name}")
-            edit(f"{folder}/refused-{name}", change)
+            if "alora_invocation_tokens" in settings: expected[f"{name}.decoded"] = decoded(reference)
+            difference = (expected[name] - expected["base"]).abs().max()
+            assert difference == 0 if "inert" in change else difference > 1e-2, f"{name} differs from the base by {difference}"
+        # Most refusals do not depend on the family.
+        torch.manual_seed(SEED)
+        for name, (source, code, change) in REFUSED.items():
+            if family not in change.get("families", LLAMA): continue
+            path = f"{folder}/refused-{name}"
+            if isinstance(source, dict): make(kind, f"{folder}/model", path, source)
+            else: shutil.copytree(f"{folder}/{source}", path)
+            edit(path, change)
             cases[f"refused-{name}"] = {"code": code}
         if family != "mistral":
             write_gguf_lora(family, config, f"{folder}/all-linear", f"{folder}/all-linear.gguf", 8.0)
             write_gguf_lora(family, config, f"{folder}/plain", f"{folder}/alpha-zero.gguf", 0.0)
-            reference = PeftModel.from_pretrained(kind.from_pretrained(f"{folder}/model", dtype=torch.float32), f"{folder}/plain").eval()
+            reference = load(kind, f"{folder}/model", f"{folder}/plain")
             for module in reference.modules():
                 if isinstance(getattr(module, "scaling", None), dict): module.scaling["default"] = 1.0
             expected["all-linear.gguf"], expected["alpha-zero.gguf"] = expected["all-linear"].clone(), logits(reference)
