@@ -131,7 +131,9 @@ extension AdapterFile.Delta {
                     toRow: 0)
             }
             weights.withRow(0) { row in
-                for column in row.indices { squares[column] += Double(row[column]) * Double(row[column]) }
+                for column in row.indices {
+                    squares[column] += Double(row[column]) * Double(row[column])
+                }
             }
         }
         return try gains(norms: squares)

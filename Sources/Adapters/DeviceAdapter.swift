@@ -21,8 +21,15 @@ package final class DeviceAdapter: Sendable {
     package var targets: [AdapterFile.Target] { shape.targets }
     package var byteCount: Int { memory.byteCount }
 
-    /// See `AdapterFile.invocation`.
-    package var invocation: [Int32] { shape.invocation }
+    /// The first position of a prompt where the adapter acts: 0 for most, else where the last occurrence
+    /// of what invokes it begins, and `Int.max` when there is none. As PEFT has it, occurrences are
+    /// whole ones, and in the prompt, not in what is generated.
+    package func start(in prompt: [Int32]) -> Int {
+        let invocation = shape.invocation
+        guard !invocation.isEmpty else { return 0 }
+        let starts = 0..<max(0, prompt.count - invocation.count + 1)
+        return starts.last { prompt[$0..<$0 + invocation.count].elementsEqual(invocation) } ?? .max
+    }
 
     /// The place of a layer's site in the table.
     package static func update(layer: Int, _ site: Projection.Site) -> Int {

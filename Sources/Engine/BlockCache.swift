@@ -6,7 +6,7 @@ internal import Tensors
 /// because a later sequence may begin with the same tokens.
 ///
 /// Full blocks form a tree: a node is what one adapter (or none) computed for 16 tokens after all
-/// the tokens on the way to it. Nodes are found by the tokens themselves, not by a hash of them, so
+/// the tokens on the way to it. An adapter that acts from some token on shares the base's nodes before. Nodes are found by the tokens themselves, not by a hash of them, so
 /// one sequence can never get another's keys and values by a collision; and as a block's bits do not
 /// depend on who computed it, sharing changes no result. A node that nobody holds stays until its
 /// block is needed: leaves go first, the one least recently used before the others.
@@ -21,8 +21,16 @@ struct BlockCache {
         fileprivate(set) var foundCount = 0
     }
 
+    /// Whose keys and values a block holds; the base's have none.
+    struct Owner: Hashable {
+        var digest: AdapterDigest
+        /// The block's first position where the adapter acted.
+        var start: Int
+    }
+
     private struct Key: Hashable {
         var parent: NodeID
+        var owner: Owner?
         var tokens: ArraySlice<Int32>
     }
 
@@ -53,15 +61,12 @@ struct BlockCache {
     private(set) var touchedCount = 0
     private var nodes: [NodeID: Node] = [:]
     private var children: [Key: NodeID] = [:]
-    /// Where the tree of an adapter, or of the base, begins. Roots have negative numbers and no block;
-    /// they go with their last child.
-    private var roots: [AdapterDigest?: NodeID] = [:]
-    private var rootChildren: [NodeID: (adapter: AdapterDigest?, count: Int)] = [:]
+    /// Above all first blocks; no node has this number.
+    private static let root: NodeID = 0
     private var candidates = Heap<Candidate>()
     /// Blocks kept for later sequences: those of nodes that nobody holds.
     private(set) var keptCount = 0
     private var lastID = 0
-    private var lastRoot = 0
     private var clock = 0
     /// Positions found so far, over all sequences.
     private(set) var foundCount = 0
@@ -95,13 +100,18 @@ struct BlockCache {
 
     /// What is already computed of a sequence: as many full blocks as are found, but never its last
     /// token, whose logits are wanted.
-    mutating func find(_ tokens: [Int32], adapter: AdapterDigest?) -> Holding {
+    ///
+    /// - Parameter owner: of each of the sequence's blocks.
+    mutating func find(_ tokens: [Int32], owner: (_ block: Int) -> Owner?) -> Holding {
         var holding = Holding()
-        guard keptLimit > 0, var parent = roots[adapter] else { return holding }
+        guard keptLimit > 0 else { return holding }
+        var parent = BlockCache.root
         let positions = BlockCache.positions
         while (holding.nodes.count + 1) * positions < tokens.count {
             let start = holding.nodes.count * positions
-            let key = Key(parent: parent, tokens: tokens[start..<start + positions])
+            let key = Key(
+                parent: parent, owner: owner(holding.nodes.count),
+                tokens: tokens[start..<start + positions])
             guard let id = children[key] else { break }
             parent = id
             holding.nodes.append(id)
@@ -130,15 +140,16 @@ struct BlockCache {
     /// A block that another sequence has computed in the meantime is given up for that one: their
     /// bits are the same.
     mutating func keep(
-        _ holding: inout Holding, tokens: [Int32], computedCount: Int, adapter: AdapterDigest?
+        _ holding: inout Holding, tokens: [Int32], computedCount: Int,
+        owner: (_ block: Int) -> Owner?
     ) {
         guard keptLimit > 0 else { return }
         let positions = BlockCache.positions
         while (holding.nodes.count + 1) * positions <= computedCount {
             let index = holding.nodes.count
-            let parent = holding.nodes.last ?? root(adapter)
+            let parent = holding.nodes.last ?? BlockCache.root
             let key = Key(
-                parent: parent,
+                parent: parent, owner: owner(index),
                 tokens: ArraySlice(Array(tokens[index * positions..<(index + 1) * positions])))
             if let id = children[key] {
                 free.append(holding.blocks[index])
@@ -148,11 +159,7 @@ struct BlockCache {
                 lastID += 1
                 children[key] = lastID
                 nodes[lastID] = Node(key: key, block: holding.blocks[index])
-                if parent < 0 {
-                    rootChildren[parent]?.count += 1
-                } else {
-                    nodes[parent]?.childCount += 1
-                }
+                nodes[parent]?.childCount += 1
                 holding.nodes.append(lastID)
             }
         }
@@ -187,14 +194,6 @@ struct BlockCache {
             })
     }
 
-    private mutating func root(_ adapter: AdapterDigest?) -> NodeID {
-        if let id = roots[adapter] { return id }
-        lastRoot -= 1
-        roots[adapter] = lastRoot
-        rootChildren[lastRoot] = (adapter, 0)
-        return lastRoot
-    }
-
     private mutating func hold(_ id: NodeID) -> Int32 {
         guard var node = nodes[id] else {
             preconditionFailure("A node has gone while it was found.")
@@ -215,14 +214,6 @@ struct BlockCache {
             free.append(node.block)
             keptCount -= 1
             let parent = node.key.parent
-            if let root = rootChildren[parent] {
-                rootChildren[parent]?.count -= 1
-                if root.count == 1 {
-                    rootChildren[parent] = nil
-                    roots[root.adapter] = nil
-                }
-                return
-            }
             nodes[parent]?.childCount -= 1
             if let above = nodes[parent], above.holderCount == 0, above.childCount == 0 {
                 candidates.insert(Candidate(lastUse: above.lastUse, id: parent))

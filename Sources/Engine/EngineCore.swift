@@ -76,7 +76,8 @@ package struct EngineCore {
             let range = sequence.computedCount..<sequence.computedCount + share.tokenCount
             batch.append(
                 tokens: sequence.tokens[range], firstPosition: range.lowerBound,
-                blocks: sequence.holding.blocks, adapter: sequence.request.adapter)
+                blocks: sequence.holding.blocks, adapter: sequence.request.adapter,
+                adapterStart: sequence.adapterStart)
         }
         let wanted = wantedRows(of: shares)
         model.forward(batch, wanting: wanted.map(\.row))

@@ -71,7 +71,7 @@ struct Scheduler {
         sequence.computedCount += tokenCount
         cache.keep(
             &sequence.holding, tokens: sequence.tokens, computedCount: sequence.computedCount,
-            adapter: sequence.request.adapter?.digest)
+            owner: sequence.owner)
         sequences[id] = sequence
     }
 
@@ -159,8 +159,7 @@ struct Scheduler {
         guard var sequence = sequences[id] else { return nil }
         let begins = sequence.holding.blocks.isEmpty
         if begins, sequence.mayFindBlocks {
-            sequence.holding = cache.find(
-                sequence.tokens, adapter: sequence.request.adapter?.digest)
+            sequence.holding = cache.find(sequence.tokens, owner: sequence.owner)
             sequence.computedCount = sequence.holding.foundCount
         }
         let tokenCount = min(sequence.uncomputedCount, budget)

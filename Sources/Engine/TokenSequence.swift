@@ -1,4 +1,5 @@
 package import Adapters
+internal import Tensors
 
 /// Names a request inside the engine.
 package struct RequestID: Hashable, Sendable, CustomStringConvertible {
@@ -37,6 +38,8 @@ package struct EngineRequest: Sendable {
 /// which makes prefill, decode, chunks and recomputation after a preemption the same thing.
 struct TokenSequence {
     let request: EngineRequest
+    /// The first position where the adapter acts; 0 for most, nowhere if its invocation is not found.
+    let adapterStart: Int
     /// Prompt, then completion.
     private(set) var tokens: [Int32]
     /// Tokens whose keys and values are in the cache.
@@ -54,11 +57,22 @@ struct TokenSequence {
 
     init(_ request: EngineRequest) {
         self.request = request
+        adapterStart = request.adapter?.start(in: request.prompt) ?? 0
         tokens = request.prompt
         if request.parameters.repetitionPenalty != 1 { promptTokens = Set(request.prompt) }
     }
 
     var id: RequestID { request.id }
+
+    /// Whose keys and values a block of the sequence holds.
+    func owner(block: Int) -> BlockCache.Owner? {
+        let first = block * KeyValueCache.blockPositions
+        guard let digest = request.adapter?.digest,
+            adapterStart < first + KeyValueCache.blockPositions
+        else { return nil }
+        return BlockCache.Owner(digest: digest, start: Swift.max(0, adapterStart - first))
+    }
+
     var promptCount: Int { request.prompt.count }
     var completionCount: Int { tokens.count - promptCount }
     /// Whether blocks that others computed will do: not when every row's logits are wanted.

@@ -43,22 +43,25 @@ package struct Batch: Sendable {
 
     /// Appends tokens of one sequence.
     ///
+    /// - Parameter adapterStart: the first position where the adapter acts; rows before are the base's.
     /// - Precondition: sequences with the same adapter are appended one after another.
     package mutating func append(
         tokens newTokens: some Collection<Int32>, firstPosition: Int, blocks: [Int32],
-        adapter: DeviceAdapter?
+        adapter: DeviceAdapter?, adapterStart: Int = 0
     ) {
         let rows = rowCount..<rowCount + newTokens.count
         tokens.append(contentsOf: newTokens)
         for offset in 0..<newTokens.count { positions.append(Int32(firstPosition + offset)) }
         runs.append(Run(rows: rows, firstPosition: firstPosition, blocks: blocks))
-        guard let adapter else { return }
+        let before = min(max(adapterStart, firstPosition) - firstPosition, newTokens.count)
+        guard let adapter, before < newTokens.count else { return }
+        let adapted = rows.lowerBound + before..<rows.upperBound
         if let last = segments.last, last.adapter === adapter,
-            last.rows.upperBound == rows.lowerBound
+            last.rows.upperBound == adapted.lowerBound
         {
-            segments[segments.count - 1].rows = last.rows.lowerBound..<rows.upperBound
+            segments[segments.count - 1].rows = last.rows.lowerBound..<adapted.upperBound
         } else {
-            segments.append(Segment(rows: rows, adapter: adapter))
+            segments.append(Segment(rows: adapted, adapter: adapter))
         }
     }
 

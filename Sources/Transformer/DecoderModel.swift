@@ -249,7 +249,8 @@ package final class DecoderModel {
         if !pass.isDecode {
             for row in pairedShare(of: pass.batch, for: member) {
                 positionKeysAndQueries(
-                    index, pass.batch, pass.linear.owners, row: row, heads: 0..<configuration.keyValueHeadCount)
+                    index, pass.batch, pass.linear.owners, row: row,
+                    heads: 0..<configuration.keyValueHeadCount)
             }
             team.meet()
         }
@@ -267,7 +268,8 @@ package final class DecoderModel {
     private func feedForward(_ index: Int, _ pass: Pass, _ member: Int) {
         let layer = weights.layers[index]
         normalizeAndShrink(
-            layer.feedForwardNorm, .feedForwardNorm(layer: index), index, .feedForwardInput, pass, member,
+            layer.feedForwardNorm, .feedForwardNorm(layer: index), index, .feedForwardInput, pass,
+            member,
             into: workspace.feedForwardInput)
         let group = layer.feedForwardInput
         let (linear, rowCount) = (pass.linear, pass.rowCount)
@@ -302,7 +304,8 @@ package final class DecoderModel {
 
     /// A member shrinks the rows that it has just normalized: no waiting in between.
     private func normalizeAndShrink(
-        _ weight: Matrix, _ role: Checkpoint.Role, _ layer: Int, _ site: Projection.Site, _ pass: Pass, _ member: Int,
+        _ weight: Matrix, _ role: Checkpoint.Role, _ layer: Int, _ site: Projection.Site,
+        _ pass: Pass, _ member: Int,
         into input: ProductInput
     ) {
         let rows = team.share(of: pass.rowCount, for: member)

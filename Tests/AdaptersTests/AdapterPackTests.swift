@@ -9,7 +9,9 @@ import Testing
 struct AdapterPackTests {
     static let names = [
         "plain", "all-linear", "all-linear.gguf", "dora", "dora-rslora-pattern", "lora-bias",
-        "odd-rank", "rank-1", "rank-over-lane", "rank-pattern", "one-layer",
+        "odd-rank", "rank-1", "rank-over-lane", "rank-pattern", "one-layer", "saved-both",
+        "saved-norm", "saved-layer", "tokens-both-different", "embedding-dora", "head-dora",
+        "everything", "alora-once",
     ]
 
     @Test(arguments: ["llama", "qwen3"], [WeightFormat.f32, .bf16, .q8])
@@ -24,6 +26,7 @@ struct AdapterPackTests {
             #expect(again.baseModelName == adapter.baseModelName)
             #expect(again.byteCount == adapter.byteCount)
             let logits = base.logits(adapter)
+            #expect(again.start(in: [1, 61, 33, 2]) == adapter.start(in: [1, 61, 33, 2]))
             let isSame = base.logits(again) == logits
             #expect(isSame && logits != untouched, "\(name)")
             try base.write(again, to: "again")
@@ -122,17 +125,18 @@ struct AdapterPackTests {
     /// Headers whose checksum fits and that say what is not so, by their words' places.
     @Test(
         arguments: [
-            (0, 0), (1, 0), (1, 2), (2, 0), (2, 1), (2, 4), (2, 9), (3, 0), (3, .max), (4, 0),
-            (8, 0), (12, 0), (14, 0), (15, 1025), (15, .max), (16, 0), (16, 513), (16, .max),
-            (17, 1 << 32),
+            (0, 0), (1, 0), (1, 1), (1, 3), (2, 0), (2, 1), (2, 4), (2, 9), (3, 0), (3, .max),
+            (4, 0), (8, 0), (12, 0), (14, 0), (15, 1025), (15, .max), (16, 0), (16, 36), (16, 38),
+            (16, .max), (17, 1), (19, 0), (19, 513), (19, 1 << 34), (19, .max), (20, 1 << 32),
+            (49, 1), (49, .max), (50, 1), (51, 1), (52, 1), (53, 1), (53, 2),
         ] as [(Int, UInt64)])
     func aHeaderThatLiesIsRefused(_ word: Int, _ value: UInt64) throws {
         let base = try TinyBase()
         let adapter = try base.engine.adapter("all-linear")
         let path = try base.write(adapter)
         let whole = try base.bytes("pack")
-        let partCount = base.checkpoint.configuration.layerCount * Projection.allCases.count
-        let end = (16 + 2 * partCount) * 8 + 1024
+        let partCount = AdapterFile.Target.all(for: base.checkpoint.configuration).count
+        let end = (17 + 2 * partCount + 5) * 8 + 1024
         func resealed(_ change: (inout [UInt8]) -> Void) -> [UInt8] {
             var bytes = whole
             change(&bytes)

@@ -43,7 +43,9 @@ struct TinyBase {
         let tokens = (0..<20).map { Int32($0 * 13 % 70) }
         let model = engine.model(maximumRows: tokens.count, blockCount: 2)
         var batch = Batch()
-        batch.append(tokens: tokens, firstPosition: 0, blocks: [0, 1], adapter: adapter)
+        batch.append(
+            tokens: tokens, firstPosition: 0, blocks: [0, 1], adapter: adapter,
+            adapterStart: adapter == nil ? 0 : 5)
         model.forward(batch, wanting: Array(0..<batch.rowCount))
         let (logits, _) = model.logits(of: tokens.indices)
         return tokens.indices.map { row in

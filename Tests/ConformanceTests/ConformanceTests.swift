@@ -75,9 +75,10 @@ struct ConformanceTests {
         var batch = Batch()
         for (index, name) in (["base"] + accepted).enumerated() {
             let blocks = (0..<blocksEach).map { Int32(index * blocksEach + $0) }
+            let adapter = name == "base" ? nil : try suite.adapter(name, base)
             batch.append(
-                tokens: suite.tokens, firstPosition: 0, blocks: blocks,
-                adapter: name == "base" ? nil : try suite.adapter(name, base))
+                tokens: suite.tokens, firstPosition: 0, blocks: blocks, adapter: adapter,
+                adapterStart: adapter?.start(in: suite.tokens) ?? 0)
         }
         model.forward(batch, wanting: Array(0..<batch.rowCount))
         for (index, name) in (["base"] + accepted).enumerated() {
@@ -93,6 +94,38 @@ struct ConformanceTests {
         try Self.run(family, modelFile: "model", kernels: KernelSet.available[0])
     }
 
+    /// What invokes an adapter is looked for in the prompt alone: PEFT's own generation, made to say the
+    /// suite's tokens.
+    @Test(arguments: ["llama", "qwen2"])
+    func generationMatchesPEFT(_ family: String) throws {
+        let suite = try Suite(family)
+        let engine = try TinyEngine(family: family, format: .f32)
+        let decoded = suite.cases.map(\.name).filter {
+            suite.expected.tensors["\($0).decoded"] != nil
+        }
+        #expect(decoded.count >= 5)
+        for name in decoded {
+            let adapter = try engine.adapter(name)
+            let model = engine.model(maximumRows: 32, blockCount: 2)
+            let logits = try suite.logits("\(name).decoded")
+            let promptCount = suite.tokens.count - logits.rowCount
+            let start = adapter.start(in: Array(suite.tokens[..<promptCount]))
+            var position = 0
+            for count in [promptCount] + Array(repeating: 1, count: logits.rowCount - 1) {
+                var batch = Batch()
+                batch.append(
+                    tokens: suite.tokens[position..<position + count], firstPosition: position,
+                    blocks: [0, 1], adapter: adapter, adapterStart: start)
+                model.forward(batch, wanting: [count - 1])
+                position += count
+                let row = model.logits(of: 0..<1).logits.row(0)
+                let expected = logits.row(position - promptCount)
+                let difference = zip(row, expected).map { abs($0 - $1) }.max() ?? .infinity
+                #expect(difference < 1e-4, "\(family), \(name), position \(position)")
+            }
+        }
+    }
+
     @Test(arguments: ["llama", "qwen2", "qwen3"])
     func theSameOnAGGUFBase(_ family: String) throws {
         try Self.run(family, modelFile: "model.gguf", kernels: KernelSet.available[0])
@@ -104,11 +137,12 @@ struct ConformanceTests {
         }
     }
 
-    @Test func whatCannotRunIsRefusedWithItsCode() throws {
-        let suite = try Suite("llama")
+    @Test(arguments: [("llama", 140), ("qwen2", 25)])
+    func whatCannotRunIsRefusedWithItsCode(_ family: String, count: Int) throws {
+        let suite = try Suite(family)
         let base = try Checkpoint.open(path: suite.folder + "/model")
         let refused = suite.cases.compactMap { item in item.code.map { (item.name, $0) } }
-        #expect(refused.count >= 50)
+        #expect(refused.count >= count)
         for (name, code) in refused {
             let error = #expect(throws: ModelFileError.self, "\(name) was not refused") {
                 _ = try suite.adapter(name, base)

@@ -26,7 +26,13 @@ struct EngineCoreTests {
         parameters.logprobCount = 3
         parameters.promptLogprobCount = 2
         change(&parameters)
-        let prompt = (0..<promptCount).map { _ in Int32.random(in: 0..<70, using: &generator) }
+        var prompt = (0..<promptCount).map { _ in Int32.random(in: 0..<70, using: &generator) }
+        if let invocation = adapter?.shape.invocation, promptCount > 2 * invocation.count {
+            // Now and then twice.
+            for place in [promptCount / 3, promptCount / 2] where number % 2 == 0 {
+                prompt.replaceSubrange(place..<place + invocation.count, with: invocation)
+            }
+        }
         return EngineRequest(
             id: RequestID(UInt64(number)), prompt: prompt, adapter: adapter, adapterName: nil,
             parameters: parameters)
@@ -66,10 +72,20 @@ struct EngineCoreTests {
         }
     }
 
-    static func mixed(_ engine: TinyEngine, count: Int) throws -> [EngineRequest] {
-        let names: [String?] = [
-            nil, "plain", "all-linear", "dora", "odd-rank", nil, "lora-bias", "rank-over-lane",
-        ]
+    static let lowRank = [
+        nil, "plain", "all-linear", "dora", "odd-rank", nil, "lora-bias", "rank-over-lane",
+    ]
+
+    /// Adapters with weights of their own, those that change embedding or head, and those that act from
+    /// some token on.
+    static let others = [
+        "saved-both", nil, "alora-once", "saved-norm", "saved-layer", "tokens-both", "plain",
+        "embedding-and-head", "everything", "saved-mlp", "alora-once", "head-dora",
+    ]
+
+    static func mixed(
+        _ engine: TinyEngine, count: Int, _ names: [String?] = lowRank
+    ) throws -> [EngineRequest] {
         let adapters = try names.map { try $0.map { try engine.adapter($0) } }
         return (0..<count).map {
             request($0 + 1, adapter: adapters[$0 % adapters.count], promptCount: 1 + $0 * 7 % 40)
@@ -94,12 +110,18 @@ struct EngineCoreTests {
             Formats(.q8, .bf16), Formats(.q4, .bf16), Formats(.f32, .f32, adapters: .q8),
             Formats(.bf16, .bf16, adapters: .q8), Formats(.q8, .bf16, adapters: .q8),
         ],
-        ["llama", "mistral", "qwen3"])
-    func resultsDoNotDependOnTheBatch(_ formats: Formats, _ family: String) throws {
+        [
+            ("llama", lowRank), ("mistral", lowRank), ("qwen3", lowRank), ("llama", others),
+            ("qwen3", others),
+        ])
+    func resultsDoNotDependOnTheBatch(
+        _ formats: Formats, _ adapters: (family: String, names: [String?])
+    ) throws {
+        let family = adapters.family
         let engine = try TinyEngine(
             family: family, format: formats.weights, activations: formats.activations,
             adapterFormat: formats.adapters)
-        let requests = try Self.mixed(engine, count: 16)
+        let requests = try Self.mixed(engine, count: 16, adapters.names)
         var together = engine.core()
         let all = Self.run(&together, requests)
         #expect(all.count == 16)
@@ -111,12 +133,15 @@ struct EngineCoreTests {
         }
     }
 
-    @Test(arguments: WeightFormat.allCases, [nil, WeightFormat.q8])
+    @Test(
+        arguments: WeightFormat.allCases,
+        [(nil, lowRank), (WeightFormat.q8, lowRank), (nil, others)])
     func resultsDoNotDependOnChunksThreadsOrPreemption(
-        _ format: WeightFormat, _ adapters: WeightFormat?
+        _ format: WeightFormat, _ kinds: (adapters: WeightFormat?, names: [String?])
     ) throws {
+        let adapters = kinds.adapters
         let engine = try TinyEngine(format: format, adapterFormat: adapters)
-        let requests = try Self.mixed(engine, count: 12)
+        let requests = try Self.mixed(engine, count: 12, kinds.names)
         var core = engine.core()
         let expected = Self.run(&core, requests)
         #expect(core.status.preemptionCount == 0)
@@ -126,7 +151,7 @@ struct EngineCoreTests {
             #expect(Self.run(&chunked, requests) == expected)
         }
         let threaded = try TinyEngine(format: format, adapterFormat: adapters, threads: 3)
-        let threadedRequests = try Self.mixed(threaded, count: 12)
+        let threadedRequests = try Self.mixed(threaded, count: 12, kinds.names)
         var other = threaded.core()
         #expect(Self.run(&other, threadedRequests) == expected)
 

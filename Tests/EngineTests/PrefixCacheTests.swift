@@ -77,6 +77,45 @@ struct PrefixCacheTests {
         #expect(core.status.foundTokenCount == 32)
     }
 
+    /// Before it acts, an adapter that is invoked by tokens is the base, and finds the base's blocks; what
+    /// it computed itself is found by nobody else, nor where it acted from another token on.
+    @Test func whatComesBeforeAnInvocationIsTheBase() throws {
+        let engine = try TinyEngine()
+        let adapter = try engine.adapter("alora-once")
+        func prompt(invokedAt places: [Int], count: Int = 50) -> [Int32] {
+            var prompt = Self.prompt(4, count).map { $0 == 61 ? 60 : $0 }
+            for place in places { prompt.replaceSubrange(place..<place + 2, with: [61, 33]) }
+            return prompt
+        }
+        func run(_ core: inout EngineCore, _ request: EngineRequest) -> (Result?, found: Int) {
+            let before = core.status.foundTokenCount
+            let result = EngineCoreTests.run(&core, [request])[request.id]
+            return (result, core.status.foundTokenCount - before)
+        }
+        let cases: [(prompt: [Int32], adapter: DeviceAdapter?, found: Int)] = [
+            (prompt(invokedAt: [33]), nil, 0),
+            // Two blocks of the base's, and then its own.
+            (prompt(invokedAt: [33]), adapter, 32),
+            (prompt(invokedAt: [33]), adapter, 48),
+            // Not invoked at all: the base, which has computed the first two blocks of these tokens.
+            (prompt(invokedAt: []), adapter, 32),
+            (prompt(invokedAt: []), nil, 48),
+            // The same first three blocks, in which it acts from elsewhere on.
+            (prompt(invokedAt: [33, 46]), adapter, 32),
+            (prompt(invokedAt: [33, 46, 48]), adapter, 32),
+            (prompt(invokedAt: [31]), adapter, 16),
+            (prompt(invokedAt: [31, 40]), adapter, 16),
+        ]
+        var core = engine.core()
+        for (index, item) in cases.enumerated() {
+            let request = Self.request(index, item.prompt, item.adapter)
+            var alone = engine.core(keptBlockCount: 0)
+            let (result, found) = run(&core, request)
+            #expect(found == item.found, "case \(index)")
+            #expect(result == run(&alone, request).0, "case \(index)")
+        }
+    }
+
     /// Scoring a prompt computes every row of it.
     @Test func scoringFindsNothing() throws {
         let engine = try TinyEngine()

@@ -19,7 +19,7 @@ extension AdapterFile {
         }
         var reader = PEFTReader(
             configuration: configuration, base: base, limits: limits, folder: folder,
-            saved: try configuration.saved.roles(of: base, source: configPath),
+            saved: try PEFTReader.saved(configuration, base: base, source: configPath),
             left: try PEFTReader.places(of: tensors, base: base.configuration, folder: folder))
         try reader.checkConfiguration()
         path = folder
@@ -136,9 +136,29 @@ private struct PEFTReader {
 
     // MARK: What the configuration says
 
+    static func saved(
+        _ configuration: PEFTConfiguration, base: Checkpoint, source: String
+    ) throws(ModelFileError) -> Set<Checkpoint.Role> {
+        let saved = try configuration.saved.roles(of: base, source: source)
+        let isTied = base.configuration.tiesEmbeddings && configuration.tiesWeights
+        return isTied && configuration.saved.namesTable
+            ? saved.union([.embedding, .head]) : saved
+    }
+
+    /// Whether embedding and head are changed or saved as one.
+    private var tiesTables: Bool {
+        base.configuration.tiesEmbeddings && configuration.tiesWeights
+            && (configuration.saved.namesTable || configuration.targets.namesTable)
+    }
+
     /// Whether a module has a low-rank change.
     private func isTargeted(_ module: String) -> Bool {
-        configuration.targets.contains(module) && !configuration.saved.excludes(module)
+        if tiesTables, !configuration.saved.namesTable,
+            ["model.embed_tokens", "lm_head"].contains(module)
+        {
+            return true
+        }
+        return configuration.targets.contains(module) && !configuration.saved.excludes(module)
     }
 
     /// Refuses combinations that PEFT refuses, ignores or cannot load again, and the few that it
@@ -171,10 +191,6 @@ private struct PEFTReader {
         try refuse(
             targets.contains(.embedding) && configuration.hasBias, .invalidField,
             "lora_bias is not possible for embeddings in PEFT")
-        try refuse(
-            c.tiesEmbeddings && configuration.tiesWeights && !tables.isEmpty, .unsupportedField,
-            "ensure_weight_tying is not supported beside low-rank changes of embed_tokens or lm_head"
-        )
         try checkTokens(tables, refuse)
         guard !configuration.invocation.isEmpty else { return }
         try refuse(
@@ -204,10 +220,11 @@ private struct PEFTReader {
         )
         try refuse(
             configuration.tiesWeights && tokens[.head].map { $0 != embedding } ?? false,
-            .invalidField, "ensure_weight_tying is set, but the tokens of embedding and head differ")
+            .invalidField, "ensure_weight_tying is set, but the tokens of embedding and head differ"
+        )
         try refuse(
-            configuration.usesDoRA && tables.contains(.head), .unsupportedField,
-            "use_dora for lm_head is not supported beside trainable_token_indices")
+            configuration.usesDoRA && tables.contains(.head), .invalidField,
+            "use_dora for a tied lm_head and trainable_token_indices exclude each other in PEFT")
     }
 
     // MARK: Taking
@@ -264,7 +281,14 @@ private struct PEFTReader {
         }
         guard !deltas.isEmpty else {
             throw ModelFileError(
-                .missingTensor, "\(folder): target_modules matches nothing in this base")
+                .invalidField,
+                "\(folder): target_modules matches nothing in this base, or all of it is in modules_to_save"
+            )
+        }
+        if tiesTables, let embedding = deltas[.embedding], let head = deltas[.head] {
+            for (a, b) in [(embedding.a, head.b), (embedding.b, head.a)] {
+                guard try a.holdsTheTranspose(of: b) else { throw differ(a, b) }
+            }
         }
         return deltas
     }
@@ -272,13 +296,9 @@ private struct PEFTReader {
     mutating func takeReplaced() throws(ModelFileError) -> [Checkpoint.Role: StoredTensor] {
         var replaced: [Checkpoint.Role: StoredTensor] = [:]
         for role in saved { replaced[role] = try take(.own(role), named: role.name) }
-        if let embedding = replaced[.embedding], let head = replaced[.head],
-            configuration.tiesWeights, base.configuration.tiesEmbeddings,
-            try !embedding.holdsTheSame(as: head)
-        {
-            throw ModelFileError(
-                .invalidField,
-                "\(folder): ensure_weight_tying is set, but \(embedding.name) and \(head.name) differ")
+        if tiesTables, let embedding = replaced[.embedding], let head = replaced[.head] {
+            guard try embedding.holdsTheSame(as: head) else { throw differ(embedding, head) }
+            replaced[.embedding] = head
         }
         try takeBiases(into: &replaced)
         try takeTables(into: &replaced)
@@ -292,6 +312,13 @@ private struct PEFTReader {
             )
         }
         return replaced
+    }
+
+    /// PEFT would let the head's win.
+    private func differ(_ embedding: StoredTensor, _ head: StoredTensor) -> ModelFileError {
+        ModelFileError(
+            .malformedFile,
+            "\(folder): embedding and head are one, but \(embedding.name) and \(head.name) differ")
     }
 
     private mutating func takeBiases(
@@ -312,23 +339,18 @@ private struct PEFTReader {
         }
     }
 
-    /// Embeddings and heads that PEFT saves beside an adapter (`save_embedding_layers`), usually the
-    /// base's own. On a base that ties them, each of the two is both.
+    /// The embedding and head that PEFT saves beneath changes of them (`save_embedding_layers`), usually
+    /// the base's own. On a base that ties them, each of the two is both.
     private mutating func takeTables(
         into replaced: inout [Checkpoint.Role: StoredTensor]
     ) throws(ModelFileError) {
         var found: [Checkpoint.Role: StoredTensor] = [:]
-        for target in [AdapterFile.Target.embedding, .head] where !saved.contains(target.role) {
-            let isChanged = isTargeted(target.moduleName)
-            let place = isChanged ? Place.underneath(target.role) : .own(target.role)
-            found[target.role] = left.removeValue(forKey: place)
+        for target in [AdapterFile.Target.embedding, .head] where isTargeted(target.moduleName) {
+            found[target.role] = left.removeValue(forKey: .underneath(target.role))
         }
         if base.configuration.tiesEmbeddings, let any = found[.head] ?? found[.embedding] {
             if let other = found[.embedding], try !any.holdsTheSame(as: other) {
-                throw ModelFileError(
-                    .unexpectedTensor,
-                    "\(folder): this base has one matrix for embedding and head, but \(any.name) and \(other.name) differ"
-                )
+                throw differ(other, any)
             }
             for role in [Checkpoint.Role.embedding, .head] where !saved.contains(role) {
                 found[role] = any
@@ -344,8 +366,9 @@ private struct PEFTReader {
         }
     }
 
-    mutating func takeTokenRows(
-    ) throws(ModelFileError) -> [AdapterFile.Target: AdapterFile.TokenRows] {
+    mutating func takeTokenRows() throws(ModelFileError) -> [AdapterFile.Target: AdapterFile
+        .TokenRows]
+    {
         var rows: [AdapterFile.Target: AdapterFile.TokenRows] = [:]
         var tokens = configuration.trainableTokens.tokens
         let isShared =
@@ -371,6 +394,21 @@ private struct PEFTReader {
 }
 
 extension StoredTensor {
+    /// Whether row i of this is column i of the other.
+    fileprivate func holdsTheTranspose(of other: StoredTensor) throws(ModelFileError) -> Bool {
+        guard shape == other.shape.reversed() else { return false }
+        do {
+            let (rows, columns) = (try matrix(), try other.matrix())
+            return (0..<rowCount).allSatisfy { row in
+                (0..<columnCount).allSatisfy {
+                    rows[row: row, column: $0] == columns[row: $0, column: row]
+                }
+            }
+        } catch {
+            throw ModelFileError(.nonFiniteValue, "\(error)")
+        }
+    }
+
     /// Whether every number is the same, however they are stored.
     fileprivate func holdsTheSame(as other: StoredTensor) throws(ModelFileError) -> Bool {
         guard shape == other.shape else { return false }

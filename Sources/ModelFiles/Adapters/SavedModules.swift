@@ -29,7 +29,10 @@ package struct SavedModules: Sendable {
         self.entries = entries
     }
 
-    package var isEmpty: Bool { entries.isEmpty }
+    /// Whether an entry names the embedding or the head.
+    var namesTable: Bool {
+        entries.contains { $0.hasLastPart("embed_tokens") || $0.hasLastPart("lm_head") }
+    }
 
     /// Whether the module is saved and gets no low-rank change, even if it is a target. This rule of
     /// PEFT is another than the one for what is saved: whole parts of the name, and all inside them.
@@ -42,7 +45,6 @@ package struct SavedModules: Sendable {
     /// - Throws: `ModelFileError` with `invalid_field` for an entry that PEFT would ignore or cannot
     ///   load again.
     func roles(of base: Checkpoint, source: String) throws(ModelFileError) -> Set<Checkpoint.Role> {
-        guard !isEmpty else { return [] }
         func invalid(_ entry: String, _ why: String) -> ModelFileError {
             ModelFileError(.invalidField, "\(source): modules_to_save names \(entry), \(why)")
         }
@@ -58,13 +60,11 @@ package struct SavedModules: Sendable {
             guard matched.isDisjoint(with: ["model", "model.layers"]) else {
                 throw invalid(entry, "which is the whole model")
             }
-            for module in matched {
-                let around = SavedModules.modules(holding: module + ".weight")
-                guard saved.isDisjoint(with: around),
-                    !saved.contains(where: { $0.hasPrefix(module + ".") })
-                else { throw invalid(entry, "which overlaps with another entry") }
-            }
             saved.formUnion(matched)
+            for module in saved where !saved.isDisjoint(with: SavedModules.modules(holding: module))
+            {
+                throw invalid(entry, "which overlaps with another entry")
+            }
         }
         return Set(
             tensors.filter { !saved.isDisjoint(with: SavedModules.modules(holding: $0.name)) }
@@ -122,12 +122,19 @@ package struct TrainableTokens: Sendable {
             $0.moduleName.hasSuffix(module) && !module.isEmpty
         }
         guard found.count == 1 else {
+            // PEFT would replace rows of its weights, and drop its bias.
+            let isProjection = module.hasSuffix("_proj")
             throw ModelFileError(
-                .unsupportedField,
+                isProjection ? .unsupportedField : .invalidField,
                 "\(source): \(field) names \(module); supported are embed_tokens and lm_head")
         }
         return found[0]
     }
+}
+
+extension String {
+    /// Whether a dotted name ends like this.
+    func hasLastPart(_ part: String) -> Bool { self == part || hasSuffix(".\(part)") }
 }
 
 extension JSON {

@@ -56,6 +56,16 @@ package struct TargetModules: Sendable {
         return layers.contains(layer)
     }
 
+    /// Whether `ensure_weight_tying` takes it that the embedding or the head is meant.
+    var namesTable: Bool {
+        let tables = ["embed_tokens", "lm_head"]
+        return switch selected {
+        case .names(let names): names.contains { name in tables.contains { name.hasLastPart($0) } }
+        case .pattern(let pattern): tables.contains { pattern.matchesWhole($0) }
+        case .allLinear: false
+        }
+    }
+
     /// The number after the layer list's name: by default after the first dotted pair of names.
     private func layerIndex(of module: String) -> Int? {
         let parts = module.split(separator: ".", omittingEmptySubsequences: false)

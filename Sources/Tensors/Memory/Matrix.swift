@@ -126,7 +126,9 @@ package struct Matrix: Sendable {
 
     /// Whether two rows hold the same bits.
     package func rowsAreEqual(_ a: Int, _ b: Int) -> Bool {
-        withRow(a) { a in withRow(b) { b in a.indices.allSatisfy { a[$0].bitPattern == b[$0].bitPattern } } }
+        withRow(a) { a in
+            withRow(b) { b in a.indices.allSatisfy { a[$0].bitPattern == b[$0].bitPattern } }
+        }
     }
 
     func pointer(_ row: Int, _ column: Int) -> UnsafeMutablePointer<Float> {
