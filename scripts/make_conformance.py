@@ -390,7 +390,10 @@ def edit(folder, change):
         torch.save(tensors, f"{folder}/adapter_model.bin"); os.remove(tensor_path)
     for key, size in (("truncate", lambda n: n - change["truncate"]), ("cut_to", lambda n: change["cut_to"])):
         if key in change: os.truncate(tensor_path, size(os.path.getsize(tensor_path)))
-    config = json.load(open(config_path)); config.update(change.get("config", {}))
+    config = json.load(open(config_path))
+    # PEFT writes them in the order of a set.
+    if isinstance(config["target_modules"], list): config["target_modules"].sort()
+    config.update(change.get("config", {}))
     json.dump(config, open(config_path, "w"), indent=1)
     if "config_text" in change:
         if change["config_text"] is None: os.remove(config_path)

@@ -55,7 +55,9 @@ struct AdapterReport {
     // MARK: One
 
     private var byteCount: Int {
-        file.deltas.values.reduce(0) { $0 + $1.a.byteRange.count + $1.b.byteRange.count }
+        let own = Array(file.replaced.values) + file.tokenRows.values.map(\.rows)
+        return file.deltas.values.reduce(0) { $0 + $1.a.byteRange.count + $1.b.byteRange.count }
+            + own.reduce(0) { $0 + $1.byteRange.count }
     }
 
     private func row(_ name: String) -> String {
@@ -70,12 +72,9 @@ struct AdapterReport {
             "rank".padded(to: 18) + "\(file.rank)",
             "stored".padded(to: 18) + ByteCount.text(byteCount),
         ]
-        for projection in Projection.allCases {
-            let deltas = file.deltas.filter { target, _ in
-                guard case .projection(_, projection) = target else { return false }
-                return true
-            }
-            guard !deltas.isEmpty else { continue }
+        func add(_ name: String, _ targets: (AdapterFile.Target) -> Bool) {
+            let deltas = file.deltas.filter { targets($0.key) }
+            guard !deltas.isEmpty else { return }
             let ranks = Set(deltas.values.map(\.rank)).sorted().map(String.init).joined(
                 separator: ", ")
             let scales = Set(deltas.values.map(\.scale)).sorted().map { "\($0)" }.joined(
@@ -84,9 +83,28 @@ struct AdapterReport {
                 deltas.values.contains { $0.magnitude != nil } ? "DoRA" : nil,
                 deltas.values.contains { $0.bias != nil } ? "bias" : nil,
             ].compactMap { $0 }.map { ", " + $0 }.joined()
+            let isTable = deltas.keys.contains(where: { $0 == .embedding || $0 == .head })
             lines.append(
-                "\(projection.rawValue.padded(to: 18))\(deltas.count) layers, rank \(ranks), scale \(scales)\(kinds)"
-            )
+                name.padded(to: 18) + (isTable ? "" : "\(deltas.count) layers, ")
+                    + "rank \(ranks), scale \(scales)\(kinds)")
+        }
+        add("embed_tokens") { $0 == .embedding }
+        for projection in Projection.allCases {
+            add(projection.rawValue) {
+                guard case .projection(_, projection) = $0 else { return false }
+                return true
+            }
+        }
+        add("lm_head") { $0 == .head }
+        lines += file.replaced.keys.map(\.name).sorted().map { "replaces".padded(to: 18) + $0 }
+        for (target, rows) in file.tokenRows.sorted(by: { $0.key < $1.key }) {
+            lines.append(
+                "tokens".padded(to: 18) + "\(rows.tokens.count) rows of \(target.moduleName)")
+        }
+        if !file.invocation.isEmpty {
+            lines.append(
+                "acts from".padded(to: 18)
+                    + file.invocation.map(String.init).joined(separator: " "))
         }
         return lines.joined(separator: "\n")
     }
