@@ -96,7 +96,13 @@ struct AdapterReport {
             }
         }
         add("lm_head") { $0 == .head }
-        lines += file.replaced.keys.map(\.name).sorted().map { "replaces".padded(to: 18) + $0 }
+        let replaced = Dictionary(
+            grouping: file.replaced.keys.map {
+                $0.name.replacing(/layers\.\d+/, with: "layers.*")
+            }, by: \.self)
+        lines += replaced.sorted { $0.key < $1.key }.map { name, all in
+            "replaces".padded(to: 18) + name + (name.contains("*") ? ", \(all.count) layers" : "")
+        }
         for (target, rows) in file.tokenRows.sorted(by: { $0.key < $1.key }) {
             lines.append(
                 "tokens".padded(to: 18) + "\(rows.tokens.count) rows of \(target.moduleName)")
