@@ -5,7 +5,7 @@ Needs nothing but Python; the check of S3 is skipped without moto[server]. The a
 SmolLM2-135M. What each of them answers is learnt at first from a server that has all of them in memory and no disk
 cache; after that every answer must have the same bits. KILLS (25) and SWAPS (100) are for longer runs.
 """
-import bisect, concurrent.futures as futures, glob, http.client, json, os, pathlib, random, re, shutil, signal, socket, sqlite3, struct, subprocess, sys, tempfile, threading, time, urllib.parse
+import bisect, concurrent.futures as futures, errno, glob, hashlib, http.client, json, os, pathlib, random, re, resource, shutil, signal, socket, sqlite3, struct, subprocess, sys, tempfile, threading, time, urllib.parse
 from types import SimpleNamespace
 
 import e2e_sources as sources, fake_hub
@@ -32,15 +32,15 @@ def check(function):
 
 
 def fresh(): return tempfile.mkdtemp(dir=FOLDER)
+def clean_environment(): return {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "AWS_", "MARTLET_"))}
 
 
 class Server:
-    def __init__(self, *options, cache=None, env={}, home=None, waits=True):
+    def __init__(self, *options, cache=None, env={}, home=None, waits=True, restore_signals=True):
         self.port, self.has_ended, self.home = sources.free_port(), False, home or fresh()
         self.log = tempfile.NamedTemporaryFile("w+", suffix=".log", dir=FOLDER, delete=False)
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "AWS_", "MARTLET_"))}
         places = {"HOME": self.home, "XDG_CACHE_HOME": self.home, "TMPDIR": self.home}
-        self.process = subprocess.Popen(Server.command(self.port, cache, *options), cwd=self.home, stdout=self.log, stderr=self.log, env={**clean, **places, **env})
+        self.process = subprocess.Popen(Server.command(self.port, cache, *options), cwd=self.home, stdout=self.log, stderr=self.log, env={**clean_environment(), **places, **env}, restore_signals=restore_signals)
         if waits: self.wait()
 
     @staticmethod
@@ -501,6 +501,115 @@ def damaged_packs_are_made_again():
         idle(server); tidy(cache)
 
 
+class SmallDisk:
+    """A place for a cache that can be full. Where this process may mount one, it is a file system of its own. Elsewhere the
+    server's files are limited in size, beyond which writing fails too, if with another error; its log is small enough.
+    """
+
+    def __enter__(self):
+        self.place = fresh()
+        self.cache, self.ballast = os.path.join(self.place, "cache"), os.path.join(self.place, "ballast")
+        command = ["mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "tmpfs", self.place]
+        self.is_mounted = os.geteuid() == 0 and bool(shutil.which("mount")) and subprocess.run(command, capture_output=True).returncode == 0
+        if not self.is_mounted: print("    nothing can be mounted here: a limit on the size of files stands for a full disk")
+        # How a source is refused that there is no room to copy. A file that may not be as large is none of the disk's faults.
+        self.refusal = (507, "unwritable_file") if self.is_mounted else (400, "unreadable_file")
+        return self
+
+    def __exit__(self, *_):
+        if self.is_mounted: subprocess.run(["umount", "-l", self.place], check=True)
+
+    def fill(self, server, left):
+        """Leaves room for so many bytes."""
+        if not self.is_mounted: return self.limit(server, max(left, 100_000))
+        with open(self.ballast, "ab", buffering=0) as file:
+            try:
+                while True: file.write(bytes(1 << 16))
+            except OSError as error: assert error.errno == errno.ENOSPC, error
+            file.truncate(file.tell() - left)
+
+    def clear(self, server): os.remove(self.ballast) if self.is_mounted else self.limit(server, resource.RLIM_INFINITY)
+
+    @staticmethod
+    def limit(server, count): resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (count, resource.RLIM_INFINITY))
+
+
+@check
+def a_full_disk_takes_nothing_away():
+    hot, cold, small, late = BIG[0], POOL[1], POOL[0], POOL[2]
+    with SmallDisk() as disk:
+        # Python ignores SIGXFSZ, which would end the server at the limit; so does what it starts like this.
+        with Server(cache=disk.cache, restore_signals=False) as server:
+            for name, adapter in (("hot", hot), ("cold", cold)): good(server.put(name, adapter.path)); right(server, name, adapter)
+            packs = set(inside(disk.cache, "packs"))
+            def tells():
+                """What was there is served from where it was, and nothing is said to be on the disk that is not."""
+                right(server, "hot", hot); right(server, "cold", cold)
+                demote(server, "cold")
+                assert server.entry("cold")["tier"] == "disk"
+                right(server, "cold", cold)
+                assert server.score("base")[0] is None and server.request("GET", "/ready")[0] == 200
+                assert set(inside(disk.cache, "packs")) == packs and server.tiers()["disk"]["adapters"] == server.metric("martlet_adapters_disk") == 2
+                eventually(lambda: not inside(disk.cache, "staging"), "staging is empty")
+            # Room for what this source has, 240 KB, and not for its pack of 650.
+            disk.fill(server, left=400_000)
+            entry = good(server.put("new", small.path))
+            assert (entry["digest"], entry["tier"]) == (small.digest, "source"), entry
+            right(server, "new", small)
+            assert server.entry("new")["tier"] == "host"
+            assert server.metric("martlet_adapter_packs_not_stored_total") == 2, "it was read once for its name and once for a request"
+            demote(server, "new")
+            assert server.entry("new")["tier"] == "source"
+            right(server, "new", small)
+            tells()
+            # No room at all.
+            disk.fill(server, left=0)
+            refused(server.put("late", late.path), *disk.refusal)
+            missing(server, "late")
+            right(server, "new", small)
+            tells()
+            demote(server, "new")
+            refused(server.ask("new"), *disk.refusal)
+            is_pinned = False
+            for _ in range(200):  # with a limit the catalog's log has not reached it yet
+                answer = server.act("hot", "unpin" if is_pinned else "pin")
+                if answer[0] != 200: break
+                is_pinned = not is_pinned
+            refused(answer, 507, "catalog_unusable")
+            assert server.entry("hot")["pinned"] is is_pinned
+            refused(server.delete("cold"), 507, "catalog_unusable")
+            refused(server.put("cold", digest=hot.digest), 507, "catalog_unusable")
+            tells()
+            # Room again: everything goes on by itself.
+            disk.clear(server)
+            right(server, "new", small)
+            demote(server, "new")
+            assert server.entry("new")["tier"] == "disk"
+            good(server.put("late", late.path)); right(server, "late", late)
+            good(server.delete("cold"))
+            idle(server); tidy(disk.cache)
+            told = [l for l in server.text().splitlines() if re.search(r" (warning|error) ", l)]
+        with Server(cache=disk.cache) as server:
+            assert sorted(server.entries()) == ["hot", "late", "new"], server.entries()
+            for name, adapter in (("hot", hot), ("late", late), ("new", small)): right(server, name, adapter)
+            tidy(disk.cache)
+    assert any(small.digest[:12] in l or "adapter=new" in l for l in told), f"the log does not say whose pack found no room: {told}"
+
+
+@check
+def a_quota_full_of_pins_costs_only_the_pack():
+    a, b = BIG[:2]
+    with Server("--disk-quota", str(pack_size(a) + 4096), cache=fresh()) as server:
+        good(server.put("a", a.path)); good(server.act("a", "pin")); right(server, "a", a)
+        good(server.put("b", b.path)); right(server, "b", b)
+        assert server.entry("b")["tier"] == "host" and server.metric("martlet_adapter_packs_not_stored_total") == 2
+        demote(server, "b")
+        assert server.entry("b")["tier"] == "source"
+        right(server, "b", b); right(server, "a", a)
+        disk = server.tiers()["disk"]
+        assert (disk["adapters"], disk["bytes"]) == (1, pack_size(a)) and disk["bytes"] <= disk["budget"], disk
+
+
 @check
 def a_second_process_is_refused():
     cache = fresh()
@@ -855,70 +964,134 @@ def s3_source():
         with Server(cache=cache) as server: right(server, "one", POOL[1]); right(server, "two", BIG[0])
 
 
+class Untouched:
+    """Folders beside a cache, and the cache, as a refusal must leave them."""
+
+    def __init__(self, server, cache, *folders):
+        self.server, self.cache, self.folders = server, cache, folders
+        self.before = self.files()
+
+    def files(self):
+        """All files, and when they were last written."""
+        found = ((os.path.join(folder, name), name in files) for top in self.folders for folder, folders, files in os.walk(top) for name in folders + files)
+        return {path: (os.lstat(path).st_size, os.lstat(path).st_mtime_ns) if is_file else None for path, is_file in found}
+
+    def check(self, case):
+        server, now = self.server, self.files()
+        assert server.request("GET", "/health")[0] == 200
+        assert now == self.before, f"{case} has left {set(now.items()) ^ set(self.before.items())}"
+        eventually(lambda: not inside(self.cache, "staging"), f"staging is empty after {case}")
+        assert not server.entries() and not inside(self.cache, "packs"), f"{case} has left {server.entries()}, {inside(self.cache, 'packs')}"
+
+    def refuses(self, source, status, code, case=None):
+        answer = self.server.put("x", source)
+        assert answer[0] == status and answer[1]["error"]["code"] == code, f"{case or source}: {answer}, expected {status} {code}"
+        self.check(case or source)
+
+
 @check
 def hostile_sources():
     place, cache = fresh(), fresh()
     inner = lambda *parts: os.path.join(place, *parts)
     for name in ("root", "root-too", "web", "home"): os.mkdir(inner(name))
-    for name in ("root/good", "root/sneaky", "root/fifo", "root-too/good", "outside", "web/good"): copy(POOL[0], inner(name))
-    def instead(folder, make):
-        os.remove(inner(folder, "adapter_model.safetensors")); make(inner(folder, "adapter_model.safetensors"))
-    instead("root/sneaky", lambda path: os.symlink(inner("outside/adapter_model.safetensors"), path))
-    instead("root/fifo", os.mkfifo)
-    os.symlink(inner("outside"), inner("root/link"))
+    for name in ("root/good", "root/sneaky", "root/config", "root/fifo", "root/dir", "root/zip", "root/nan", "root-too/good", "outside", "web/good"): copy(POOL[0], inner(name))
+    weights = "adapter_model.safetensors"
+    def instead(folder, make, name=weights):
+        os.remove(inner(folder, name)); make(inner(folder, name))
+    instead("root/sneaky", lambda path: os.symlink(inner("outside", weights), path))
+    instead("root/config", lambda path: os.symlink("/etc/passwd", path), "adapter_config.json")
+    instead("root/fifo", os.mkfifo); instead("root/dir", os.mkdir)
+    os.symlink(inner("outside"), inner("root/link")); os.symlink("loop", inner("root/loop"))
+    with open(inner("root/nan", weights), "r+b") as file: file.seek(-2, os.SEEK_END); file.write(b"\xc0\x7f")
     for name in ("root/pickle", "web/pickle"):
-        copy(POOL[0], inner(name)); os.rename(inner(name, "adapter_model.safetensors"), inner(name, "adapter_model.bin"))
-    names = ("metadata", "unlisted", "loopback", "name", "file", "round", "endless", "huge", "longer", "cut", "gzip", "html", "teapot")
+        copy(POOL[0], inner(name)); os.rename(inner(name, weights), inner(name, "adapter_model.bin"))
+    names = ("metadata", "unlisted", "loopback", "name", "file", "round", "ftp", "user", "mapped", "blank", "leak", "endless", "huge", "longer", "flood", "cut", "misplaced", "gzip", "html", "teapot", "zip")
     for name in names: copy(POOL[0], inner("web", name))
+    for name in ("root/zip", "web/zip"):  # a pickle under another name: what torch.save writes is a zip
+        with open(inner(name, weights), "wb") as file: file.write(b"PK\x03\x04" + bytes(200) + b"archive/data.pkl\x80\x02cposix\nsystem\n")
     with sources.Web(inner("web")) as web:
-        weights = "adapter_model.safetensors"
-        targets = {"metadata": "http://169.254.169.254/latest/meta-data/", "unlisted": "http://models.example.com/x", "loopback": f"http://127.0.0.2:{web.port}/good/{weights}",
-                   "name": f"http://localhost:{web.port}/good/{weights}", "file": "file:///etc/passwd", "round": f"/round/{weights}"}
+        here, metadata = f"127.0.0.1:{web.port}", "http://169.254.169.254/latest/meta-data/"
+        targets = {"metadata": metadata, "unlisted": "http://models.example.com/x", "loopback": f"http://127.0.0.2:{web.port}/good/{weights}", "name": f"http://localhost:{web.port}/good/{weights}",
+                   "file": "file:///etc/passwd", "round": f"/round/{weights}", "ftp": f"ftp://{here}/good/{weights}", "user": f"http://me@{here}/good/{weights}", "mapped": f"http://[::ffff:169.254.169.254]/good/{weights}"}
         for name, target in targets.items(): web.acts[f"/{name}/{weights}"] = sources.redirect(target)
-        web.acts["/endless/adapter_config.json"] = sources.endless
-        web.acts["/huge/" + weights], web.acts["/longer/" + weights], web.acts["/cut/" + weights] = sources.declare(9 << 30), sources.longer, sources.cut(1000)
+        web.acts["/leak/adapter_config.json"], web.acts["/blank/" + weights] = sources.redirect(metadata), sources.refuse(302)
+        web.acts["/endless/adapter_config.json"], web.acts["/flood/" + weights] = sources.endless, sources.flood
+        web.acts["/huge/" + weights], web.acts["/longer/" + weights], web.acts["/cut/" + weights], web.acts["/misplaced/" + weights] = sources.declare(9 << 30), sources.longer, sources.cut(1000), sources.misplaced
         web.acts["/gzip/" + weights], web.acts["/html/" + weights], web.acts["/teapot/" + weights] = sources.compress, sources.nonsense, sources.refuse(418)
-        here = f"127.0.0.1:{web.port}"
         cases = [
             (inner("outside"), 403, "source_not_allowed"), (inner("root/../outside"), 403, "source_not_allowed"), (inner("root-too/good"), 403, "source_not_allowed"), (inner("root/link"), 403, "source_not_allowed"),
-            (inner("root/sneaky"), 403, "source_not_allowed"), ("/etc/passwd", 403, "source_not_allowed"), ("../outside", 403, "source_not_allowed"), ("/", 403, "source_not_allowed"),
-            (inner("root/fifo"), 404, "source_not_found"), (inner("root/nothing"), 404, "source_not_found"), (inner("root"), 404, "source_not_found"), (inner("root/pickle"), 400, "pickle_refused"),
+            (inner("root/sneaky"), 403, "source_not_allowed"), (inner("root/config"), 403, "source_not_allowed"), ("/etc/passwd", 403, "source_not_allowed"), ("../outside", 403, "source_not_allowed"), ("/", 403, "source_not_allowed"),
+            (inner("root/fifo"), 404, "source_not_found"), (inner("root/dir"), 404, "source_not_found"), (inner("root/loop"), 404, "source_not_found"), (inner("root/nothing"), 404, "source_not_found"), (inner("root"), 404, "source_not_found"),
+            (inner("root/pickle"), 400, "pickle_refused"), (inner("root/pickle/adapter_model.bin"), 404, "source_not_found"), (inner("root/zip"), 400, "malformed_file"), (inner("root/nan"), 400, "non_finite_value"),
             ("file:///etc/passwd", 400, "malformed_source"), ("hf:../x", 400, "malformed_source"), ("hf:a/b/../../c", 400, "malformed_source"), ("s3://bucket/../x", 400, "malformed_source"), ("s3://bucket/x", 403, "source_not_allowed"),
-            (f"http://{here}/root/../good/", 400, "malformed_source"), (f"http://{here}/%2e%2e/good/", 400, "malformed_source"), (f"http://{here}/good/?x=1", 400, "malformed_source"), (f"http://me@{here}/good/", 400, "malformed_source"),
-            ("https://models.example.com/x/", 403, "source_not_allowed"), (f"http://[::1]:{web.port}/good/", 403, "source_not_allowed"), (f"http://2130706433:{web.port}/good/", 403, "source_not_allowed"),
-            (f"http://127.0.0.2:{web.port}/good/", 403, "private_address"), ("http://169.254.169.254/latest/", 403, "private_address"), (f"http://localhost:{web.port}/good/", 403, "private_address"),
-            (f"http://{here}/metadata/", 403, "private_address"), (f"http://{here}/loopback/", 403, "private_address"), (f"http://{here}/name/", 403, "private_address"),
-            (f"http://{here}/unlisted/", 403, "redirect_refused"), (f"http://{here}/file/", 403, "redirect_refused"), (f"http://{here}/round/", 403, "redirect_refused"),
-            (f"http://{here}/endless/", 413, "source_too_large"), (f"http://{here}/huge/", 413, "source_too_large"), (f"http://{here}/longer/", 503, "changed_meanwhile"), (f"http://{here}/cut/", 503, "source_truncated"),
-            (f"http://{here}/pickle/", 400, "pickle_refused"), (f"http://{here}/gzip/", 502, "malformed_answer"), (f"http://{here}/html/", 400, "malformed_file"), (f"http://{here}/teapot/", 502, "malformed_answer"),
-            (f"http://{here}/nothing/", 404, "source_not_found"),
+            (f"http://{here}/root/../good/", 400, "malformed_source"), (f"http://{here}/%2e%2e/good/", 400, "malformed_source"), (f"http://{here}/.%2e/good/", 400, "malformed_source"), (f"http://{here}/x%2f..%2fgood/", 400, "malformed_source"),
+            (f"http://{here}/x\\..\\good/", 400, "malformed_source"), (f"http://{here}//good/", 400, "malformed_source"), (f"http://{here}/good/?x=1", 400, "malformed_source"), (f"http://{here}/good/#x", 400, "malformed_source"),
+            (f"http://me@{here}/good/", 400, "malformed_source"), ("http:///good/", 400, "malformed_source"), ("http://127.0.0.1:99999/good/", 400, "malformed_source"),
+            ("https://models.example.com/x/", 403, "source_not_allowed"), (f"http://[::1]:{web.port}/good/", 403, "source_not_allowed"), (f"http://[::ffff:127.0.0.1]:{web.port}/good/", 403, "source_not_allowed"), (f"http://2130706433:{web.port}/good/", 403, "source_not_allowed"),
+            (f"http://127.0.0.2:{web.port}/good/", 403, "private_address"), (metadata, 403, "private_address"), (f"http://localhost:{web.port}/good/", 403, "private_address"), (f"http://0.0.0.0:{web.port}/good/", 403, "private_address"),
+            ("http://10.0.0.1/x/", 403, "private_address"), ("http://[::ffff:169.254.169.254]/x/", 403, "private_address"),
+            (f"http://{here}/metadata/", 403, "private_address"), (f"http://{here}/loopback/", 403, "private_address"), (f"http://{here}/name/", 403, "private_address"), (f"http://{here}/mapped/", 403, "private_address"), (f"http://{here}/leak/", 403, "private_address"),
+            (f"http://{here}/unlisted/", 403, "redirect_refused"), (f"http://{here}/file/", 403, "redirect_refused"), (f"http://{here}/round/", 403, "redirect_refused"), (f"http://{here}/ftp/", 403, "redirect_refused"), (f"http://{here}/user/", 403, "redirect_refused"),
+            (f"http://{here}/blank/", 403, "redirect_refused"),
+            (f"http://{here}/endless/", 413, "source_too_large"), (f"http://{here}/huge/", 413, "source_too_large"), (f"http://{here}/flood/", 413, "source_too_large"), (f"http://{here}/longer/", 503, "changed_meanwhile"), (f"http://{here}/cut/", 503, "source_truncated"),
+            (f"http://{here}/pickle/", 400, "pickle_refused"), (f"http://{here}/zip/", 400, "malformed_file"), (f"http://{here}/gzip/", 502, "malformed_answer"), (f"http://{here}/misplaced/", 502, "malformed_answer"), (f"http://{here}/html/", 400, "malformed_file"),
+            (f"http://{here}/teapot/", 502, "malformed_answer"), (f"http://{here}/nothing/", 404, "source_not_found"),
         ]
-        def everything():
-            """All files beside the cache, and when they were last written."""
-            found = ((os.path.join(folder, name), name in files) for folder, folders, files in os.walk(place) for name in folders + files)
-            return {path: (os.lstat(path).st_size, os.lstat(path).st_mtime_ns) if is_file else None for path, is_file in found}
         options = ["--plain-http-sources", "--local-source-host", "127.0.0.1", "--adapter-root", inner("root")]
-        for host in ("127.0.0.1", "127.0.0.2", "localhost", "169.254.169.254"): options += ["--source-host", host]
+        for host in ("127.0.0.1", "127.0.0.2", "localhost", "169.254.169.254", "::ffff:169.254.169.254", "0.0.0.0", "10.0.0.1"): options += ["--source-host", host]
         with Server(*options, cache=cache, home=inner("home")) as server:
-            before = everything()
-            def unharmed(case):
-                assert server.request("GET", "/health")[0] == 200
-                assert everything() == before, f"{case} has left {set(everything().items()) ^ set(before.items())}"
-                eventually(lambda: not inside(cache, "staging"), f"staging is empty after {case}")
-                assert not server.entries() and not inside(cache, "packs"), f"{case} has left {server.entries()}, {inside(cache, 'packs')}"
-            for source, status, code in cases:
-                answer = server.put("x", source)
-                assert answer[0] == status and answer[1]["error"]["code"] == code, f"{source}: {answer}, expected {status} {code}"
-                unharmed(source)
+            untouched = Untouched(server, cache, place)
+            for case in cases: untouched.refuses(*case)
             for name in ("..%2fx", "%2e%2e%2fx", "%2e%2e/%2e%2e/x", "../x", "..", "%2fetc%2fpasswd", "x%00y", "x%0ay", "x%20y", "%C3%A9", "%zz", ".x", "x%5c..%5cy"):
                 refused(server.request("PUT", f"/admin/adapters/{name}", {"source": inner("root/good")}), 400, "invalid_value")
-                unharmed(name)
+                untouched.check(name)
             good(server.put("x", inner("root/good"))); right(server, "x", POOL[0])
             good(server.put("y", f"http://{here}/good/")); right(server, "y", POOL[0])
             web.acts["/good/" + weights] = sources.cut(1)
             good(server.put("y", f"http://{here}/good/"))
             assert ("GET", "/good/" + weights) in [a[:2] for a in web.asked if a[2]], "what had come was not continued"
-            assert everything() == before
+            assert untouched.files() == untouched.before
+
+
+@check
+def hostile_hubs_and_buckets():
+    place, cache, root, buckets = fresh(), fresh(), repositories(POOL[0]), fresh()
+    weights, config = (pathlib.Path(root, "acme/r0", name).read_bytes() for name in ("adapter_model.safetensors", "adapter_config.json"))
+    commit = fake_hub.commit(pathlib.Path(root, "acme/r0"))
+    at = f"/acme/r0/resolve/{commit}/"
+    api, metadata = "/api/models/acme/r0/revision/main", "http://169.254.169.254/latest/meta-data/"
+    listing = lambda *names, sha=commit: sources.say(json.dumps({"sha": sha, "siblings": [{"rfilename": name} for name in names]}).encode())
+    blob = lambda content: f'"{hashlib.sha1(b"blob %d" % len(content) + bytes(1) + content).hexdigest()}"'
+    def linked(target, commit=commit):
+        headers = {"Location": target, "X-Repo-Commit": commit, "X-Linked-Etag": f'"{hashlib.sha256(weights).hexdigest()}"', "X-Linked-Size": len(weights)}
+        return {at + "adapter_model.safetensors": lambda handler, _: sources.reply(handler, 302, headers)}
+    cases = [
+        ("no JSON", {api: sources.say(b"<html>")}, 502, "malformed_answer"), ("a list", {api: sources.say(b"[]")}, 502, "malformed_answer"), ("a commit that is a path", {api: listing(sha="../" * 13 + "x")}, 502, "malformed_answer"),
+        ("names that lead out", {api: listing("../adapter_config.json", "/adapter_model.safetensors", "x/../adapter_model.safetensors", "adapter_model.safetensors/", "..")}, 404, "source_not_found"),
+        ("a list without end", {api: sources.endless}, 413, "source_too_large"), ("a pickle", {api: listing("adapter_config.json", "adapter_model.bin")}, 400, "pickle_refused"),
+        ("another commit", linked(metadata, "0" * 40), 503, "changed_meanwhile"), ("weights at a metadata service", linked(metadata), 403, "private_address"), ("weights at a stranger's", linked("http://models.example.com/x"), 403, "redirect_refused"),
+        ("weights in a file", linked("file:///etc/passwd"), 403, "redirect_refused"),
+        ("a changed configuration", {at + "adapter_config.json": sources.say(sources.flipped(config), {"ETag": blob(config), "X-Repo-Commit": commit})}, 502, "checksum_mismatch"),
+    ]
+    os.mkdir(os.path.join(buckets, "adapters"))
+    for name in ("corrupt", "moved", "flood"): copy(POOL[0], os.path.join(buckets, "adapters", name))
+    with sources.Hub(root, "hub-token-1234") as hub, sources.Web(buckets) as web:
+        for name, act in (("corrupt", sources.corrupt), ("moved", sources.redirect(metadata)), ("flood", sources.flood)): web.acts[f"/adapters/{name}/adapter_model.safetensors"] = act
+        env = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hub-token-1234", "AWS_ENDPOINT_URL": web.url, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "aws-secret-1234"}
+        with Server(*LOCAL, "--source-host", "169.254.169.254", cache=cache, env=env, home=place) as server:
+            untouched = Untouched(server, cache, place, root, buckets)
+            for case, answers, status, code in cases:
+                hub.answers = answers
+                untouched.refuses("hf:acme/r0", status, code, case)
+            hub.answers = {}
+            for act, status, code in ((sources.flip, 502, "checksum_mismatch"), (sources.flood, 413, "source_too_large"), (sources.compress, 502, "malformed_answer"), (sources.redirect(metadata), 403, "private_address")):
+                hub.acts["acme/r0"] = act
+                untouched.refuses("hf:acme/r0", status, code, f"content that the Hub keeps elsewhere: {code}")
+            del hub.acts["acme/r0"]
+            for name, status, code in (("corrupt", 502, "checksum_mismatch"), ("moved", 403, "redirect_refused"), ("flood", 413, "source_too_large")): untouched.refuses(f"s3://adapters/{name}", status, code)
+            good(server.put("x", "hf:acme/r0")); right(server, "x", POOL[0])
+            assert {token for where, _, _, token, _ in hub.asked if where == "content"} == {None}
+            assert "hub-token" not in server.text() and "aws-secret" not in server.text()
 
 
 # MARK: People and processes that leave
@@ -986,6 +1159,109 @@ def events_tell_what_happens():
             assert seen["loaded"]["digest"] == BIG[0].digest and seen["evicted"] == {"event": "evicted", "digest": BIG[0].digest, "tier": "host"}, seen
             assert server.stop() == 0, server.text()[-2000:]  # somebody who listens does not hold it up
         finally: connection.close()
+
+
+def command(url, *words, key=ADMIN):
+    """What runs `martlet adapters` for a server."""
+    return dict(args=[MARTLET, "adapters", *words], env={**clean_environment(), "MARTLET_URL": url, **({} if key is None else {"MARTLET_ADMIN_KEY": key})}, text=True)
+
+
+def columns(text):
+    """The rows of a table for a terminal, by their headers."""
+    lines = [re.split(" {2,}", line.strip()) for line in text.split("\n\n")[0].splitlines()]
+    return [dict(zip(lines[0], line)) for line in lines[1:]]
+
+
+@check
+def the_command_line():
+    cache, files = fresh(), fresh()
+    a, b = BIG[:2]
+    broken, pickle = copy(POOL[2], os.path.join(files, "broken")), copy(POOL[3], os.path.join(fresh(), "pickle"))
+    copy(POOL[1], os.path.join(files, "good"))
+    os.truncate(os.path.join(broken, "adapter_model.safetensors"), 5000)
+    os.rename(os.path.join(pickle, "adapter_model.safetensors"), os.path.join(pickle, "adapter_model.bin"))
+    with sources.Web(files) as stranger, Server(cache=cache) as server:
+        here = f"http://127.0.0.1:{server.port}"
+        def run(*words, url=here, key=ADMIN, folder=FOLDER): return subprocess.run(**command(url, *words, key=key), cwd=folder, capture_output=True, timeout=60)
+        def works(*words, says=(), **more):
+            r = run(*words, **more)
+            assert r.returncode == 0 and not r.stderr and all(text in r.stdout for text in says), f"{words}: {r}, expected {says}"
+            return r.stdout
+        def fails(*words, says, code=1, **more):
+            """In one message for people, without the key, and with nothing for programs to read."""
+            r = run(*words, **more)
+            assert r.returncode == code and not r.stdout and r.stderr.startswith("Error: ") and all(text in r.stderr for text in says), f"{words}: {r}, expected {code}, {says}"
+            assert "-key-1234" not in r.stderr, r.stderr
+        # Names.
+        works("list", says=["No adapters", "martlet adapters add NAME SOURCE", "waiting for room: 0, thrashing: 0.00"])
+        works("add", "x", a.path, says=["x: ", a.digest]); right(server, "x", a)
+        fails("add", "x", b.path, says=["[adapter_exists]", "martlet adapters replace"]); right(server, "x", a)
+        works("add", "near", "a01", folder=LIBRARY, says=[POOL[1].digest])
+        assert server.entry("near")["source"] == POOL[1].path
+        works("add", "team/y", b.path, says=["team/y: ", b.digest]); right(server, "team/y", b)
+        works("show", "team/y", says=["team/y", b.digest, b.path, "900.0 KiB"])
+        text = works("replace", "x", b.path, says=["x: ", b.digest, f"to go back: martlet adapters point x {a.digest}"]); right(server, "x", b)
+        works(*text.splitlines()[-1].split("martlet adapters ")[1].split(), says=["x: ", a.digest]); right(server, "x", a)
+        fails("replace", "x", b.path, "--if-digest", b.digest, says=["[adapter_changed]"])
+        fails("point", "x", b.digest, "--if-digest", b.digest, says=["[adapter_changed]"]); right(server, "x", a)
+        works("replace", "x", b.path, "--if-digest", a.digest, says=[b.digest]); works("point", "x", a.digest, "--if-digest", b.digest, says=[a.digest]); right(server, "x", a)
+        fails("point", "x", "0" * 64, says=["[adapter_not_found]"])
+        fails("point", "x", "zz", code=64, says=["64 hexadecimal digits"]); fails("replace", "x", b.path, "--if-digest", "zz", code=64, says=["64 hexadecimal digits"])
+        fails("replace", "nobody", b.path, says=["[adapter_not_found]", "nobody"]); missing(server, "nobody")
+        for source, code in ((pickle, "pickle_refused"), (broken, "malformed_file"), ("/nowhere", "source_not_found"), ("ftp://x/y", "malformed_source"), ("https://models.example.com/x", "source_not_allowed")):
+            fails("add", "nobody", source, says=[f"[{code}]"]); missing(server, "nobody")
+        for name in ("../x", "é", "a b"): fails("show", name, says=["[adapter_not_found]"]); fails("add", name, a.path, says=["[invalid_value]"])
+        fails("show", "", says=["not empty"])
+        works("replace", "x", a.path, says=[a.digest])  # so that its source is what it stands for
+        # Tiers.
+        works("warm", "x", says=["x: host, 900.0 KiB", a.digest]); works("pin", "x", says=["x: host, 900.0 KiB, pinned"])
+        fails("demote", "x", says=["[adapter_in_use]"])
+        rows = columns(works("list", "--sort", "name"))
+        assert [r["name"] for r in rows] == ["near", "team/y", "x"], rows
+        assert {k: rows[2][k] for k in ("tier", "rank", "size", "pinned", "digest", "fault")} == {"tier": "host", "rank": "8", "size": "900.0 KiB", "pinned": "yes", "digest": a.digest[:12], "fault": "-"}, rows[2]
+        assert int(rows[2]["hits"]) > 0 and rows[2]["last use"].endswith(" ago"), rows[2]
+        assert columns(works("list", "--sort", "size"))[-1]["name"] == "near"
+        works("unpin", "x"); eventually(lambda: run("demote", "x").returncode == 0, "x is demoted"); assert server.entry("x")["tier"] == "disk"
+        tiers = {r["tier"]: r for r in columns(works("tiers", says=["waiting for room: 0"]).split("\nwaiting")[0])}
+        assert tiers["disk"]["adapters"] == "3" and tiers["host"]["budget"], tiers
+        assert re.search(r"x +ok\n", works("verify", "x", "team/y"))
+        damage(pack(cache, a))
+        r = run("verify", "x", "nobody", b.path)
+        assert r.returncode == 1 and "was damaged; made again from its source" in r.stdout and "refused: " in r.stdout and "[adapter_not_found]" in r.stdout and "give --model their base" in r.stdout, r
+        works("verify", "x"); right(server, "x", a)
+        for words in (("pin", "nobody"), ("unpin", "nobody"), ("warm", "nobody"), ("demote", "nobody"), ("remove", "nobody")): fails(*words, says=["[adapter_not_found]"])
+        works("remove", "team/y", says=["team/y: removed"]); missing(server, "team/y"); fails("remove", "team/y", says=["[adapter_not_found]"])
+        # Files on this machine.
+        rows = works("list", files, "--model", MODEL).splitlines()
+        assert "[malformed_file]" in rows[1] and POOL[1].digest[:12] in rows[2], rows
+        works("verify", POOL[1].path, "--model", MODEL, says=["ok  " + POOL[1].digest])
+        r = run("verify", files, "--model", MODEL)
+        assert r.returncode == 1 and "ok  " + POOL[1].digest in r.stdout and "[malformed_file]" in r.stdout, r
+        works("inspect", POOL[1].path, "--model", MODEL, says=[POOL[1].digest, "q_proj", "rank 3"]); fails("inspect", broken, "--model", MODEL, says=["[malformed_file]"])
+        # What does not begin to work.
+        fails("tiers", url=f"http://127.0.0.1:{sources.free_port()}", says=["No answer from", "martlet serve", "--url"]); fails("tiers", url=stranger.url, says=["not as Martlet does", "--url"])
+        fails("tiers", key=None, says=["[missing_api_key]", "MARTLET_ADMIN_KEY"]); fails("tiers", key="wrong-key-1234", says=["[invalid_api_key]", "MARTLET_ADMIN_KEY"]); fails("tiers", key=USER, says=["[admin_key_required]"])
+        works("tiers", "--key", ADMIN, key="wrong-key-1234"); works("tiers", "--url", here + "/v1/", url="http://127.0.0.1:1")
+        for words, says in ((("tiers", "--url", "localhost:8080"), "http://HOST:PORT"), (("list", "--sort", "luck"), "--sort"), (("list", files), "--model"), (("add", "x"), "<source>"), (("frobnicate",), "frobnicate")): fails(*words, code=64, says=[says])
+        fails("tiers", key="", code=64, says=["admin key"])
+        assert "SUBCOMMANDS" in works("--help").upper()
+        # What happens, as it happens, until the server ends.
+        listener, lines = subprocess.Popen(**command(here, "events"), stdout=subprocess.PIPE, stderr=subprocess.PIPE), []
+        try:
+            def read():
+                for line in listener.stdout: lines.append(line)
+            reader = threading.Thread(target=read); reader.start()
+            def is_told():
+                good(server.act("x", "warm")); demote(server, "x")
+                return any('"evicted"' in line for line in lines)
+            eventually(is_told, "events are printed as they come")
+            assert server.stop() == 0, server.text()[-2000:]
+            code = listener.wait(20)
+            reader.join()
+            assert code == 0 or (code == 1 and "broke off" in listener.stderr.read()), code
+            assert {"event": "loaded", "digest": a.digest} in [json.loads(line) for line in lines], lines
+        finally: listener.kill(); listener.wait()
+        assert "-key-1234" not in server.text()
 
 
 @check

@@ -22,19 +22,24 @@ def reply(handler, status=200, headers={}, body=b"", has_length=True):
 
 # MARK: Acts
 
+def tag(content): return {"ETag": f'"{hashlib.md5(content).hexdigest()}"'}
+
+
 def whole(handler, content, headers={}):
     """What an honest server does: ranges, a strong tag."""
-    tag = {"ETag": f'"{hashlib.md5(content).hexdigest()}"', **headers}
+    headers = {**tag(content), **headers}
     wanted = handler.headers.get("Range", "")
-    if not (wanted.startswith("bytes=") and wanted.endswith("-")): return reply(handler, 200, tag, content)
+    if not (wanted.startswith("bytes=") and wanted.endswith("-")): return reply(handler, 200, headers, content)
     start = int(wanted[6:-1])
-    reply(handler, 206, {**tag, "Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}, content[start:])
+    reply(handler, 206, {**headers, "Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}, content[start:])
 
 
 def redirect(target): return lambda handler, _: reply(handler, 302, {"Location": target})
 def refuse(status): return lambda handler, _: reply(handler, status)
 def declare(count): return lambda handler, content: reply(handler, 200, {"Content-Length": count}, content)
-def flip(handler, content): whole(handler, content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+def say(content, headers={}): return lambda handler, _: reply(handler, 200, headers, content)
+def flipped(content): return content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+def flip(handler, content): whole(handler, flipped(content))
 def compress(handler, content): whole(handler, content, {"Content-Encoding": "gzip"})
 def nonsense(handler, _): whole(handler, b"<html>not here</html>" * 100)
 
@@ -44,10 +49,20 @@ def longer(handler, content):
     whole(handler, content if handler.command == "HEAD" else content + b"and more")
 
 
+def corrupt(handler, content):
+    """Another byte than the tag is for."""
+    whole(handler, content) if handler.command == "HEAD" else reply(handler, 200, tag(content), flipped(content))
+
+
 def endless(handler, _):
     reply(handler, has_length=False)
     if handler.command == "HEAD": return
     for _ in range(4096): handler.wfile.write(b" " * 65536)
+
+
+def flood(handler, content):
+    """Promises a length, and does not end there."""
+    (whole if handler.command == "HEAD" else endless)(handler, content)
 
 
 def cut(times):
@@ -56,8 +71,14 @@ def cut(times):
     def act(handler, content):
         if handler.command == "HEAD" or left[0] == 0: return whole(handler, content)
         left[0] -= 1
-        reply(handler, 200, {"Content-Length": len(content), "ETag": f'"{hashlib.md5(content).hexdigest()}"'}, content[:len(content) // 2])
+        reply(handler, 200, {"Content-Length": len(content), **tag(content)}, content[:len(content) // 2])
     return act
+
+
+def misplaced(handler, content):
+    """Breaks off, and goes on from somewhere else than it is asked to."""
+    if "Range" not in handler.headers: return cut(1)(handler, content)
+    reply(handler, 206, {**tag(content), "Content-Range": f"bytes 0-{len(content) - 1}/{len(content)}"}, content)
 
 
 class Hold:
@@ -110,18 +131,19 @@ class Web:
 
 
 class Hub:
-    """scripts/fake_hub.py in this process. `acts` are by repository, for its weights; `asked` has where, method, path,
-    token and range of every request.
+    """scripts/fake_hub.py in this process. `acts` are by repository, for its weights, `answers` by path, in place of the Hub
+    itself; `asked` has where, method, path, token and range of every request.
     """
 
     def __init__(self, root, token):
-        self.acts, self.asked = {}, []
+        self.acts, self.answers, self.asked = {}, {}, []
         hub = self
         class Handler(fake_hub.Handler):
             def answer(self):
                 where = "content" if self.server.is_content_host else "hub"
                 hub.asked.append((where, self.command, self.path, self.headers.get("Authorization"), self.headers.get("Range")))
-                try: super().answer()
+                act = hub.answers.get(self.path) if where == "hub" else None
+                try: act(self, None) if act else super().answer()
                 except OSError: self.close_connection = True
 
             def send_file(self, file, headers):
