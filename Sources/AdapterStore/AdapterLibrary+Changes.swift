@@ -184,10 +184,17 @@ extension AdapterLibrary {
         if !isPinned { wakeNext() }
     }
 
-    /// Brings a name's adapter into RAM.
+    /// Brings a name's adapter into RAM, as soon as requests under way leave room for that.
     ///
     /// - Throws: as `lease`.
-    package func warm(name: String) async throws { _ = try await lease(name) }
+    package func warm(name: String) async throws {
+        guard serves(name), entry(name)?.tier != .host else {
+            // There is nothing to bring, or nobody has the name.
+            _ = try await lease(name)
+            return
+        }
+        try await throttle.background { _ = try await self.lease(name) }
+    }
 
     /// Lets a name's adapter go from RAM, if nobody uses it.
     ///
@@ -212,18 +219,22 @@ extension AdapterLibrary {
     }
 
     /// Reads a name's pack from the disk and checks every byte of it; one that is damaged is put aside
-    /// and made again from the source.
+    /// and made again from the source. As soon as requests under way leave room for that.
     ///
     /// - Returns: whether it was whole.
     /// - Throws: as `lease`, when it cannot be made again.
     package func verify(name: String) async throws -> Bool {
+        try await throttle.background { try await self.verifyNow(name) }
+    }
+
+    private func verifyNow(_ name: String) async throws -> Bool {
         let digest = try await digest(of: name)
         guard let reader = disk.withLock({ $0?.holds(digest) == true ? $0?.reader : nil }) else {
             _ = try await lease(name)
             return true
         }
         do {
-            _ = try await performImport { try reader(digest) }
+            _ = try await performImport { _ in try reader(digest) }
             return true
         } catch let error as PackError {
             switch error.kind {

@@ -62,6 +62,7 @@ extension AdapterLibrary {
         let (imports, flights) = state.withLock {
             (Array($0.imports.values), Array($0.flights.values))
         }
+        throttle.end()
         gate.close()
         for work in imports { work.cancel() }
         for work in flights { work.cancel() }
@@ -163,7 +164,9 @@ extension AdapterLibrary {
     /// The files are read from a copy of our own: what is hashed, checked and packed is the same, even
     /// while somebody writes to the source.
     func bring(_ alias: AliasRecord) async throws -> Imported {
-        try await gate.pass { try await bringNow(alias) }
+        let hurries = throttle.hurry()
+        defer { if hurries { throttle.calm() } }
+        return try await gate.pass { try await bringNow(alias) }
     }
 
     private func bringNow(_ alias: AliasRecord) async throws -> Imported {
@@ -189,7 +192,7 @@ extension AdapterLibrary {
         let (base, format, limits) = (base, format, limits)
         let fetched = ContinuousClock.now
         if let path = pinned.localPath {
-            try await performImport { try AdapterLibrary.copy(path, into: place, limits) }
+            try await performImport { _ in try AdapterLibrary.copy(path, into: place, limits) }
             // A file may have been written, or the folder replaced, between the two copies.
             guard try await sources.pin(pinned.source).revision == pinned.revision else {
                 throw SourceError(
@@ -197,12 +200,12 @@ extension AdapterLibrary {
                 )
             }
         }
-        let adapter = try await performImport {
+        let adapter = try await performImport { pace in
             let gguf = place + "/" + AdapterPart.gguf.fileName
             let isGGUF = FileManager.default.fileExists(atPath: gguf)
             let file = try AdapterFile.open(
                 path: isGGUF ? gguf : place, base: base.configuration, limits: limits)
-            return try DeviceAdapter(file, base: base, format: format)
+            return try DeviceAdapter(file, base: base, format: format, pace: pace)
         }
         metrics.record(.pack, seconds: (ContinuousClock.now - fetched) / .seconds(1))
         try await store(adapter)
@@ -234,7 +237,8 @@ extension AdapterLibrary {
             forget(victim)
         }
         do {
-            try await performImport(room.write)
+            let write = room.write
+            try await performImport { _ in try write() }
             disk.withLock { $0?.add(adapter) }
             metrics.record(.write, seconds: (ContinuousClock.now - start) / .seconds(1))
         } catch let error as FileError {

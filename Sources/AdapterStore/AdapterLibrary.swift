@@ -28,6 +28,11 @@ package final class AdapterLibrary: Sendable {
         package var reservedNames: Set<String> = []
         /// Prefixes of sources that a request may name without their being registered.
         package var justInTime: [String] = []
+        /// Whether the engine has requests, which climbs that nobody waits for leave the processors
+        /// to. Must not call back.
+        package var isBusy: @Sendable () -> Bool = { false }
+        /// Time since whenever.
+        package var clock: @Sendable () -> Duration = { Uptime.now }
 
         package init() {}
     }
@@ -41,7 +46,8 @@ package final class AdapterLibrary: Sendable {
     let state: Mutex<State>
     let disk: Mutex<PackStore?>
     private let reader: (@Sendable (AdapterDigest) throws(PackError) -> DeviceAdapter)?
-    let metrics = LibraryMetrics()
+    let metrics: LibraryMetrics
+    let throttle: ClimbThrottle
     package let events = LibraryEvents()
     /// Reading packs: short, and several at a time where there are the processors for it.
     private let loads = DispatchQueue(
@@ -85,6 +91,11 @@ package final class AdapterLibrary: Sendable {
         self.sources = sources
         self.catalog = catalog
         reader = disk?.reader
+        let metrics = LibraryMetrics()
+        self.metrics = metrics
+        throttle = ClimbThrottle(
+            isBusy: configuration.isBusy, clock: configuration.clock,
+            notePause: { metrics.record(.pause, seconds: $0 / .seconds(1)) })
         var state = State(host: HostTier(budget: configuration.hostBudget))
         for record in try catalog?.adapters() ?? [] {
             if let digest = AdapterDigest(record.digest) { state.adapters[digest] = record }
@@ -154,6 +165,8 @@ package final class AdapterLibrary: Sendable {
 
     /// The value of work that goes on when whoever waits for it is cancelled.
     func value<Value: Sendable>(of work: Task<Value, any Error>) async throws -> Value {
+        let hurries = throttle.hurry()
+        defer { if hurries { throttle.calm() } }
         let once = Once<Value>()
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
@@ -291,7 +304,7 @@ package final class AdapterLibrary: Sendable {
         }
         if isOnDisk, let reader {
             do {
-                return try await perform(on: loads) { try reader(digest) }
+                return try await perform(on: loads) { _ in try reader(digest) }
             } catch let error as PackError {
                 switch error.kind {
                 case .damaged:
@@ -342,17 +355,27 @@ package final class AdapterLibrary: Sendable {
 
     // MARK: Work on threads
 
-    /// Does blocking work on a queue's thread.
+    /// Does blocking work on a queue's thread, and charges what it computes.
+    ///
+    /// - Parameter body: calls what it is given between pieces of long work.
     func perform<Value: Sendable>(
-        on queue: DispatchQueue, _ body: @escaping @Sendable () throws -> Value
+        on queue: DispatchQueue,
+        _ body: @escaping @Sendable (_ pace: () -> Void) throws -> Value
     ) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            queue.async { continuation.resume(with: Result { try body() }) }
+        let throttle = throttle
+        let isBackground = ClimbThrottle.isBackground
+        return try await withCheckedThrowingContinuation { continuation in
+            queue.async {
+                var meter = ClimbMeter(throttle, isBackground: isBackground)
+                let result: Result<Value, any Error> = Result { try body { meter.pace() } }
+                meter.stop()
+                continuation.resume(with: result)
+            }
         }
     }
 
     func performImport<Value: Sendable>(
-        _ body: @escaping @Sendable () throws -> Value
+        _ body: @escaping @Sendable (_ pace: () -> Void) throws -> Value
     ) async throws -> Value { try await perform(on: imports, body) }
 
     /// Tells the gauges where things are.

@@ -26,6 +26,7 @@ package struct LibraryKeeper: Service {
         await cancelWhenGracefulShutdown {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await readAhead() }
+                group.addTask { await follow() }
                 group.addTask { await keep() }
             }
         }
@@ -49,11 +50,8 @@ package struct LibraryKeeper: Service {
             guard
                 tiers.hostBytes + (entry.record?.bytes ?? tiers.largestAdapter) <= tiers.hostBudget
             else { return }
-            let start = ContinuousClock.now
             do {
                 try await library.warm(name: entry.name)
-                // Requests need the processors too: half of the time is theirs alone.
-                if entry.tier == .source { try await Task.sleep(for: ContinuousClock.now - start) }
             } catch is CancellationError {
                 return
             } catch {
@@ -64,9 +62,8 @@ package struct LibraryKeeper: Service {
         }
     }
 
-    private func keep() async {
-        var round = 0
-        var wasThrashing = false
+    /// Looks at the watched folders every two seconds.
+    private func follow() async {
         var stamps: [String: [String: FileStamp?]] = [:]
         for folder in watched {
             for entry in library.entries where entry.alias.source == "\(folder)/\(entry.name)" {
@@ -74,10 +71,22 @@ package struct LibraryKeeper: Service {
                     folder: entry.alias.source)
             }
         }
+        while !watched.isEmpty, !Task.isCancelled {
+            try? await Task.sleep(for: .seconds(2))
+            for folder in watched {
+                if Task.isCancelled { return }
+                await follow(folder, &stamps[folder, default: [:]])
+            }
+        }
+    }
+
+    /// Stores counters, and watches the room.
+    private func keep() async {
+        var round = 0
+        var wasThrashing = false
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(2))
             if Task.isCancelled { return }
-            for folder in watched { await follow(folder, &stamps[folder, default: [:]]) }
             round += 1
             if round % 5 == 0 {
                 do {
@@ -111,6 +120,8 @@ package struct LibraryKeeper: Service {
             guard stamps[path] != .some(stamp) else { continue }
             do {
                 try await library.refresh(name: name, source: .path(path))
+            } catch is CancellationError {
+                return
             } catch {
                 if !(error is ModelFileError) { seen.updateValue(nil, forKey: path) }
                 logger.warning(
@@ -150,8 +161,8 @@ extension AdapterLibrary {
     }
 
     /// Makes a name stand for what its source holds now: nothing happens when that is what it stood
-    /// for before, by the source's revision. What has changed is read at once if somebody uses it, and
-    /// when somebody asks for it otherwise.
+    /// for before, by the source's revision. What has changed is read if somebody uses it, as soon as
+    /// requests under way leave room for that, and when somebody asks for it otherwise.
     ///
     /// - Throws: as `put` and `register`.
     package func refresh(name: String, source: AdapterSource) async throws {
@@ -164,9 +175,11 @@ extension AdapterLibrary {
             // It was refused; the next request tries again.
             try register(name: name, source: source, replaces: true)
         } else {
-            try await put(
-                name: name, source: source, replaces: true,
-                expected: entry.digest?.description)
+            try await throttle.background {
+                _ = try await self.put(
+                    name: name, source: source, replaces: true,
+                    expected: entry.digest?.description)
+            }
         }
     }
 

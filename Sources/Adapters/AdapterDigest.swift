@@ -20,7 +20,8 @@ public struct AdapterDigest: Hashable, Sendable, CustomStringConvertible {
     /// The first twelve digits, for people.
     public var short: String { String(description.prefix(12)) }
 
-    package init(of adapter: AdapterFile) {
+    /// - Parameter pace: called between pieces of the work.
+    package init(of adapter: AdapterFile, pace: () -> Void = {}) {
         var hash = TextHash()
         hash.add(adapter.normalizedConfiguration.text())
         for (target, delta) in adapter.deltas.sorted(by: { $0.key < $1.key }) {
@@ -29,6 +30,7 @@ public struct AdapterDigest: Hashable, Sendable, CustomStringConvertible {
                 ("magnitude", delta.magnitude),
             ]
             for case (let part, let tensor?) in parts {
+                pace()
                 hash.add(
                     "\(target.moduleName).\(part) \(tensor.type.rawValue) \(tensor.shape) \(tensor.rowOrder)"
                 )

@@ -29,9 +29,10 @@ package final class DeviceAdapter: Sendable {
     /// - Parameters:
     ///   - base: needed for DoRA, whose norms are of the base's weights with the change added.
     ///   - format: f32, bf16 or q8.
+    ///   - pace: called between pieces of the work.
     /// - Throws: `ModelFileError` with `non_finite_value` for a NaN or an infinity.
     package convenience init(
-        _ file: AdapterFile, base: Checkpoint, format: WeightFormat
+        _ file: AdapterFile, base: Checkpoint, format: WeightFormat, pace: () -> Void = {}
     ) throws(ModelFileError) {
         let shape = AdapterShape(file)
         let layout = AdapterLayout(shape, base: base.configuration, format: format)
@@ -40,6 +41,7 @@ package final class DeviceAdapter: Sendable {
         do {
             for layer in 0..<base.configuration.layerCount {
                 for site in Projection.Site.allCases {
+                    pace()
                     let update = table.updates[DeviceAdapter.update(layer: layer, site)]
                     try update?.fill(from: file, layer: layer, site: site, base: base)
                 }
@@ -52,8 +54,8 @@ package final class DeviceAdapter: Sendable {
             throw ModelFileError(.malformedFile, "\(file.path): \(error)")
         }
         self.init(
-            digest: AdapterDigest(of: file), shape: shape, baseModelName: file.baseModelName,
-            table: table, memory: memory)
+            digest: AdapterDigest(of: file, pace: pace), shape: shape,
+            baseModelName: file.baseModelName, table: table, memory: memory)
     }
 
     init(

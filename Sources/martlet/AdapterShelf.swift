@@ -9,17 +9,19 @@ import Tensors
 
 /// Opens the library of adapters that settings ask for.
 enum AdapterShelf {
+    /// - Parameter isBusy: whether the engine has requests.
     /// - Throws: whatever makes it unusable, and what is wrong with an adapter that the command line
     ///   names on its own.
     static func open(
         _ settings: ModelSettings, baseNames: [String], policy: SourcePolicy,
-        justInTime: [String], base: Checkpoint,
+        justInTime: [String], base: Checkpoint, isBusy: @escaping @Sendable () -> Bool,
         refused: (_ name: String, _ reason: String) -> Void
     ) async throws -> AdapterLibrary {
         var configuration = AdapterLibrary.Configuration()
         configuration.hostBudget = settings.hostByteCount
         configuration.justInTime = justInTime
         configuration.reservedNames = Set(baseNames)
+        configuration.isBusy = isBusy
         var disk = try disk(settings, base: base)
         var catalog: AdapterCatalog?
         if let folder = disk?.folder {
