@@ -11,23 +11,14 @@ extension AdapterLibrary {
     /// - Throws: `LibraryError` or `CatalogError`.
     package func register(
         name: String, source: AdapterSource, replaces: Bool = false
-    ) throws {
+    ) async throws {
         try check(name)
-        let alias = AliasRecord(
-            name: name, source: source.description, created: Date().timeIntervalSince1970)
-        try state.withLock { state in
-            let previous = state.aliases[name]
-            if previous != nil, !replaces { throw AdapterLibrary.taken(name) }
-            guard previous != nil || state.aliases.count < configuration.adapterLimit else {
-                throw LibraryError(
-                    .tooMany,
-                    "\(configuration.adapterLimit) adapters are registered, which is the limit. Remove one first."
-                )
-            }
-            var next = alias
-            next.pinned = previous?.pinned ?? false
-            try catalog?.put(next)
-            state.aliases[name] = next
+        try await change {
+            var alias = AliasRecord(
+                name: name, source: source.description, created: Date().timeIntervalSince1970)
+            let previous = try self.place(of: name, replaces: replaces)
+            alias.pinned = previous?.pinned ?? false
+            try self.store(alias)
         }
         events.send(.registered(name))
     }
@@ -55,11 +46,14 @@ extension AdapterLibrary {
         let imported = try await bring(alias)
         alias.digest = imported.adapter.digest.description
         alias.revision = imported.revision
+        let record = record(of: imported.adapter)
         do {
-            return try commit(
-                alias, record(of: imported.adapter), replaces: replaces, expected: expected)
+            try await change { [alias] in
+                try self.store(alias, record, replaces: replaces, expected: expected)
+            }
+            return try announce(name, record)
         } catch {
-            discard(imported.adapter.digest)
+            await discard(imported.adapter.digest)
             throw error
         }
     }
@@ -70,54 +64,106 @@ extension AdapterLibrary {
     @discardableResult
     package func point(
         name: String, at digest: AdapterDigest, expected: String? = nil
-    ) throws -> AdapterEntry {
+    ) async throws -> AdapterEntry {
         try check(name)
-        let (previous, record, isLoaded, isHere) = state.withLock { state in
-            (
-                state.aliases[name], state.adapters[digest], state.host.holds(digest),
-                disk.withLock { $0?.holds(digest) ?? false }
+        let record = try await change {
+            let (previous, record, isLoaded) = self.state.withLock { state in
+                (state.aliases[name], state.adapters[digest], state.host.holds(digest))
+            }
+            let (isOnDisk, path) = self.disk.withLock { disk in
+                (disk?.holds(digest) ?? false, disk?.path(of: digest) ?? "/")
+            }
+            guard let record, isOnDisk || isLoaded else {
+                throw LibraryError(
+                    .notFound, "No adapter with the digest \(digest.short) is kept here any more.")
+            }
+            var alias =
+                previous
+                ?? AliasRecord(name: name, source: path, created: Date().timeIntervalSince1970)
+            alias.digest = digest.description
+            // Whatever the source holds now, it is not this.
+            alias.revision = AliasRecord.pointed + digest.short
+            alias.fault = nil
+            try self.store(alias, record, replaces: true, expected: expected)
+            return record
+        }
+        return try announce(name, record)
+    }
+
+    private func announce(_ name: String, _ record: AdapterRecord) throws -> AdapterEntry {
+        wakeNext()
+        events.send(.replaced(name, digest: record.digest))
+        publish()
+        guard let entry = entry(name) else {
+            throw LibraryError(.notFound, "\"\(name)\" was removed meanwhile.")
+        }
+        return entry
+    }
+
+    // MARK: One change after another
+
+    /// Does a change of names on the thread of changes. What it stores is on the disk before requests
+    /// see it, and nobody who looks a name up waits for the disk.
+    ///
+    /// - Parameter body: the only one meanwhile that changes names, their adapters' records or what
+    ///   is removed from the disk. Locks the state for moments only, not while it stores.
+    func change<Value: Sendable>(
+        _ body: @escaping @Sendable () throws -> Value
+    ) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            changes.async {
+                let result: Result<Value, any Error> = Result { try body() }
+                continuation.resume(with: result)
+            }
+        }
+    }
+
+    /// What a name stands for before a change.
+    ///
+    /// - Throws: `LibraryError` when it may not be changed, or not be added.
+    private func place(of name: String, replaces: Bool) throws(LibraryError) -> AliasRecord? {
+        let (previous, count) = state.withLock { ($0.aliases[name], $0.aliases.count) }
+        if previous != nil, !replaces { throw AdapterLibrary.taken(name) }
+        guard previous != nil || count < configuration.adapterLimit else {
+            throw LibraryError(
+                .tooMany,
+                "\(configuration.adapterLimit) adapters are registered, which is the limit. Remove one first."
             )
         }
-        guard let record, isHere || isLoaded else {
-            throw LibraryError(
-                .notFound, "No adapter with the digest \(digest.short) is kept here any more.")
-        }
-        var alias =
-            previous
-            ?? AliasRecord(
-                name: name, source: path(of: digest), created: Date().timeIntervalSince1970)
-        alias.digest = digest.description
-        // Whatever the source holds now, it is not this.
-        alias.revision = AliasRecord.pointed + digest.short
-        alias.fault = nil
-        return try commit(alias, record, replaces: true, expected: expected)
+        return previous
     }
 
-    private func path(of digest: AdapterDigest) -> String {
-        disk.withLock { $0?.path(of: digest) } ?? "/"
-    }
-
-    private func commit(
+    private func store(
         _ alias: AliasRecord, _ record: AdapterRecord, replaces: Bool, expected: String?
-    ) throws -> AdapterEntry {
+    ) throws {
+        let previous = try place(of: alias.name, replaces: replaces)
+        if let expected, previous?.digest != expected {
+            throw AdapterLibrary.changed(alias.name, previous?.digest, expected)
+        }
         var alias = alias
+        alias.pinned = previous?.pinned ?? false
+        alias.created = previous?.created ?? alias.created
         alias.updated = Date().timeIntervalSince1970
-        // The catalog is written while the names are locked, so that its order is theirs.
-        try state.withLock { state in
-            let previous = state.aliases[alias.name]
-            if previous != nil, !replaces { throw AdapterLibrary.taken(alias.name) }
-            if let expected, previous?.digest != expected {
-                throw AdapterLibrary.changed(alias.name, previous?.digest, expected)
-            }
-            guard previous != nil || state.aliases.count < configuration.adapterLimit else {
-                throw LibraryError(
-                    .tooMany, "\(configuration.adapterLimit) adapters are registered.")
-            }
-            alias.pinned = previous?.pinned ?? false
-            alias.created = previous?.created ?? alias.created
+        try store(alias, record)
+    }
+
+    /// Writes what a name stands for to the catalog, then shows it to requests. In a change only.
+    ///
+    /// - Throws: `CatalogError`. Nothing has changed then.
+    func store(_ alias: AliasRecord, _ record: AdapterRecord? = nil) throws(CatalogError) {
+        if let record {
             try catalog?.put(alias, record)
-            state.aliases[alias.name] = alias
-            if let digest = AdapterDigest(record.digest) {
+        } else {
+            try catalog?.put(alias)
+        }
+        show(alias, record)
+    }
+
+    /// Shows requests what a name stands for. In a change only.
+    func show(_ alias: AliasRecord, _ record: AdapterRecord? = nil) {
+        state.withLock { state in
+            let previous = state.aliases.updateValue(alias, forKey: alias.name)
+            if let record, let digest = AdapterDigest(record.digest) {
                 state.adapters[digest] = state.adapters[digest] ?? record
                 state.doomed.remove(digest)
             }
@@ -125,64 +171,61 @@ extension AdapterLibrary {
                 state.host.pin(digest, state.isPinned(digest))
             }
         }
-        wakeNext()
-        events.send(.replaced(alias.name, digest: record.digest))
-        publish()
-        guard let entry = entry(alias.name) else {
-            throw LibraryError(.notFound, "\"\(alias.name)\" was removed meanwhile.")
-        }
-        return entry
     }
 
     /// Forgets a name. Its adapter goes from memory and disk once nobody uses it, unless another name
     /// stands for it.
     ///
     /// - Throws: `LibraryError` with `adapter_not_found`, or `CatalogError`.
-    package func remove(name: String) throws {
-        try state.withLock { state in
-            guard let alias = state.aliases[name] else {
-                throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
-            }
-            try catalog?.remove(alias: name)
-            state.aliases[name] = nil
-            if let digest = alias.content {
-                state.host.pin(digest, state.isPinned(digest))
-            }
-            guard let text = alias.digest, let digest = AdapterDigest(text),
-                !state.aliases.values.contains(where: { $0.digest == text })
-            else { return }
-            state.adapters[digest] = nil
-            state.uses[digest] = nil
-            if state.host.demote(digest) {
-                state.loaded[digest] = nil
-            } else {
-                state.doomed.insert(digest)
-            }
-            // With the names locked: somebody may be about to name it again.
-            disk.withLock { $0?.remove(digest) }
-        }
+    package func remove(name: String) async throws {
+        try await change { try self.removeNow(name) }
         wakeNext()
         events.send(.removed(name))
         publish()
     }
 
+    private func removeNow(_ name: String) throws {
+        guard state.withLock({ $0.aliases[name] != nil }) else {
+            throw AdapterLibrary.unknown(name)
+        }
+        try catalog?.remove(alias: name)
+        let (digest, adapter) = state.withLock { state -> (AdapterDigest?, DeviceAdapter?) in
+            guard let digest = state.aliases.removeValue(forKey: name)?.content else {
+                return (nil, nil)
+            }
+            state.host.pin(digest, state.isPinned(digest))
+            guard !state.aliases.values.contains(where: { $0.content == digest }) else {
+                return (nil, nil)
+            }
+            state.adapters[digest] = nil
+            state.uses[digest] = nil
+            if state.host.demote(digest) {
+                return (digest, state.loaded.removeValue(forKey: digest))
+            }
+            state.doomed.insert(digest)
+            return (digest, nil)
+        }
+        // Its memory is freed outside the lock.
+        _ = consume adapter
+        // Nobody names it again before this change is over.
+        if let digest { disk.withLock { $0?.remove(digest) } }
+    }
+
     /// Keeps a name's adapter in RAM, once it is there, and on the disk.
     ///
     /// - Throws: `LibraryError` with `adapter_not_found`, or `CatalogError`.
-    package func pin(name: String, _ isPinned: Bool) throws {
-        try state.withLock { state in
-            guard var alias = state.aliases[name] else {
-                throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
+    package func pin(name: String, _ isPinned: Bool) async throws {
+        try await change {
+            guard var alias = self.state.withLock({ $0.aliases[name] }) else {
+                throw AdapterLibrary.unknown(name)
             }
             alias.pinned = isPinned
-            try catalog?.put(alias)
-            state.aliases[name] = alias
-            if let digest = alias.content {
-                state.host.pin(digest, state.isPinned(digest))
-            }
+            try self.store(alias)
         }
         if !isPinned { wakeNext() }
     }
+
+    // MARK: Tiers
 
     /// Brings a name's adapter into RAM, as soon as requests under way leave room for that.
     ///
@@ -201,9 +244,7 @@ extension AdapterLibrary {
     /// - Returns: whether it is out of RAM now.
     /// - Throws: `LibraryError` with `adapter_not_found`.
     package func demote(name: String) throws -> Bool {
-        guard let entry = entry(name) else {
-            throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
-        }
+        guard let entry = entry(name) else { throw AdapterLibrary.unknown(name) }
         guard let digest = entry.digest else { return true }
         let (isGone, adapter) = state.withLock { state in
             let isGone = state.host.demote(digest)
@@ -248,7 +289,7 @@ extension AdapterLibrary {
             guard let alias = state.withLock({ $0.aliases[name] }) else { return false }
             let again = try await bring(alias).adapter.digest
             guard again == digest else {
-                discard(again)
+                await discard(again)
                 throw LibraryError(
                     .conflict,
                     "The pack of \"\(name)\" was damaged, and its source has changed since: replace it."
@@ -261,7 +302,7 @@ extension AdapterLibrary {
     /// Writes counters that have changed to the catalog.
     ///
     /// - Throws: `CatalogError`.
-    package func storeUses() throws {
+    package func storeUses() async throws {
         let uses = state.withLock { state in
             defer { state.uses = [:] }
             for use in state.uses.values {
@@ -270,7 +311,8 @@ extension AdapterLibrary {
             }
             return Array(state.uses.values)
         }
-        try catalog?.add(uses)
+        guard let catalog else { return }
+        try await change { try catalog.add(uses) }
     }
 
     /// Names are printed in logs, metrics and headers, so they are kept to harmless characters.
@@ -306,6 +348,10 @@ extension AdapterLibrary {
             .invalidName,
             "An adapter's name has 1 to 200 letters, digits and . _ - / : @ and begins with a letter or digit."
         )
+    }
+
+    static func unknown(_ name: String) -> LibraryError {
+        LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
     }
 
     private static func taken(_ name: String) -> LibraryError {

@@ -21,7 +21,7 @@ extension AdapterLibrary {
         }
         guard let known else {
             guard let source = justInTime(name) else {
-                throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
+                throw AdapterLibrary.unknown(name)
             }
             return try await importing(name) { library in
                 do {
@@ -84,48 +84,49 @@ extension AdapterLibrary {
         }
         do {
             let imported = try await bring(alias)
-            try point(alias, at: imported)
+            try await point(alias, at: imported)
         } catch let error as ModelFileError {
-            note(fault: "\(error)", of: alias)
+            await note(fault: "\(error)", of: alias)
             throw error
         }
     }
 
     /// A broken file stays broken until its source changes; the next request need not read it again.
-    func note(fault: String, of alias: AliasRecord) {
-        state.withLock { state in
-            guard var next = state.aliases[alias.name], next.standsFor(alias) else { return }
+    func note(fault: String, of alias: AliasRecord) async {
+        try? await change {
+            guard var next = self.state.withLock({ $0.aliases[alias.name] }),
+                next.standsFor(alias)
+            else { return }
             next.fault = fault
             // Should the catalog fail, the file is read once more after the next start.
-            try? catalog?.put(next)
-            state.aliases[alias.name] = next
+            try? self.catalog?.put(next)
+            self.show(next)
         }
         events.send(.refused(alias.name, reason: fault))
     }
 
     /// Makes a name stand for what its source holds, unless the name has changed meanwhile.
-    private func point(_ alias: AliasRecord, at imported: Imported) throws {
+    private func point(_ alias: AliasRecord, at imported: Imported) async throws {
         let record = record(of: imported.adapter)
-        let isWanted = try state.withLock { state in
-            guard var next = state.aliases[alias.name], next.standsFor(alias) else { return false }
-            next.digest = imported.adapter.digest.description
+        let isWanted = try await change {
+            guard var next = self.state.withLock({ $0.aliases[alias.name] }),
+                next.standsFor(alias)
+            else { return false }
+            next.digest = record.digest
             next.revision = imported.revision
             next.fault = nil
             next.updated = Date().timeIntervalSince1970
-            try catalog?.put(next, record)
-            let digest = imported.adapter.digest
-            state.adapters[digest] = state.adapters[digest] ?? record
-            state.doomed.remove(digest)
-            state.aliases[alias.name] = next
+            try self.store(next, record)
             return true
         }
-        if isWanted { keep(imported.adapter) } else { discard(imported.adapter.digest) }
+        if isWanted { keep(imported.adapter) } else { await discard(imported.adapter.digest) }
     }
 
     /// Throws away the pack of an adapter that was read and that came to stand for nothing.
-    func discard(_ digest: AdapterDigest) {
-        state.withLock { state in
-            if state.adapters[digest] == nil { disk.withLock { $0?.remove(digest) } }
+    func discard(_ digest: AdapterDigest) async {
+        try? await change {
+            guard self.state.withLock({ $0.adapters[digest] == nil }) else { return }
+            self.disk.withLock { $0?.remove(digest) }
         }
     }
 
@@ -208,12 +209,12 @@ extension AdapterLibrary {
             return try DeviceAdapter(file, base: base, format: format, pace: pace)
         }
         metrics.record(.pack, seconds: (ContinuousClock.now - fetched) / .seconds(1))
-        try await store(adapter)
+        try await storePack(of: adapter)
         return Imported(adapter: adapter, revision: pinned.revision)
     }
 
     /// Writes the pack; a full disk costs the pack, not the request.
-    private func store(_ adapter: DeviceAdapter) async throws {
+    private func storePack(of adapter: DeviceAdapter) async throws {
         let start = ContinuousClock.now
         let (kept, named) = state.withLock { state in
             func digests(_ aliases: some Sequence<AliasRecord>) -> Set<AdapterDigest> {
@@ -234,7 +235,7 @@ extension AdapterLibrary {
         }
         for victim in room.gone {
             events.send(.evicted(victim, from: .disk))
-            forget(victim)
+            await forget(victim)
         }
         do {
             let write = room.write
@@ -249,13 +250,15 @@ extension AdapterLibrary {
     }
 
     /// Forgets an adapter that went from the disk and that no name stands for.
-    private func forget(_ digest: AdapterDigest) {
-        let isNamed = state.withLock { state in
-            let isNamed = state.aliases.values.contains { $0.digest == digest.description }
-            if !isNamed, !state.host.holds(digest) { state.adapters[digest] = nil }
-            return isNamed
+    private func forget(_ digest: AdapterDigest) async {
+        try? await change {
+            let isNamed = self.state.withLock { state in
+                let isNamed = state.aliases.values.contains { $0.content == digest }
+                if !isNamed, !state.host.holds(digest) { state.adapters[digest] = nil }
+                return isNamed
+            }
+            if !isNamed { try self.catalog?.remove(adapter: digest.description) }
         }
-        if !isNamed { try? catalog?.remove(adapter: digest.description) }
     }
 
     /// The files of a local adapter, under the names that they have when fetched.

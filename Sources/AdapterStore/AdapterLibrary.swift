@@ -52,6 +52,8 @@ package final class AdapterLibrary: Sendable {
     /// Reading packs: short, and several at a time where there are the processors for it.
     private let loads = DispatchQueue(
         label: "martlet.adapters.load", qos: .userInitiated, attributes: .concurrent)
+    /// Changes of names, one after another.
+    let changes = DispatchQueue(label: "martlet.adapters.change", qos: .userInitiated)
     /// Sources that are being read: each has an adapter in memory that no tier counts yet.
     let gate = Gate(places: 3)
     /// Reading sources: long, one after another.
@@ -326,7 +328,7 @@ package final class AdapterLibrary: Sendable {
         }
         let imported = try await bring(alias)
         guard imported.adapter.digest == digest else {
-            discard(imported.adapter.digest)
+            await discard(imported.adapter.digest)
             throw LibraryError(
                 .conflict,
                 "The source of \"\(alias.name)\" has changed since it was registered: replace it, or restore its files."

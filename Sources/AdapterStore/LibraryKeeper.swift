@@ -32,7 +32,7 @@ package struct LibraryKeeper: Service {
         }
         library.stop()
         do {
-            try library.storeUses()
+            try await library.storeUses()
         } catch {
             logger.error("counters were not stored", metadata: ["error": .string("\(error)")])
         }
@@ -90,7 +90,7 @@ package struct LibraryKeeper: Service {
             round += 1
             if round % 5 == 0 {
                 do {
-                    try library.storeUses()
+                    try await library.storeUses()
                 } catch {
                     logger.error(
                         "counters were not stored", metadata: ["error": .string("\(error)")])
@@ -132,7 +132,7 @@ package struct LibraryKeeper: Service {
         for path in stamps.keys where seen[path] == nil {
             for entry in library.entries where entry.alias.source == path {
                 logger.info("adapter gone", metadata: ["adapter": .string(entry.name)])
-                try? library.remove(name: entry.name)
+                try? await library.remove(name: entry.name)
             }
         }
         stamps = seen
@@ -166,14 +166,16 @@ extension AdapterLibrary {
     ///
     /// - Throws: as `put` and `register`.
     package func refresh(name: String, source: AdapterSource) async throws {
-        guard let entry = entry(name) else { return try register(name: name, source: source) }
+        guard let entry = entry(name) else {
+            return try await register(name: name, source: source)
+        }
         guard entry.alias.source == source.description else { return }
         guard entry.digest != nil || entry.alias.fault != nil else { return }
         let pinned = try await sources.pin(source)
         guard pinned.revision != entry.alias.revision, !entry.alias.isPointed else { return }
         if entry.digest == nil {
             // It was refused; the next request tries again.
-            try register(name: name, source: source, replaces: true)
+            try await register(name: name, source: source, replaces: true)
         } else {
             try await throttle.background {
                 _ = try await self.put(
@@ -226,9 +228,11 @@ extension AdapterLibrary {
                 .tooMany,
                 "\(wanted.count) adapters are more than the limit, \(configuration.adapterLimit).")
         }
-        try catalog?.put(changed)
-        let names = wanted
-        state.withLock { $0.aliases = names }
+        let (records, names) = (changed, wanted)
+        try await change {
+            try self.catalog?.put(records)
+            self.state.withLock { $0.aliases = names }
+        }
         publish()
     }
 
@@ -244,13 +248,13 @@ extension AdapterLibrary {
     /// before anybody asks; notes what is wrong with them.
     ///
     /// - Throws: `ModelFileError`.
-    package func check(_ entry: AdapterEntry) throws(ModelFileError) {
+    package func check(_ entry: AdapterEntry) async throws(ModelFileError) {
         guard entry.digest == nil, case .path(let path) = try? AdapterSource(entry.alias.source)
         else { return }
         do {
             _ = try AdapterFile.open(path: path, base: base.configuration, limits: limits)
         } catch {
-            note(fault: "\(error)", of: entry.alias)
+            await note(fault: "\(error)", of: entry.alias)
             throw error
         }
     }

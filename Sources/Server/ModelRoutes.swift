@@ -49,7 +49,7 @@ struct ModelRoutes {
         }
         group.post("unload_lora_adapter") { request, context -> Response in
             let name = try AdapterChange.nameToUnload(try await body(of: request, context))
-            try registry.library.remove(name: name)
+            try await registry.library.remove(name: name)
             context.logger.info("adapter unloaded", metadata: ["adapter": .string(name)])
             return Response.text("Success: LoRA adapter '\(name)' removed successfully.")
         }

@@ -47,7 +47,7 @@ enum AdapterShelf {
             adapters, watched: settings.watchedFolders, keepsOthers: keepsOthers)
         for entry in library.entries where entry.digest == nil {
             do {
-                try library.check(entry)
+                try await library.check(entry)
             } catch {
                 if settings.explicitAdapters.contains(entry.name) { throw error }
                 refused(entry.name, "\(error)")
