@@ -68,7 +68,7 @@ extension AdapterLibrary {
         try check(name)
         let record = try await change {
             let (previous, record, isLoaded) = self.state.withLock { state in
-                (state.aliases[name], state.adapters[digest], state.host.holds(digest))
+                (state.names[name]?.alias, state.adapters[digest], state.host.holds(digest))
             }
             let (isOnDisk, path) = self.disk.withLock { disk in
                 (disk?.holds(digest) ?? false, disk?.path(of: digest) ?? "/")
@@ -122,7 +122,7 @@ extension AdapterLibrary {
     ///
     /// - Throws: `LibraryError` when it may not be changed, or not be added.
     private func place(of name: String, replaces: Bool) throws(LibraryError) -> AliasRecord? {
-        let (previous, count) = state.withLock { ($0.aliases[name], $0.aliases.count) }
+        let (previous, count) = state.withLock { ($0.names[name]?.alias, $0.names.count) }
         if previous != nil, !replaces { throw AdapterLibrary.taken(name) }
         guard previous != nil || count < configuration.adapterLimit else {
             throw LibraryError(
@@ -162,13 +162,11 @@ extension AdapterLibrary {
     /// Shows requests what a name stands for. In a change only.
     func show(_ alias: AliasRecord, _ record: AdapterRecord? = nil) {
         state.withLock { state in
-            let previous = state.aliases.updateValue(alias, forKey: alias.name)
-            if let record, let digest = AdapterDigest(record.digest) {
-                state.adapters[digest] = state.adapters[digest] ?? record
-                state.doomed.remove(digest)
-            }
-            for case let digest? in [previous?.content, alias.content] {
-                state.host.pin(digest, state.isPinned(digest))
+            let previous = state.names.put(alias)
+            let digest = state.names[alias.name]?.digest
+            if let record, let digest { state.know(digest, record) }
+            for case let digest? in [previous?.digest, digest] {
+                state.host.pin(digest, state.names.isPinned(digest))
             }
         }
     }
@@ -185,18 +183,14 @@ extension AdapterLibrary {
     }
 
     private func removeNow(_ name: String) throws {
-        guard state.withLock({ $0.aliases[name] != nil }) else {
+        guard state.withLock({ $0.names[name] != nil }) else {
             throw AdapterLibrary.unknown(name)
         }
         try catalog?.remove(alias: name)
         let (digest, adapter) = state.withLock { state -> (AdapterDigest?, DeviceAdapter?) in
-            guard let digest = state.aliases.removeValue(forKey: name)?.content else {
-                return (nil, nil)
-            }
-            state.host.pin(digest, state.isPinned(digest))
-            guard !state.aliases.values.contains(where: { $0.content == digest }) else {
-                return (nil, nil)
-            }
+            guard let digest = state.names.remove(name)?.digest else { return (nil, nil) }
+            state.host.pin(digest, state.names.isPinned(digest))
+            guard !state.names.isNamed(digest) else { return (nil, nil) }
             state.adapters[digest] = nil
             state.uses[digest] = nil
             if state.host.demote(digest) {
@@ -216,7 +210,7 @@ extension AdapterLibrary {
     /// - Throws: `LibraryError` with `adapter_not_found`, or `CatalogError`.
     package func pin(name: String, _ isPinned: Bool) async throws {
         try await change {
-            guard var alias = self.state.withLock({ $0.aliases[name] }) else {
+            guard var alias = self.state.withLock({ $0.names[name]?.alias }) else {
                 throw AdapterLibrary.unknown(name)
             }
             alias.pinned = isPinned
@@ -286,7 +280,7 @@ extension AdapterLibrary {
             case .missing: disk.withLock { $0?.remove(digest) }
             case .unreadable: throw LibraryError(.diskFailed, error.description)
             }
-            guard let alias = state.withLock({ $0.aliases[name] }) else { return false }
+            guard let alias = state.withLock({ $0.names[name]?.alias }) else { return false }
             let again = try await bring(alias).adapter.digest
             guard again == digest else {
                 await discard(again)
@@ -305,14 +299,15 @@ extension AdapterLibrary {
     package func storeUses() async throws {
         let uses = state.withLock { state in
             defer { state.uses = [:] }
-            for use in state.uses.values {
-                guard let digest = AdapterDigest(use.digest) else { continue }
-                state.adapters[digest]?.add(use)
-            }
-            return Array(state.uses.values)
+            for (digest, use) in state.uses { state.adapters[digest]?.add(use) }
+            return state.uses
         }
         guard let catalog else { return }
-        try await change { try catalog.add(uses) }
+        let records = uses.map { digest, use in
+            AdapterUse(
+                digest: digest.description, hits: use.hits, loads: use.loads, lastUse: use.lastUse)
+        }
+        try await change { try catalog.add(records) }
     }
 
     /// Names are printed in logs, metrics and headers, so they are kept to harmless characters.
@@ -362,22 +357,8 @@ extension AdapterLibrary {
 }
 
 extension AliasRecord {
-    /// How the revision of a name begins that stands for a digest whatever its source holds.
-    static let pointed = "pointed at "
-
-    /// What it stands for; nil until its source has been read.
-    var content: AdapterDigest? { digest.flatMap { AdapterDigest($0) } }
-
-    var isPointed: Bool { revision.hasPrefix(AliasRecord.pointed) }
-
     /// Whether it is of the same source, and what it says of it is not newer.
     func standsFor(_ other: AliasRecord) -> Bool {
         source == other.source && revision == other.revision && digest == other.digest
-    }
-}
-
-extension AdapterLibrary.State {
-    func isPinned(_ digest: AdapterDigest) -> Bool {
-        aliases.values.contains { $0.pinned && $0.digest == digest.description }
     }
 }

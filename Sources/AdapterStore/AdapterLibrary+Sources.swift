@@ -16,9 +16,7 @@ extension AdapterLibrary {
 
     /// What a name stands for, read from its source if nobody has read it yet.
     func digest(of name: String) async throws -> AdapterDigest {
-        let known: (alias: AliasRecord, digest: AdapterDigest?)? = state.withLock { state in
-            state.aliases[name].map { ($0, $0.content) }
-        }
+        let known = state.withLock { $0.names[name] }
         guard let known else {
             guard let source = justInTime(name) else {
                 throw AdapterLibrary.unknown(name)
@@ -79,7 +77,7 @@ extension AdapterLibrary {
 
     /// Reads a name's source for the first time.
     private func identify(_ name: String) async throws {
-        guard let alias = state.withLock({ $0.aliases[name] }) else {
+        guard let alias = state.withLock({ $0.names[name]?.alias }) else {
             throw LibraryError(.notFound, "The adapter \"\(name)\" was removed meanwhile.")
         }
         do {
@@ -94,7 +92,7 @@ extension AdapterLibrary {
     /// A broken file stays broken until its source changes; the next request need not read it again.
     func note(fault: String, of alias: AliasRecord) async {
         try? await change {
-            guard var next = self.state.withLock({ $0.aliases[alias.name] }),
+            guard var next = self.state.withLock({ $0.names[alias.name]?.alias }),
                 next.standsFor(alias)
             else { return }
             next.fault = fault
@@ -109,7 +107,7 @@ extension AdapterLibrary {
     private func point(_ alias: AliasRecord, at imported: Imported) async throws {
         let record = record(of: imported.adapter)
         let isWanted = try await change {
-            guard var next = self.state.withLock({ $0.aliases[alias.name] }),
+            guard var next = self.state.withLock({ $0.names[alias.name]?.alias }),
                 next.standsFor(alias)
             else { return false }
             next.digest = record.digest
@@ -146,7 +144,7 @@ extension AdapterLibrary {
             case .load(let victims):
                 for victim in victims { state.loaded[victim] = nil }
                 state.host.loaded(adapter.digest)
-                state.host.pin(adapter.digest, state.isPinned(adapter.digest))
+                state.host.pin(adapter.digest, state.names.isPinned(adapter.digest))
                 state.loaded[adapter.digest] = adapter
                 state.host.release(adapter.digest)
                 return victims
@@ -216,14 +214,7 @@ extension AdapterLibrary {
     /// Writes the pack; a full disk costs the pack, not the request.
     private func storePack(of adapter: DeviceAdapter) async throws {
         let start = ContinuousClock.now
-        let (kept, named) = state.withLock { state in
-            func digests(_ aliases: some Sequence<AliasRecord>) -> Set<AdapterDigest> {
-                Set(aliases.compactMap(\.content))
-            }
-            // What a name was pointed at by its digest cannot be had from its source.
-            let kept = state.aliases.values.filter { $0.pinned || $0.isPointed }
-            return (digests(kept), digests(state.aliases.values))
-        }
+        let (kept, named) = state.withLock { ($0.names.kept, $0.names.named) }
         let room = disk.withLock { $0?.makeRoom(for: adapter, keeping: kept, named: named) }
         guard let room else {
             if disk.withLock({ $0.map { !$0.holds(adapter.digest) } ?? false }) {
@@ -253,7 +244,7 @@ extension AdapterLibrary {
     private func forget(_ digest: AdapterDigest) async {
         try? await change {
             let isNamed = self.state.withLock { state in
-                let isNamed = state.aliases.values.contains { $0.content == digest }
+                let isNamed = state.names.isNamed(digest)
                 if !isNamed, !state.host.holds(digest) { state.adapters[digest] = nil }
                 return isNamed
             }

@@ -60,7 +60,7 @@ package final class AdapterLibrary: Sendable {
     private let imports = DispatchQueue(label: "martlet.adapters.import", qos: .utility)
 
     struct State {
-        var aliases: [String: AliasRecord] = [:]
+        var names = NameTable()
         var adapters: [AdapterDigest: AdapterRecord] = [:]
         var host: HostTier
         var loaded: [AdapterDigest: DeviceAdapter] = [:]
@@ -69,7 +69,16 @@ package final class AdapterLibrary: Sendable {
         /// To be forgotten once nobody uses them.
         var doomed: Set<AdapterDigest> = []
         var waiters: [Waiter] = []
-        var uses: [AdapterDigest: AdapterUse] = [:]
+        /// Since they were stored.
+        var uses: [AdapterDigest: Use] = [:]
+        /// Bytes of the largest adapter that was ever known.
+        var largestByteCount = 0
+    }
+
+    struct Use {
+        var hits = 0
+        var loads = 0
+        var lastUse = 0.0
     }
 
     struct Waiter {
@@ -100,11 +109,9 @@ package final class AdapterLibrary: Sendable {
             notePause: { metrics.record(.pause, seconds: $0 / .seconds(1)) })
         var state = State(host: HostTier(budget: configuration.hostBudget))
         for record in try catalog?.adapters() ?? [] {
-            if let digest = AdapterDigest(record.digest) { state.adapters[digest] = record }
+            if let digest = AdapterDigest(record.digest) { state.know(digest, record) }
         }
-        for record in try catalog?.aliases() ?? [] where record.served {
-            state.aliases[record.name] = record
-        }
+        state.names = NameTable(try catalog?.aliases().filter(\.served) ?? [])
         // A pack that the catalog does not know was written just before an earlier process died.
         for digest in disk?.digests ?? [] where state.adapters[digest] == nil {
             disk?.remove(digest)
@@ -117,42 +124,32 @@ package final class AdapterLibrary: Sendable {
 
     /// What a name stands for; nil when it is nothing's name.
     package func entry(_ name: String) -> AdapterEntry? {
-        state.withLock { state in state.aliases[name].map { AdapterLibrary.entry($0, state) } }
-            .map(withTier)
-    }
-
-    /// All names, in order.
-    package var entries: [AdapterEntry] {
-        let entries = state.withLock { state in
-            state.aliases.values.map { AdapterLibrary.entry($0, state) }
-        }
-        return entries.map(withTier).sorted { $0.name < $1.name }
-    }
-
-    package var names: [String] { state.withLock { $0.aliases.keys.sorted() } }
-
-    package var count: Int { state.withLock { $0.aliases.count } }
-
-    private static func entry(_ alias: AliasRecord, _ state: State) -> AdapterEntry {
-        let digest = alias.content
-        var entry = AdapterEntry(alias: alias, digest: digest)
-        entry.record = digest.flatMap { state.adapters[$0] }
-        if let digest, let use = state.uses[digest] { entry.record?.add(use) }
-        if let digest {
-            if state.host.holds(digest) { entry.tier = .host }
-            entry.leaseCount = state.host.leaseCount(of: digest)
-        }
-        return entry
-    }
-
-    private func withTier(_ entry: AdapterEntry) -> AdapterEntry {
-        guard entry.tier == .source, let digest = entry.digest,
+        guard var entry = state.withLock({ $0.view.entry(name) }) else { return nil }
+        if entry.tier == .source, let digest = entry.digest,
             disk.withLock({ $0?.holds(digest) ?? false })
-        else { return entry }
-        var entry = entry
-        entry.tier = .disk
+        {
+            entry.tier = .disk
+        }
         return entry
     }
+
+    /// All names, in order. Nobody else waits while they are gathered.
+    package var entries: [AdapterEntry] {
+        let view = state.withLock { $0.view }
+        let packs = disk.withLock { $0?.packs ?? [:] }
+        return view.names.sorted.compactMap { name in
+            guard var entry = view.entry(name) else { return nil }
+            if entry.tier == .source, let digest = entry.digest, packs[digest] != nil {
+                entry.tier = .disk
+            }
+            return entry
+        }
+    }
+
+    /// In order.
+    package var names: [String] { state.withLock { $0.names.sorted } }
+
+    package var count: Int { state.withLock { $0.names.count } }
 
     // MARK: Leases
 
@@ -278,7 +275,7 @@ package final class AdapterLibrary: Sendable {
             let adapter = try await read(digest, name: name)
             state.withLock { state in
                 state.host.loaded(digest)
-                state.host.pin(digest, state.isPinned(digest))
+                state.host.pin(digest, state.names.isPinned(digest))
                 state.loaded[digest] = adapter
                 state.flights[digest] = nil
             }
@@ -318,10 +315,7 @@ package final class AdapterLibrary: Sendable {
                 }
             }
         }
-        let candidates = state.withLock { state in
-            state.aliases.values.filter { $0.digest == digest.description }
-        }
-        guard let alias = candidates.first(where: { $0.name == name }) ?? candidates.first else {
+        guard let alias = state.withLock({ $0.names.alias(of: digest, preferring: name) }) else {
             throw LibraryError(
                 .notFound,
                 "The adapter \(digest.short) is not on the disk, and no name has its source.")
@@ -383,7 +377,7 @@ package final class AdapterLibrary: Sendable {
     /// Tells the gauges where things are.
     func publish() {
         let (bytes, count, names, thrashing) = state.withLock { state in
-            (state.host.byteCount, state.host.count, state.aliases.count, state.host.thrashing)
+            (state.host.byteCount, state.host.count, state.names.count, state.host.thrashing)
         }
         let (diskBytes, diskCount) = disk.withLock { ($0?.byteCount ?? 0, $0?.count ?? 0) }
         metrics.record(
@@ -394,13 +388,23 @@ package final class AdapterLibrary: Sendable {
 
 extension AdapterLibrary.State {
     mutating func note(_ digest: AdapterDigest, isLoad: Bool) {
-        var use =
-            uses[digest]
-            ?? AdapterUse(digest: digest.description, hits: 0, loads: 0, lastUse: 0)
+        var use = uses[digest] ?? AdapterLibrary.Use()
         use.hits += 1
         use.loads += isLoad ? 1 : 0
         use.lastUse = Date().timeIntervalSince1970
         uses[digest] = use
+    }
+
+    /// Notes what an adapter is that a name stands for.
+    mutating func know(_ digest: AdapterDigest, _ record: AdapterRecord) {
+        adapters[digest] = adapters[digest] ?? record
+        largestByteCount = max(largestByteCount, record.bytes)
+        doomed.remove(digest)
+    }
+
+    /// What there is to tell about names, as it is now; a copy costs nothing.
+    var view: LibraryView {
+        LibraryView(names: names, adapters: adapters, host: host, uses: uses)
     }
 }
 
@@ -419,32 +423,4 @@ package final class AdapterLease: Sendable {
     }
 
     deinit { library.releaseSoon(adapter.digest) }
-}
-
-/// A name and what is known of what it stands for.
-package struct AdapterEntry: Sendable {
-    package enum Tier: String, Sendable {
-        case source, disk, host
-    }
-
-    package var alias: AliasRecord
-    package var digest: AdapterDigest?
-    package var record: AdapterRecord?
-    package var tier = Tier.source
-    package var leaseCount = 0
-
-    package var name: String { alias.name }
-
-    init(alias: AliasRecord, digest: AdapterDigest?) {
-        self.alias = alias
-        self.digest = digest
-    }
-}
-
-extension AdapterRecord {
-    mutating func add(_ use: AdapterUse) {
-        hits += use.hits
-        loads += use.loads
-        lastUse = max(lastUse, use.lastUse)
-    }
 }

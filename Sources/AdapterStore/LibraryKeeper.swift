@@ -129,8 +129,9 @@ package struct LibraryKeeper: Service {
                     metadata: ["adapter": .string(name), "error": .string("\(error)")])
             }
         }
-        for path in stamps.keys where seen[path] == nil {
-            for entry in library.entries where entry.alias.source == path {
+        let gone = Set(stamps.keys).subtracting(seen.keys)
+        if !gone.isEmpty {
+            for entry in library.entries where gone.contains(entry.alias.source) {
                 logger.info("adapter gone", metadata: ["adapter": .string(entry.name)])
                 try? await library.remove(name: entry.name)
             }
@@ -228,10 +229,10 @@ extension AdapterLibrary {
                 .tooMany,
                 "\(wanted.count) adapters are more than the limit, \(configuration.adapterLimit).")
         }
-        let (records, names) = (changed, wanted)
+        let (records, names) = (changed, NameTable(wanted.values))
         try await change {
             try self.catalog?.put(records)
-            self.state.withLock { $0.aliases = names }
+            self.state.withLock { $0.names = names }
         }
         publish()
     }
@@ -261,7 +262,7 @@ extension AdapterLibrary {
 
     /// Whether a request may name it.
     package func serves(_ name: String) -> Bool {
-        state.withLock { $0.aliases[name] != nil } || justInTime(name) != nil
+        state.withLock { $0.names[name] != nil } || justInTime(name) != nil
     }
 
     /// How full each tier is.
@@ -271,7 +272,7 @@ extension AdapterLibrary {
                 hostCount: state.host.count, hostBytes: state.host.byteCount,
                 hostBudget: state.host.budget, waitingCount: state.waiters.count,
                 thrashing: state.host.thrashing,
-                largestAdapter: state.adapters.values.map(\.bytes).max() ?? 0)
+                largestAdapter: state.largestByteCount)
         }
         disk.withLock { disk in
             tiers.diskCount = disk?.count ?? 0

@@ -19,13 +19,13 @@ package final class PackStore {
     private let fingerprint: BaseFingerprint
     private let format: WeightFormat
     private let lock: FolderLock
-    private var packs: [AdapterDigest: Pack] = [:]
+    private(set) var packs: [AdapterDigest: Pack] = [:]
     /// Packs that are being written.
     private var reserved: [AdapterDigest: Int] = [:]
     package private(set) var byteCount = 0
     private var clock = 0
 
-    private struct Pack {
+    struct Pack {
         var byteCount: Int
         var lastUse: Int
     }

@@ -137,7 +137,7 @@ extension AdapterEntry {
         [
             "name": .string(name), "source": .string(alias.source),
             "revision": .string(alias.revision),
-            "digest": digest.map { .string($0.description) } ?? .null,
+            "digest": alias.digest.map { .string($0) } ?? .null,
             "tier": .string(tier.rawValue), "pinned": .bool(alias.pinned),
             "fault": alias.fault.map { .string($0) } ?? .null,
             "rank": record.map { .integer($0.rank) } ?? .null,

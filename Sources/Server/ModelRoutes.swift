@@ -66,7 +66,7 @@ struct ModelRoutes {
             entry.name, created: Int(entry.alias.created),
             extra: [
                 ("parent", .string(registry.baseNames[0])), ("root", .string(entry.alias.source)),
-                ("digest", entry.digest.map { .string($0.description) } ?? .null),
+                ("digest", entry.alias.digest.map { .string($0) } ?? .null),
                 ("tier", .string(entry.tier.rawValue)),
                 ("rank", entry.record.map { .integer($0.rank) } ?? .null),
                 ("bytes", entry.record.map { .integer($0.bytes) } ?? .null),
