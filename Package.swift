@@ -88,7 +88,9 @@ let package = Package(
         module("Tokenization", ["JSONTree", heap]),
         module("ChatTemplates", ["JSONTree"]),
         module("Adapters", ["Tensors", "ModelFiles", "JSONTree", crypto]),
-        module("AdapterSources", ["JSONTree", httpClient, crypto, nioCore, nioHTTP1, nioPosix]),
+        module(
+            "AdapterSources",
+            ["JSONTree", "Tensors", httpClient, crypto, nioCore, nioHTTP1, nioPosix]),
         module("Catalog", [grdb]),
         module(
             "AdapterStore",

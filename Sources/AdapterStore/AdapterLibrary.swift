@@ -89,11 +89,12 @@ package final class AdapterLibrary: Sendable {
     /// - Parameters:
     ///   - disk: the disk tier; nil keeps nothing across restarts.
     ///   - catalog: what was known before, in the disk tier's folder.
+    ///   - contents: all of it, when it has been read already.
     /// - Throws: `CatalogError`.
     package init(
         configuration: Configuration, base: Checkpoint, format: WeightFormat,
         limits: AdapterLimits = AdapterLimits(), sources: SourceClient, disk: sending PackStore?,
-        catalog: AdapterCatalog?
+        catalog: AdapterCatalog?, contents: CatalogContents? = nil
     ) throws(CatalogError) {
         self.configuration = configuration
         self.base = base
@@ -107,11 +108,13 @@ package final class AdapterLibrary: Sendable {
         throttle = ClimbThrottle(
             isBusy: configuration.isBusy, clock: configuration.clock,
             notePause: { metrics.record(.pause, seconds: $0 / .seconds(1)) })
+        var known = contents ?? CatalogContents()
+        if contents == nil, let catalog { known = try catalog.contents() }
         var state = State(host: HostTier(budget: configuration.hostBudget))
-        for record in try catalog?.adapters() ?? [] {
+        for record in known.adapters {
             if let digest = AdapterDigest(record.digest) { state.know(digest, record) }
         }
-        state.names = NameTable(try catalog?.aliases().filter(\.served) ?? [])
+        state.names = NameTable(known.aliases.filter(\.served))
         // A pack that the catalog does not know was written just before an earlier process died.
         for digest in disk?.digests ?? [] where state.adapters[digest] == nil {
             disk?.remove(digest)

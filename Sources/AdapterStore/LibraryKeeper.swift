@@ -1,6 +1,6 @@
 package import AdapterSources
 internal import Adapters
-internal import Catalog
+package import Catalog
 internal import Foundation
 package import Logging
 package import ModelFiles
@@ -193,13 +193,14 @@ extension AdapterLibrary {
     /// - Parameters:
     ///   - watched: folders of which `adapters` has all; what lay in them before is gone.
     ///   - keepsOthers: whether names from an earlier process stay.
+    ///   - contents: of the catalog, when it has been read already.
     /// - Throws: `SourceError`, `LibraryError` or `CatalogError`.
     package func adopt(
         _ adapters: [(name: String, source: AdapterSource)], watched: [String] = [],
-        keepsOthers: Bool
+        keepsOthers: Bool, contents: CatalogContents? = nil
     ) async throws {
-        let known = Dictionary(
-            try catalog?.aliases().map { ($0.name, $0) } ?? [], uniquingKeysWith: { $1 })
+        let records = try contents?.aliases ?? catalog?.aliases() ?? []
+        let known = Dictionary(records.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
         var changed: [AliasRecord] = []
         var wanted: [String: AliasRecord] = [:]
         for (name, source) in adapters {
@@ -229,9 +230,9 @@ extension AdapterLibrary {
                 .tooMany,
                 "\(wanted.count) adapters are more than the limit, \(configuration.adapterLimit).")
         }
-        let (records, names) = (changed, NameTable(wanted.values))
+        let (stored, names) = (changed, NameTable(wanted.values))
         try await change {
-            try self.catalog?.put(records)
+            try self.catalog?.put(stored)
             self.state.withLock { $0.names = names }
         }
         publish()
@@ -242,6 +243,7 @@ extension AdapterLibrary {
         // Sources elsewhere are not asked at every start: what is known of them is right until an
         // operator says otherwise.
         guard case .path = source else { return true }
+        if source.isUnchanged(since: alias.revision) { return true }
         return (try? await sources.pin(source))?.revision == alias.revision
     }
 

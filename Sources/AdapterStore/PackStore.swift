@@ -73,8 +73,7 @@ package final class PackStore {
                 BinaryFile.remove(path)
                 continue
             }
-            let attributes = try FileManager.default.attributesOfItem(atPath: path)
-            let size = (attributes[.size] as? NSNumber)?.intValue ?? 0
+            let size = FileVersion(of: path)?.byteCount ?? 0
             packs[digest] = Pack(byteCount: size, lastUse: 0)
             byteCount += size
         }
