@@ -141,7 +141,7 @@ let package = Package(
         tests("JSONTreeTests", ["JSONTree"]),
         tests("AdaptersTests", ["Adapters", "ModelFiles", "Tensors", "Transformer"]),
         tests("CatalogTests", ["Catalog"]),
-        tests("AdapterStoreTests", ["AdapterStore", "Adapters", "Catalog"]),
+        tests("AdapterStoreTests", ["AdapterStore", "Adapters", "Catalog", "Tensors"]),
         tests("AdapterSourcesTests", ["AdapterSources", nioCore, nioHTTP1, nioPosix]),
         tests("TensorsTests", ["Tensors"]),
         tests("ModelFilesTests", ["ModelFiles", "Tensors", "JSONTree"], exclude: ["Goldens"]),

@@ -64,6 +64,7 @@ extension AdapterLibrary {
         gate.close()
         for work in imports { work.cancel() }
         for work in flights { work.cancel() }
+        staging.remove()
     }
 
     func justInTime(_ name: String) -> AdapterSource? {
@@ -171,15 +172,7 @@ extension AdapterLibrary {
     private func bringNow(_ alias: AliasRecord) async throws -> Imported {
         let start = ContinuousClock.now
         let pinned = try await sources.pin(try AdapterSource(alias.source))
-        let folder = try disk.withLock { disk throws(LibraryError) in
-            try disk?.makeStagingFolder()
-        }
-        let place = folder ?? NSTemporaryDirectory() + "martlet-" + UUID().uuidString
-        if folder == nil {
-            try FileManager.default.createDirectory(
-                atPath: place, withIntermediateDirectories: false,
-                attributes: [.posixPermissions: 0o700])
-        }
+        let place = try makeStagingFolder()
         defer { try? FileManager.default.removeItem(atPath: place) }
         if pinned.localPath == nil {
             let (events, name) = (events, alias.name)
@@ -209,6 +202,14 @@ extension AdapterLibrary {
         metrics.record(.pack, seconds: (ContinuousClock.now - fetched) / .seconds(1))
         try await storePack(of: adapter)
         return Imported(adapter: adapter, revision: pinned.revision)
+    }
+
+    private func makeStagingFolder() throws(LibraryError) -> String {
+        let folder = try disk.withLock { disk throws(LibraryError) in
+            try disk?.makeStagingFolder()
+        }
+        if let folder { return folder }
+        return try staging.makeFolder()
     }
 
     /// Writes the pack; a full disk costs the pack, not the request.

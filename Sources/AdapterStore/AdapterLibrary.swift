@@ -43,6 +43,8 @@ package final class AdapterLibrary: Sendable {
     let limits: AdapterLimits
     let sources: SourceClient
     let catalog: AdapterCatalog?
+    /// In place of the disk tier's.
+    let staging = TemporaryStaging(in: NSTemporaryDirectory())
     let state: Mutex<State>
     let disk: Mutex<PackStore?>
     private let reader: (@Sendable (AdapterDigest) throws(PackError) -> DeviceAdapter)?
@@ -121,6 +123,7 @@ package final class AdapterLibrary: Sendable {
         }
         self.state = Mutex(state)
         self.disk = Mutex(disk)
+        staging.removeLeftovers()
     }
 
     // MARK: Names
