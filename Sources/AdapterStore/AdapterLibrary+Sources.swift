@@ -21,17 +21,37 @@ extension AdapterLibrary {
             guard let source = justInTime(name) else {
                 throw AdapterLibrary.unknown(name)
             }
+            let now = configuration.clock()
+            if let error = state.withLock({ $0.failures.error(of: name, at: now) }) { throw error }
             return try await importing(name) { library in
                 do {
                     try await library.put(name: name, source: source, replaces: false)
                 } catch let error as LibraryError where error.code == .taken {
                     // Somebody has named it meanwhile; what they say holds.
+                } catch {
+                    library.note(failure: error, of: name)
+                    throw error
                 }
             }
         }
         if let digest = known.digest { return digest }
         if let fault = known.alias.fault { throw LibraryError(.faulty, fault) }
         return try await importing(name) { try await $0.identify(name) }
+    }
+
+    /// Remembers for a while what would fail the same way again. What may pass, as a server that does
+    /// not answer, is tried again for each request.
+    private func note(failure error: any Error, of name: String) {
+        let isLasting =
+            switch error {
+            case is ModelFileError: true
+            case let error as SourceError:
+                [.notFound, .pickleRefused, .tooLarge].contains(error.code)
+            default: false
+            }
+        guard isLasting else { return }
+        let now = configuration.clock()
+        state.withLock { $0.failures.note(error, of: name, at: now) }
     }
 
     /// One import of a name at a time, which all wait for who ask for it.

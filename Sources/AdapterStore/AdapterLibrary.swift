@@ -71,6 +71,8 @@ package final class AdapterLibrary: Sendable {
         /// To be forgotten once nobody uses them.
         var doomed: Set<AdapterDigest> = []
         var waiters: [Waiter] = []
+        /// Of sources that requests named.
+        var failures = RecentFailures()
         /// Since they were stored.
         var uses: [AdapterDigest: Use] = [:]
         /// Bytes of the largest adapter that was ever known.
