@@ -235,8 +235,7 @@ extension AdapterLibrary {
     /// Writes the pack; a full disk costs the pack, not the request.
     private func storePack(of adapter: DeviceAdapter) async throws {
         let start = ContinuousClock.now
-        let (kept, named) = state.withLock { ($0.names.kept, $0.names.named) }
-        let room = disk.withLock { $0?.makeRoom(for: adapter, keeping: kept, named: named) }
+        let room = try await change { self.makeRoom(for: adapter) }
         guard let room else {
             if disk.withLock({ $0.map { !$0.holds(adapter.digest) } ?? false }) {
                 events.send(
@@ -245,10 +244,7 @@ extension AdapterLibrary {
             }
             return
         }
-        for victim in room.gone {
-            events.send(.evicted(victim, from: .disk))
-            await forget(victim)
-        }
+        for victim in room.gone { events.send(.evicted(victim, from: .disk)) }
         do {
             let write = room.write
             try await performImport { _ in try write() }
@@ -261,16 +257,22 @@ extension AdapterLibrary {
         }
     }
 
-    /// Forgets an adapter that went from the disk and that no name stands for.
-    private func forget(_ digest: AdapterDigest) async {
-        try? await change {
-            let isNamed = self.state.withLock { state in
-                let isNamed = state.names.isNamed(digest)
-                if !isNamed, !state.host.holds(digest) { state.adapters[digest] = nil }
-                return isNamed
-            }
-            if !isNamed { try self.catalog?.remove(adapter: digest.description) }
+    /// Makes room on the disk. In a change only: nobody comes to stand for what goes.
+    private func makeRoom(for adapter: DeviceAdapter) -> PackStore.Room? {
+        let (kept, named) = state.withLock { ($0.names.kept, $0.names.named) }
+        let room = disk.withLock { $0?.makeRoom(for: adapter, keeping: kept, named: named) }
+        for victim in room?.gone ?? [] { forget(victim) }
+        return room
+    }
+
+    /// Forgets an adapter that went from the disk and that no name stands for. In a change only.
+    private func forget(_ digest: AdapterDigest) {
+        let isNamed = state.withLock { state in
+            let isNamed = state.names.isNamed(digest)
+            if !isNamed, !state.host.holds(digest) { state.adapters[digest] = nil }
+            return isNamed
         }
+        if !isNamed { try? catalog?.remove(adapter: digest.description) }
     }
 
     /// The files of a local adapter, under the names that they have when fetched.

@@ -102,16 +102,21 @@ package final class PackStore {
         return path
     }
 
+    /// How a pack is written, on any thread, and those that had to go for it.
+    package typealias Room = (
+        write: @Sendable () throws(FileError) -> Void, gone: [AdapterDigest]
+    )
+
     /// Makes room for an adapter's pack, as the quota demands.
     ///
     /// - Parameters:
     ///   - keeping: adapters that stay.
     ///   - named: adapters that names stand for; others go before them.
-    /// - Returns: how to write it, on any thread, and those that had to go; nil when it is not to be
-    ///   written: it is there already, or there is no room for it. Then `add` or `giveUp`.
+    /// - Returns: nil when it is not to be written: it is there already, or there is no room for it.
+    ///   Else `add` or `giveUp` has to follow.
     package func makeRoom(
         for adapter: DeviceAdapter, keeping: Set<AdapterDigest>, named: Set<AdapterDigest>
-    ) -> (write: @Sendable () throws(FileError) -> Void, gone: [AdapterDigest])? {
+    ) -> Room? {
         if holds(adapter.digest) || reserved[adapter.digest] != nil { return nil }
         let size = AdapterPack.byteCount(of: adapter, base: base)
         guard let victims = victims(for: size, keeping: keeping, named: named) else { return nil }

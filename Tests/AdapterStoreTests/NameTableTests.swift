@@ -101,13 +101,15 @@ struct NameTableTests {
         for _ in 0..<400 {
             let name = "n\(Int.random(in: 0..<12, using: &random))"
             if Int.random(in: 0..<3, using: &random) == 0 {
-                #expect(table.remove(name)?.alias == model.removeValue(forKey: name))
+                let (was, expected) = (table.remove(name), model.removeValue(forKey: name))
+                #expect(was?.alias == expected)
             } else {
                 let number = Int.random(in: 0..<6, using: &random)
                 let alias = Self.alias(
                     name, number == 0 ? nil : number, isPinned: .random(using: &random),
                     isPointed: .random(using: &random))
-                #expect(table.put(alias)?.alias == model.updateValue(alias, forKey: name))
+                let (was, expected) = (table.put(alias), model.updateValue(alias, forKey: name))
+                #expect(was?.alias == expected)
             }
             let whole = NameTable(model.values)
             #expect(table.sorted == model.keys.sorted() && table.sorted == whole.sorted)
