@@ -60,7 +60,7 @@ extension AdapterLibrary {
     ) async throws -> AdapterDigest {
         let flight = state.withLock { state in
             if let flight = state.imports[name] { return flight }
-            let flight = Task {
+            let task = Task {
                 defer { self.state.withLock { $0.imports[name] = nil } }
                 try await work(self)
                 guard let digest = self.entry(name)?.digest else {
@@ -69,6 +69,7 @@ extension AdapterLibrary {
                 }
                 return digest
             }
+            let flight = Flight(task)
             state.imports[name] = flight
             return flight
         }
@@ -78,7 +79,7 @@ extension AdapterLibrary {
     /// Ends what is still being read, when the server ends.
     func stop() {
         let (imports, flights) = state.withLock {
-            (Array($0.imports.values), Array($0.flights.values))
+            ($0.imports.values.map(\.work), $0.flights.values.map(\.work))
         }
         throttle.end()
         gate.close()
@@ -184,9 +185,9 @@ extension AdapterLibrary {
     /// The files are read from a copy of our own: what is hashed, checked and packed is the same, even
     /// while somebody writes to the source.
     func bring(_ alias: AliasRecord) async throws -> Imported {
-        let hurries = throttle.hurry()
-        defer { if hurries { throttle.calm() } }
-        return try await gate.pass { try await bringNow(alias) }
+        try await throttle.hurrying { try await self.gate.enter() }
+        defer { gate.leave() }
+        return try await bringNow(alias)
     }
 
     private func bringNow(_ alias: AliasRecord) async throws -> Imported {
@@ -201,15 +202,22 @@ extension AdapterLibrary {
             }
             metrics.record(.fetch, seconds: (ContinuousClock.now - start) / .seconds(1))
         }
+        // Nobody hurried while a server was waited for.
+        let adapter = try await throttle.hurrying { try await self.pack(pinned, in: place) }
+        return Imported(adapter: adapter, revision: pinned.revision)
+    }
+
+    /// Packs what has come to a place, or is still to be copied there, and keeps the pack.
+    private func pack(_ pinned: PinnedSource, in place: String) async throws -> DeviceAdapter {
+        let start = ContinuousClock.now
         let (base, format, limits) = (base, format, limits)
-        let fetched = ContinuousClock.now
         if let path = pinned.localPath {
             try await performImport { _ in try AdapterLibrary.copy(path, into: place, limits) }
             // A file may have been written, or the folder replaced, between the two copies.
             guard try await sources.pin(pinned.source).revision == pinned.revision else {
                 throw SourceError(
-                    .changedMeanwhile, "\(alias.source) was written to while it was read; try again"
-                )
+                    .changedMeanwhile,
+                    "\(pinned.source) was written to while it was read; try again")
             }
         }
         let adapter = try await performImport { pace in
@@ -219,9 +227,9 @@ extension AdapterLibrary {
                 path: isGGUF ? gguf : place, base: base.configuration, limits: limits)
             return try DeviceAdapter(file, base: base, format: format, pace: pace)
         }
-        metrics.record(.pack, seconds: (ContinuousClock.now - fetched) / .seconds(1))
+        metrics.record(.pack, seconds: (ContinuousClock.now - start) / .seconds(1))
         try await storePack(of: adapter)
-        return Imported(adapter: adapter, revision: pinned.revision)
+        return adapter
     }
 
     private func makeStagingFolder() throws(LibraryError) -> String {

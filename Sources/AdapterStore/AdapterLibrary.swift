@@ -66,8 +66,8 @@ package final class AdapterLibrary: Sendable {
         var adapters: [AdapterDigest: AdapterRecord] = [:]
         var host: HostTier
         var loaded: [AdapterDigest: DeviceAdapter] = [:]
-        var flights: [AdapterDigest: Task<DeviceAdapter, any Error>] = [:]
-        var imports: [String: Task<AdapterDigest, any Error>] = [:]
+        var flights: [AdapterDigest: Flight<DeviceAdapter>] = [:]
+        var imports: [String: Flight<AdapterDigest>] = [:]
         /// To be forgotten once nobody uses them.
         var doomed: Set<AdapterDigest> = []
         var waiters: [Waiter] = []
@@ -171,9 +171,14 @@ package final class AdapterLibrary: Sendable {
     }
 
     /// The value of work that goes on when whoever waits for it is cancelled.
-    func value<Value: Sendable>(of work: Task<Value, any Error>) async throws -> Value {
-        let hurries = throttle.hurry()
-        defer { if hurries { throttle.calm() } }
+    func value<Value: Sendable>(of flight: Flight<Value>) async throws -> Value {
+        let work = flight.work
+        // What a request began hurries by itself.
+        guard flight.isBackground else { return try await value(of: work) }
+        return try await throttle.hurrying { try await self.value(of: work) }
+    }
+
+    private func value<Value: Sendable>(of work: Task<Value, any Error>) async throws -> Value {
         let once = Once<Value>()
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
@@ -203,7 +208,7 @@ package final class AdapterLibrary: Sendable {
                 } catch let error as CancellationError {
                     // The lease was counted when the flight began, and is given back when it ends.
                     Task {
-                        guard let adapter = try? await flight.value else { return }
+                        guard let adapter = try? await flight.work.value else { return }
                         _ = AdapterLease(adapter: adapter, name: name, library: self)
                     }
                     throw error
@@ -217,7 +222,7 @@ package final class AdapterLibrary: Sendable {
 
     private enum Next {
         case lease(AdapterLease)
-        case flight(Task<DeviceAdapter, any Error>)
+        case flight(Flight<DeviceAdapter>)
         case wait
     }
 
@@ -254,7 +259,7 @@ package final class AdapterLibrary: Sendable {
             case .load(let victims):
                 for victim in victims { state.loaded[victim] = nil }
                 state.note(digest, isLoad: true)
-                let flight = Task { try await self.load(digest, name: name) }
+                let flight = Flight(Task { try await self.load(digest, name: name) })
                 state.flights[digest] = flight
                 return .success((.flight(flight), decision))
             case .wait: return .success((.wait, decision))

@@ -5,8 +5,8 @@ internal import Tensors
 /// take no more than a `ClimbBudget`.
 ///
 /// Nothing is held while such a climb waits to begin, so a request for the same adapter goes its own
-/// way. One that is on its way pauses only as long as no request waits for an adapter: it might be in
-/// the way of any.
+/// way. One that is on its way pauses only as long as no request waits for work on an adapter: it might
+/// be in the way of any.
 package final class ClimbThrottle: @unchecked Sendable {
     // Safety: `budget`, `hurryCount` and `isOver` are touched only while `condition` is locked.
 
@@ -19,7 +19,7 @@ package final class ClimbThrottle: @unchecked Sendable {
     private let notePause: @Sendable (Duration) -> Void
     private let condition = NSCondition()
     private var budget: ClimbBudget
-    /// Requests that wait for an adapter on its way.
+    /// Requests that wait for work on an adapter, or for its turn.
     private var hurryCount = 0
     private var isOver = false
 
@@ -75,20 +75,27 @@ package final class ClimbThrottle: @unchecked Sendable {
         return locked { isOver ? .zero : budget.start(at: now, isBusy: hasRequests) }
     }
 
-    /// A request begins to wait for an adapter on its way: whoever pauses goes on.
-    ///
-    /// - Returns: whether `calm` has to follow.
-    package func hurry() -> Bool {
-        guard !ClimbThrottle.isBackground else { return false }
+    /// Waits for work on an adapter. Nobody pauses meanwhile, unless nobody waits for this either.
+    package func hurrying<Value>(
+        _ work: () async throws -> Value
+    ) async rethrows -> Value {
+        guard !ClimbThrottle.isBackground else { return try await work() }
+        hurry()
+        defer { calm() }
+        return try await work()
+    }
+
+    /// Whether nobody pauses.
+    package var isHurried: Bool { locked { hurryCount > 0 } }
+
+    private func hurry() {
         locked {
             hurryCount += 1
             condition.broadcast()
         }
-        return true
     }
 
-    /// It has what it waited for, or waits no more.
-    package func calm() { locked { hurryCount -= 1 } }
+    private func calm() { locked { hurryCount -= 1 } }
 
     /// Nobody pauses any more.
     package func end() {

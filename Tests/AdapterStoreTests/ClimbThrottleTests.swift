@@ -71,11 +71,13 @@ struct ClimbThrottleTests {
     @Test func aRequestThatHurriesEndsAPause() async {
         oweSomething()
         let pause = await self.pause()
-        #expect(throttle.hurry())
-        await end(of: pause)
-        // Nor does anybody begin to pause as long as it waits.
-        #expect(throttle.pause() == .zero)
-        throttle.calm()
+        let throttle = throttle
+        let paused = await throttle.hurrying {
+            await end(of: pause)
+            // Nor does anybody begin to pause as long as it waits.
+            return throttle.pause()
+        }
+        #expect(paused == .zero && !throttle.isHurried)
     }
 
     @Test func anEngineThatHasNothingToDoEndsAPause() async throws {
@@ -106,13 +108,15 @@ struct ClimbThrottleTests {
 
     /// Nor does what its tasks do.
     @Test func whatNobodyWaitsForDoesNotHurry() async throws {
+        engine.becomeIdle()
         let throttle = throttle
-        let hurried = try await throttle.background {
-            let inside = throttle.hurry()
-            return [inside, await Task { throttle.hurry() }.value]
+        let inside = try await throttle.background {
+            await throttle.hurrying { throttle.isHurried }
         }
-        #expect(hurried == [false, false])
-        #expect(throttle.hurry())
-        throttle.calm()
+        let insideTask = try await throttle.background {
+            await Task { await throttle.hurrying { throttle.isHurried } }.value
+        }
+        let outside = await throttle.hurrying { throttle.isHurried }
+        #expect(!inside && !insideTask && outside && !throttle.isHurried)
     }
 }
