@@ -24,10 +24,15 @@ package struct LibraryKeeper: Service {
 
     package func run() async throws {
         await cancelWhenGracefulShutdown {
-            await withTaskGroup(of: Void.self) { group in
-                group.addTask { await readAhead() }
-                group.addTask { await follow() }
-                group.addTask { await keep() }
+            await withTaskCancellationHandler {
+                await withTaskGroup(of: Void.self) { group in
+                    group.addTask { await readAhead() }
+                    group.addTask { await follow() }
+                    group.addTask { await keep() }
+                }
+            } onCancel: {
+                // What is under way holds up the end.
+                library.throttle.end()
             }
         }
         library.stop()
