@@ -88,7 +88,9 @@ let package = Package(
         module("Tokenization", ["JSONTree", heap]),
         module("ChatTemplates", ["JSONTree"]),
         module("Adapters", ["Tensors", "ModelFiles", "JSONTree", crypto]),
-        module("AdapterSources", ["JSONTree", httpClient, crypto, nioCore, nioHTTP1, nioPosix]),
+        module(
+            "AdapterSources",
+            ["JSONTree", "Tensors", httpClient, crypto, nioCore, nioHTTP1, nioPosix]),
         module("Catalog", [grdb]),
         module(
             "AdapterStore",
@@ -139,6 +141,7 @@ let package = Package(
         tests("JSONTreeTests", ["JSONTree"]),
         tests("AdaptersTests", ["Adapters", "ModelFiles", "Tensors", "Transformer"]),
         tests("CatalogTests", ["Catalog"]),
+        tests("AdapterStoreTests", ["AdapterStore", "Adapters", "Catalog", "Tensors"]),
         tests("AdapterSourcesTests", ["AdapterSources", nioCore, nioHTTP1, nioPosix]),
         tests("TensorsTests", ["Tensors"]),
         tests("ModelFilesTests", ["ModelFiles", "Tensors", "JSONTree"], exclude: ["Goldens"]),

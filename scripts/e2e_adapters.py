@@ -916,6 +916,7 @@ def a_hub_that_is_down_takes_nothing_away():
 @check
 def just_in_time_names():
     cache, root = fresh(), repositories(*POOL[:4])
+    os.truncate(os.path.join(copy(POOL[4], os.path.join(root, "acme/broken")), "adapter_model.safetensors"), 5000)
     with sources.Hub(root, None) as hub:
         env = {"HF_ENDPOINT": hub.url}
         with Server(*LOCAL, "--just-in-time", "hf:acme/", cache=cache, env=env) as server:
@@ -929,6 +930,9 @@ def just_in_time_names():
                 refused(server.ask(name, USER), 404, "model_not_found")
             assert len(hub.asked) == asked, hub.asked[asked:]
             refused(server.ask("hf:acme/none", USER), 404, "source_not_found")
+            for _ in range(2): together(lambda _: refused(server.ask("hf:acme/broken", USER), 400, "malformed_file"), range(8))
+            fetches = [p for where, method, p, _, _ in hub.asked if where == "content" and method == "GET" and "/broken/" in p]
+            assert len(fetches) == 1, f"a broken adapter was fetched {len(fetches)} times within a moment"
             assert sorted(server.models()) == ["base"] + [f"hf:acme/r{n}" for n in range(4)], f"a name that there is no adapter for stays: {server.models()}"
         asked = len(hub.asked)
         with Server(*LOCAL, "--just-in-time", "hf:acme/", cache=cache, env=env) as server:

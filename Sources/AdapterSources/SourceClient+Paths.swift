@@ -1,4 +1,5 @@
 internal import Foundation
+internal import Tensors
 
 extension SourceClient {
     /// Pins a path: what is there, and that all of it lies in an allowed root once links are resolved.
@@ -24,16 +25,15 @@ extension SourceClient {
             }
             chosen = [(.gguf, place)]
         }
-        var versions: [String] = []
+        var files: [(part: AdapterPart, path: String)] = []
         var localPath = place
         for (part, path) in chosen {
             let file = try resolved(path)
-            let version = try version(of: file)
-            versions.append("\(part.fileName) \(version)")
+            files.append((part, file))
             if part == .gguf { localPath = file }
         }
         return PinnedSource(
-            source: source, revision: versions.joined(separator: ", "), localPath: localPath,
+            source: source, revision: try AdapterSource.revision(of: files), localPath: localPath,
             files: [])
     }
 
@@ -56,22 +56,41 @@ extension SourceClient {
         return place
     }
 
-    /// Size, date and number of a regular file: these change when it is written or replaced.
-    private func version(of path: String) throws(SourceError) -> String {
-        let attributes = try attributes(of: path)
-        guard attributes[.type] as? FileAttributeType == .typeRegular else {
-            throw SourceError(.notFound, "\(path) is not a regular file")
-        }
-        let date = (attributes[.modificationDate] as? Date)?.timeIntervalSince1970 ?? 0
-        func text(_ key: FileAttributeKey) -> String { attributes[key].map { "\($0)" } ?? "" }
-        return "\(text(.size)) \(date) \(text(.systemFileNumber))"
-    }
-
     private func attributes(of path: String) throws(SourceError) -> [FileAttributeKey: Any] {
         do {
             return try FileManager.default.attributesOfItem(atPath: path)
         } catch {
             throw SourceError(.notFound, "\(path) does not exist or cannot be read")
         }
+    }
+}
+
+extension AdapterSource {
+    /// Whether a path has the files of a revision, found out by looking at those alone: `pin` finds out
+    /// more, for a hundred times as long, and whether they may be read.
+    ///
+    /// - Returns: false also where only `pin` can tell.
+    package func isUnchanged(since revision: String) -> Bool {
+        guard case .path(let path) = self else { return false }
+        let parts: [AdapterPart] = isFile ? [.gguf] : [.configuration, .weights]
+        let files = parts.map { (part: $0, path: isFile ? path : path + "/" + $0.fileName) }
+        return (try? AdapterSource.revision(of: files)) == revision
+    }
+
+    /// Size, date and number of regular files: these change when they are written or replaced.
+    fileprivate static func revision(
+        of files: [(part: AdapterPart, path: String)]
+    ) throws(SourceError) -> String {
+        var versions: [String] = []
+        for (part, path) in files {
+            guard let version = FileVersion(of: path) else {
+                throw SourceError(.notFound, "\(path) does not exist or cannot be read")
+            }
+            guard version.isRegular else {
+                throw SourceError(.notFound, "\(path) is not a regular file")
+            }
+            versions.append("\(part.fileName) \(version)")
+        }
+        return versions.joined(separator: ", ")
     }
 }

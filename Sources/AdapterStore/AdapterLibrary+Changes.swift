@@ -11,23 +11,14 @@ extension AdapterLibrary {
     /// - Throws: `LibraryError` or `CatalogError`.
     package func register(
         name: String, source: AdapterSource, replaces: Bool = false
-    ) throws {
+    ) async throws {
         try check(name)
-        let alias = AliasRecord(
-            name: name, source: source.description, created: Date().timeIntervalSince1970)
-        try state.withLock { state in
-            let previous = state.aliases[name]
-            if previous != nil, !replaces { throw AdapterLibrary.taken(name) }
-            guard previous != nil || state.aliases.count < configuration.adapterLimit else {
-                throw LibraryError(
-                    .tooMany,
-                    "\(configuration.adapterLimit) adapters are registered, which is the limit. Remove one first."
-                )
-            }
-            var next = alias
-            next.pinned = previous?.pinned ?? false
-            try catalog?.put(next)
-            state.aliases[name] = next
+        try await change {
+            var alias = AliasRecord(
+                name: name, source: source.description, created: Date().timeIntervalSince1970)
+            let previous = try self.place(of: name, replaces: replaces)
+            alias.pinned = previous?.pinned ?? false
+            try self.store(alias)
         }
         events.send(.registered(name))
     }
@@ -55,11 +46,14 @@ extension AdapterLibrary {
         let imported = try await bring(alias)
         alias.digest = imported.adapter.digest.description
         alias.revision = imported.revision
+        let record = record(of: imported.adapter)
         do {
-            return try commit(
-                alias, record(of: imported.adapter), replaces: replaces, expected: expected)
+            try await change { [alias] in
+                try self.store(alias, record, replaces: replaces, expected: expected)
+            }
+            return try announce(name, record)
         } catch {
-            discard(imported.adapter.digest)
+            await discard(imported.adapter.digest)
             throw error
         }
     }
@@ -70,133 +64,181 @@ extension AdapterLibrary {
     @discardableResult
     package func point(
         name: String, at digest: AdapterDigest, expected: String? = nil
-    ) throws -> AdapterEntry {
+    ) async throws -> AdapterEntry {
         try check(name)
-        let (previous, record, isLoaded, isHere) = state.withLock { state in
-            (
-                state.aliases[name], state.adapters[digest], state.host.holds(digest),
-                disk.withLock { $0?.holds(digest) ?? false }
-            )
-        }
-        guard let record, isHere || isLoaded else {
-            throw LibraryError(
-                .notFound, "No adapter with the digest \(digest.short) is kept here any more.")
-        }
-        var alias =
-            previous
-            ?? AliasRecord(
-                name: name, source: path(of: digest), created: Date().timeIntervalSince1970)
-        alias.digest = digest.description
-        // Whatever the source holds now, it is not this.
-        alias.revision = AliasRecord.pointed + digest.short
-        alias.fault = nil
-        return try commit(alias, record, replaces: true, expected: expected)
-    }
-
-    private func path(of digest: AdapterDigest) -> String {
-        disk.withLock { $0?.path(of: digest) } ?? "/"
-    }
-
-    private func commit(
-        _ alias: AliasRecord, _ record: AdapterRecord, replaces: Bool, expected: String?
-    ) throws -> AdapterEntry {
-        var alias = alias
-        alias.updated = Date().timeIntervalSince1970
-        // The catalog is written while the names are locked, so that its order is theirs.
-        try state.withLock { state in
-            let previous = state.aliases[alias.name]
-            if previous != nil, !replaces { throw AdapterLibrary.taken(alias.name) }
-            if let expected, previous?.digest != expected {
-                throw AdapterLibrary.changed(alias.name, previous?.digest, expected)
+        let record = try await change {
+            let (previous, record, isLoaded) = self.state.withLock { state in
+                (state.names[name]?.alias, state.adapters[digest], state.host.holds(digest))
             }
-            guard previous != nil || state.aliases.count < configuration.adapterLimit else {
+            let (isOnDisk, path) = self.disk.withLock { disk in
+                (disk?.holds(digest) ?? false, disk?.path(of: digest) ?? "/")
+            }
+            guard let record, isOnDisk || isLoaded else {
                 throw LibraryError(
-                    .tooMany, "\(configuration.adapterLimit) adapters are registered.")
+                    .notFound, "No adapter with the digest \(digest.short) is kept here any more.")
             }
-            alias.pinned = previous?.pinned ?? false
-            alias.created = previous?.created ?? alias.created
-            try catalog?.put(alias, record)
-            state.aliases[alias.name] = alias
-            if let digest = AdapterDigest(record.digest) {
-                state.adapters[digest] = state.adapters[digest] ?? record
-                state.doomed.remove(digest)
-            }
-            for case let digest? in [previous?.content, alias.content] {
-                state.host.pin(digest, state.isPinned(digest))
-            }
+            var alias =
+                previous
+                ?? AliasRecord(name: name, source: path, created: Date().timeIntervalSince1970)
+            alias.digest = digest.description
+            // Whatever the source holds now, it is not this.
+            alias.revision = AliasRecord.pointed + digest.short
+            alias.fault = nil
+            try self.store(alias, record, replaces: true, expected: expected)
+            return record
         }
+        return try announce(name, record)
+    }
+
+    private func announce(_ name: String, _ record: AdapterRecord) throws -> AdapterEntry {
         wakeNext()
-        events.send(.replaced(alias.name, digest: record.digest))
+        events.send(.replaced(name, digest: record.digest))
         publish()
-        guard let entry = entry(alias.name) else {
-            throw LibraryError(.notFound, "\"\(alias.name)\" was removed meanwhile.")
+        guard let entry = entry(name) else {
+            throw LibraryError(.notFound, "\"\(name)\" was removed meanwhile.")
         }
         return entry
+    }
+
+    // MARK: One change after another
+
+    /// Does a change of names on the thread of changes. What it stores is on the disk before requests
+    /// see it, and nobody who looks a name up waits for the disk.
+    ///
+    /// - Parameter body: the only one meanwhile that changes names, their adapters' records or what
+    ///   is removed from the disk. Locks the state for moments only, not while it stores.
+    func change<Value: Sendable>(
+        _ body: @escaping @Sendable () throws -> Value
+    ) async throws -> Value {
+        try await withCheckedThrowingContinuation { continuation in
+            changes.async {
+                let result: Result<Value, any Error> = Result { try body() }
+                continuation.resume(with: result)
+            }
+        }
+    }
+
+    /// What a name stands for before a change.
+    ///
+    /// - Throws: `LibraryError` when it may not be changed, or not be added.
+    private func place(of name: String, replaces: Bool) throws(LibraryError) -> AliasRecord? {
+        let (previous, count) = state.withLock { ($0.names[name]?.alias, $0.names.count) }
+        if previous != nil, !replaces { throw AdapterLibrary.taken(name) }
+        guard previous != nil || count < configuration.adapterLimit else {
+            throw LibraryError(
+                .tooMany,
+                "\(configuration.adapterLimit) adapters are registered, which is the limit. Remove one first."
+            )
+        }
+        return previous
+    }
+
+    private func store(
+        _ alias: AliasRecord, _ record: AdapterRecord, replaces: Bool, expected: String?
+    ) throws {
+        let previous = try place(of: alias.name, replaces: replaces)
+        if let expected, previous?.digest != expected {
+            throw AdapterLibrary.changed(alias.name, previous?.digest, expected)
+        }
+        var alias = alias
+        alias.pinned = previous?.pinned ?? false
+        alias.created = previous?.created ?? alias.created
+        alias.updated = Date().timeIntervalSince1970
+        try store(alias, record)
+    }
+
+    /// Writes what a name stands for to the catalog, then shows it to requests. In a change only.
+    ///
+    /// - Throws: `CatalogError`. Nothing has changed then.
+    func store(_ alias: AliasRecord, _ record: AdapterRecord? = nil) throws(CatalogError) {
+        if let record {
+            try catalog?.put(alias, record)
+        } else {
+            try catalog?.put(alias)
+        }
+        show(alias, record)
+    }
+
+    /// Shows requests what a name stands for. In a change only.
+    func show(_ alias: AliasRecord, _ record: AdapterRecord? = nil) {
+        state.withLock { state in
+            let previous = state.names.put(alias)
+            let digest = state.names[alias.name]?.digest
+            if let record, let digest { state.know(digest, record) }
+            for case let digest? in [previous?.digest, digest] {
+                state.host.pin(digest, state.names.isPinned(digest))
+            }
+        }
     }
 
     /// Forgets a name. Its adapter goes from memory and disk once nobody uses it, unless another name
     /// stands for it.
     ///
     /// - Throws: `LibraryError` with `adapter_not_found`, or `CatalogError`.
-    package func remove(name: String) throws {
-        try state.withLock { state in
-            guard let alias = state.aliases[name] else {
-                throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
-            }
-            try catalog?.remove(alias: name)
-            state.aliases[name] = nil
-            if let digest = alias.content {
-                state.host.pin(digest, state.isPinned(digest))
-            }
-            guard let text = alias.digest, let digest = AdapterDigest(text),
-                !state.aliases.values.contains(where: { $0.digest == text })
-            else { return }
-            state.adapters[digest] = nil
-            state.uses[digest] = nil
-            if state.host.demote(digest) {
-                state.loaded[digest] = nil
-            } else {
-                state.doomed.insert(digest)
-            }
-            // With the names locked: somebody may be about to name it again.
-            disk.withLock { $0?.remove(digest) }
-        }
+    package func remove(name: String) async throws {
+        try await change { try self.removeNow(name) }
         wakeNext()
         events.send(.removed(name))
         publish()
     }
 
+    private func removeNow(_ name: String) throws {
+        guard state.withLock({ $0.names[name] != nil }) else {
+            throw AdapterLibrary.unknown(name)
+        }
+        try catalog?.remove(alias: name)
+        let (digest, adapter) = state.withLock { state -> (AdapterDigest?, DeviceAdapter?) in
+            guard let digest = state.names.remove(name)?.digest else { return (nil, nil) }
+            state.host.pin(digest, state.names.isPinned(digest))
+            guard !state.names.isNamed(digest) else { return (nil, nil) }
+            state.adapters[digest] = nil
+            state.uses[digest] = nil
+            if state.host.demote(digest) {
+                return (digest, state.loaded.removeValue(forKey: digest))
+            }
+            state.doomed.insert(digest)
+            return (digest, nil)
+        }
+        // Its memory is freed outside the lock.
+        _ = consume adapter
+        // Nobody names it again before this change is over.
+        if let digest { disk.withLock { $0?.remove(digest) } }
+    }
+
     /// Keeps a name's adapter in RAM, once it is there, and on the disk.
     ///
     /// - Throws: `LibraryError` with `adapter_not_found`, or `CatalogError`.
-    package func pin(name: String, _ isPinned: Bool) throws {
-        try state.withLock { state in
-            guard var alias = state.aliases[name] else {
-                throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
+    package func pin(name: String, _ isPinned: Bool) async throws {
+        try await change {
+            guard var alias = self.state.withLock({ $0.names[name]?.alias }) else {
+                throw AdapterLibrary.unknown(name)
             }
             alias.pinned = isPinned
-            try catalog?.put(alias)
-            state.aliases[name] = alias
-            if let digest = alias.content {
-                state.host.pin(digest, state.isPinned(digest))
-            }
+            try self.store(alias)
         }
         if !isPinned { wakeNext() }
     }
 
-    /// Brings a name's adapter into RAM.
+    // MARK: Tiers
+
+    /// Brings a name's adapter into RAM, as soon as requests under way leave room for that.
     ///
     /// - Throws: as `lease`.
-    package func warm(name: String) async throws { _ = try await lease(name) }
+    package func warm(name: String) async throws {
+        guard serves(name), entry(name)?.tier != .host else {
+            // There is nothing to bring, or nobody has the name.
+            _ = try await lease(name)
+            return
+        }
+        try await throttle.background { _ = try await self.lease(name) }
+    }
 
     /// Lets a name's adapter go from RAM, if nobody uses it.
     ///
     /// - Returns: whether it is out of RAM now.
     /// - Throws: `LibraryError` with `adapter_not_found`.
     package func demote(name: String) throws -> Bool {
-        guard let entry = entry(name) else {
-            throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
-        }
+        guard let entry = entry(name) else { throw AdapterLibrary.unknown(name) }
         guard let digest = entry.digest else { return true }
         let (isGone, adapter) = state.withLock { state in
             let isGone = state.host.demote(digest)
@@ -212,18 +254,22 @@ extension AdapterLibrary {
     }
 
     /// Reads a name's pack from the disk and checks every byte of it; one that is damaged is put aside
-    /// and made again from the source.
+    /// and made again from the source. As soon as requests under way leave room for that.
     ///
     /// - Returns: whether it was whole.
     /// - Throws: as `lease`, when it cannot be made again.
     package func verify(name: String) async throws -> Bool {
+        try await throttle.background { try await self.verifyNow(name) }
+    }
+
+    private func verifyNow(_ name: String) async throws -> Bool {
         let digest = try await digest(of: name)
         guard let reader = disk.withLock({ $0?.holds(digest) == true ? $0?.reader : nil }) else {
             _ = try await lease(name)
             return true
         }
         do {
-            _ = try await performImport { try reader(digest) }
+            _ = try await performImport { _ in try reader(digest) }
             return true
         } catch let error as PackError {
             switch error.kind {
@@ -234,10 +280,10 @@ extension AdapterLibrary {
             case .missing: disk.withLock { $0?.remove(digest) }
             case .unreadable: throw LibraryError(.diskFailed, error.description)
             }
-            guard let alias = state.withLock({ $0.aliases[name] }) else { return false }
+            guard let alias = state.withLock({ $0.names[name]?.alias }) else { return false }
             let again = try await bring(alias).adapter.digest
             guard again == digest else {
-                discard(again)
+                await discard(again)
                 throw LibraryError(
                     .conflict,
                     "The pack of \"\(name)\" was damaged, and its source has changed since: replace it."
@@ -250,16 +296,18 @@ extension AdapterLibrary {
     /// Writes counters that have changed to the catalog.
     ///
     /// - Throws: `CatalogError`.
-    package func storeUses() throws {
+    package func storeUses() async throws {
         let uses = state.withLock { state in
             defer { state.uses = [:] }
-            for use in state.uses.values {
-                guard let digest = AdapterDigest(use.digest) else { continue }
-                state.adapters[digest]?.add(use)
-            }
-            return Array(state.uses.values)
+            for (digest, use) in state.uses { state.adapters[digest]?.add(use) }
+            return state.uses
         }
-        try catalog?.add(uses)
+        guard let catalog else { return }
+        let records = uses.map { digest, use in
+            AdapterUse(
+                digest: digest.description, hits: use.hits, loads: use.loads, lastUse: use.lastUse)
+        }
+        try await change { try catalog.add(records) }
     }
 
     /// Names are printed in logs, metrics and headers, so they are kept to harmless characters.
@@ -297,6 +345,10 @@ extension AdapterLibrary {
         )
     }
 
+    static func unknown(_ name: String) -> LibraryError {
+        LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
+    }
+
     private static func taken(_ name: String) -> LibraryError {
         LibraryError(
             .taken, "The adapter \"\(name)\" is already registered. Set load_inplace to replace it."
@@ -305,22 +357,8 @@ extension AdapterLibrary {
 }
 
 extension AliasRecord {
-    /// How the revision of a name begins that stands for a digest whatever its source holds.
-    static let pointed = "pointed at "
-
-    /// What it stands for; nil until its source has been read.
-    var content: AdapterDigest? { digest.flatMap { AdapterDigest($0) } }
-
-    var isPointed: Bool { revision.hasPrefix(AliasRecord.pointed) }
-
     /// Whether it is of the same source, and what it says of it is not newer.
     func standsFor(_ other: AliasRecord) -> Bool {
         source == other.source && revision == other.revision && digest == other.digest
-    }
-}
-
-extension AdapterLibrary.State {
-    func isPinned(_ digest: AdapterDigest) -> Bool {
-        aliases.values.contains { $0.pinned && $0.digest == digest.description }
     }
 }

@@ -16,18 +16,21 @@ extension AdapterLibrary {
 
     /// What a name stands for, read from its source if nobody has read it yet.
     func digest(of name: String) async throws -> AdapterDigest {
-        let known: (alias: AliasRecord, digest: AdapterDigest?)? = state.withLock { state in
-            state.aliases[name].map { ($0, $0.content) }
-        }
+        let known = state.withLock { $0.names[name] }
         guard let known else {
             guard let source = justInTime(name) else {
-                throw LibraryError(.notFound, "There is no adapter \"\(name.prefix(200))\".")
+                throw AdapterLibrary.unknown(name)
             }
+            let now = configuration.clock()
+            if let error = state.withLock({ $0.failures.error(of: name, at: now) }) { throw error }
             return try await importing(name) { library in
                 do {
                     try await library.put(name: name, source: source, replaces: false)
                 } catch let error as LibraryError where error.code == .taken {
                     // Somebody has named it meanwhile; what they say holds.
+                } catch {
+                    library.note(failure: error, of: name)
+                    throw error
                 }
             }
         }
@@ -36,13 +39,28 @@ extension AdapterLibrary {
         return try await importing(name) { try await $0.identify(name) }
     }
 
+    /// Remembers for a while what would fail the same way again. What may pass, as a server that does
+    /// not answer, is tried again for each request.
+    private func note(failure error: any Error, of name: String) {
+        let isLasting =
+            switch error {
+            case is ModelFileError: true
+            case let error as SourceError:
+                [.notFound, .pickleRefused, .tooLarge].contains(error.code)
+            default: false
+            }
+        guard isLasting else { return }
+        let now = configuration.clock()
+        state.withLock { $0.failures.note(error, of: name, at: now) }
+    }
+
     /// One import of a name at a time, which all wait for who ask for it.
     private func importing(
         _ name: String, _ work: @escaping @Sendable (AdapterLibrary) async throws -> Void
     ) async throws -> AdapterDigest {
         let flight = state.withLock { state in
             if let flight = state.imports[name] { return flight }
-            let flight = Task {
+            let task = Task {
                 defer { self.state.withLock { $0.imports[name] = nil } }
                 try await work(self)
                 guard let digest = self.entry(name)?.digest else {
@@ -51,6 +69,7 @@ extension AdapterLibrary {
                 }
                 return digest
             }
+            let flight = Flight(task)
             state.imports[name] = flight
             return flight
         }
@@ -60,11 +79,13 @@ extension AdapterLibrary {
     /// Ends what is still being read, when the server ends.
     func stop() {
         let (imports, flights) = state.withLock {
-            (Array($0.imports.values), Array($0.flights.values))
+            ($0.imports.values.map(\.work), $0.flights.values.map(\.work))
         }
+        throttle.end()
         gate.close()
         for work in imports { work.cancel() }
         for work in flights { work.cancel() }
+        staging.remove()
     }
 
     func justInTime(_ name: String) -> AdapterSource? {
@@ -78,53 +99,54 @@ extension AdapterLibrary {
 
     /// Reads a name's source for the first time.
     private func identify(_ name: String) async throws {
-        guard let alias = state.withLock({ $0.aliases[name] }) else {
+        guard let alias = state.withLock({ $0.names[name]?.alias }) else {
             throw LibraryError(.notFound, "The adapter \"\(name)\" was removed meanwhile.")
         }
         do {
             let imported = try await bring(alias)
-            try point(alias, at: imported)
+            try await point(alias, at: imported)
         } catch let error as ModelFileError {
-            note(fault: "\(error)", of: alias)
+            await note(fault: "\(error)", of: alias)
             throw error
         }
     }
 
     /// A broken file stays broken until its source changes; the next request need not read it again.
-    func note(fault: String, of alias: AliasRecord) {
-        state.withLock { state in
-            guard var next = state.aliases[alias.name], next.standsFor(alias) else { return }
+    func note(fault: String, of alias: AliasRecord) async {
+        try? await change {
+            guard var next = self.state.withLock({ $0.names[alias.name]?.alias }),
+                next.standsFor(alias)
+            else { return }
             next.fault = fault
             // Should the catalog fail, the file is read once more after the next start.
-            try? catalog?.put(next)
-            state.aliases[alias.name] = next
+            try? self.catalog?.put(next)
+            self.show(next)
         }
         events.send(.refused(alias.name, reason: fault))
     }
 
     /// Makes a name stand for what its source holds, unless the name has changed meanwhile.
-    private func point(_ alias: AliasRecord, at imported: Imported) throws {
+    private func point(_ alias: AliasRecord, at imported: Imported) async throws {
         let record = record(of: imported.adapter)
-        let isWanted = try state.withLock { state in
-            guard var next = state.aliases[alias.name], next.standsFor(alias) else { return false }
-            next.digest = imported.adapter.digest.description
+        let isWanted = try await change {
+            guard var next = self.state.withLock({ $0.names[alias.name]?.alias }),
+                next.standsFor(alias)
+            else { return false }
+            next.digest = record.digest
             next.revision = imported.revision
             next.fault = nil
             next.updated = Date().timeIntervalSince1970
-            try catalog?.put(next, record)
-            let digest = imported.adapter.digest
-            state.adapters[digest] = state.adapters[digest] ?? record
-            state.doomed.remove(digest)
-            state.aliases[alias.name] = next
+            try self.store(next, record)
             return true
         }
-        if isWanted { keep(imported.adapter) } else { discard(imported.adapter.digest) }
+        if isWanted { keep(imported.adapter) } else { await discard(imported.adapter.digest) }
     }
 
     /// Throws away the pack of an adapter that was read and that came to stand for nothing.
-    func discard(_ digest: AdapterDigest) {
-        state.withLock { state in
-            if state.adapters[digest] == nil { disk.withLock { $0?.remove(digest) } }
+    func discard(_ digest: AdapterDigest) async {
+        try? await change {
+            guard self.state.withLock({ $0.adapters[digest] == nil }) else { return }
+            self.disk.withLock { $0?.remove(digest) }
         }
     }
 
@@ -144,7 +166,7 @@ extension AdapterLibrary {
             case .load(let victims):
                 for victim in victims { state.loaded[victim] = nil }
                 state.host.loaded(adapter.digest)
-                state.host.pin(adapter.digest, state.isPinned(adapter.digest))
+                state.host.pin(adapter.digest, state.names.isPinned(adapter.digest))
                 state.loaded[adapter.digest] = adapter
                 state.host.release(adapter.digest)
                 return victims
@@ -163,21 +185,15 @@ extension AdapterLibrary {
     /// The files are read from a copy of our own: what is hashed, checked and packed is the same, even
     /// while somebody writes to the source.
     func bring(_ alias: AliasRecord) async throws -> Imported {
-        try await gate.pass { try await bringNow(alias) }
+        try await throttle.hurrying { try await self.gate.enter() }
+        defer { gate.leave() }
+        return try await bringNow(alias)
     }
 
     private func bringNow(_ alias: AliasRecord) async throws -> Imported {
         let start = ContinuousClock.now
         let pinned = try await sources.pin(try AdapterSource(alias.source))
-        let folder = try disk.withLock { disk throws(LibraryError) in
-            try disk?.makeStagingFolder()
-        }
-        let place = folder ?? NSTemporaryDirectory() + "martlet-" + UUID().uuidString
-        if folder == nil {
-            try FileManager.default.createDirectory(
-                atPath: place, withIntermediateDirectories: false,
-                attributes: [.posixPermissions: 0o700])
-        }
+        let place = try makeStagingFolder()
         defer { try? FileManager.default.removeItem(atPath: place) }
         if pinned.localPath == nil {
             let (events, name) = (events, alias.name)
@@ -186,41 +202,48 @@ extension AdapterLibrary {
             }
             metrics.record(.fetch, seconds: (ContinuousClock.now - start) / .seconds(1))
         }
+        // Nobody hurried while a server was waited for.
+        let adapter = try await throttle.hurrying { try await self.pack(pinned, in: place) }
+        return Imported(adapter: adapter, revision: pinned.revision)
+    }
+
+    /// Packs what has come to a place, or is still to be copied there, and keeps the pack.
+    private func pack(_ pinned: PinnedSource, in place: String) async throws -> DeviceAdapter {
+        let start = ContinuousClock.now
         let (base, format, limits) = (base, format, limits)
-        let fetched = ContinuousClock.now
         if let path = pinned.localPath {
-            try await performImport { try AdapterLibrary.copy(path, into: place, limits) }
+            try await performImport { _ in try AdapterLibrary.copy(path, into: place, limits) }
             // A file may have been written, or the folder replaced, between the two copies.
             guard try await sources.pin(pinned.source).revision == pinned.revision else {
                 throw SourceError(
-                    .changedMeanwhile, "\(alias.source) was written to while it was read; try again"
-                )
+                    .changedMeanwhile,
+                    "\(pinned.source) was written to while it was read; try again")
             }
         }
-        let adapter = try await performImport {
+        let adapter = try await performImport { pace in
             let gguf = place + "/" + AdapterPart.gguf.fileName
             let isGGUF = FileManager.default.fileExists(atPath: gguf)
             let file = try AdapterFile.open(
                 path: isGGUF ? gguf : place, base: base, limits: limits)
-            return try DeviceAdapter(file, base: base, format: format)
+            return try DeviceAdapter(file, base: base, format: format, pace: pace)
         }
-        metrics.record(.pack, seconds: (ContinuousClock.now - fetched) / .seconds(1))
-        try await store(adapter)
-        return Imported(adapter: adapter, revision: pinned.revision)
+        metrics.record(.pack, seconds: (ContinuousClock.now - start) / .seconds(1))
+        try await storePack(of: adapter)
+        return adapter
+    }
+
+    private func makeStagingFolder() throws(LibraryError) -> String {
+        let folder = try disk.withLock { disk throws(LibraryError) in
+            try disk?.makeStagingFolder()
+        }
+        if let folder { return folder }
+        return try staging.makeFolder()
     }
 
     /// Writes the pack; a full disk costs the pack, not the request.
-    private func store(_ adapter: DeviceAdapter) async throws {
+    private func storePack(of adapter: DeviceAdapter) async throws {
         let start = ContinuousClock.now
-        let (kept, named) = state.withLock { state in
-            func digests(_ aliases: some Sequence<AliasRecord>) -> Set<AdapterDigest> {
-                Set(aliases.compactMap(\.content))
-            }
-            // What a name was pointed at by its digest cannot be had from its source.
-            let kept = state.aliases.values.filter { $0.pinned || $0.isPointed }
-            return (digests(kept), digests(state.aliases.values))
-        }
-        let room = disk.withLock { $0?.makeRoom(for: adapter, keeping: kept, named: named) }
+        let room = try await change { self.makeRoom(for: adapter) }
         guard let room else {
             if disk.withLock({ $0.map { !$0.holds(adapter.digest) } ?? false }) {
                 events.send(
@@ -229,12 +252,10 @@ extension AdapterLibrary {
             }
             return
         }
-        for victim in room.gone {
-            events.send(.evicted(victim, from: .disk))
-            forget(victim)
-        }
+        for victim in room.gone { events.send(.evicted(victim, from: .disk)) }
         do {
-            try await performImport(room.write)
+            let write = room.write
+            try await performImport { _ in try write() }
             disk.withLock { $0?.add(adapter) }
             metrics.record(.write, seconds: (ContinuousClock.now - start) / .seconds(1))
         } catch let error as FileError {
@@ -244,10 +265,18 @@ extension AdapterLibrary {
         }
     }
 
-    /// Forgets an adapter that went from the disk and that no name stands for.
+    /// Makes room on the disk. In a change only: nobody comes to stand for what goes.
+    private func makeRoom(for adapter: DeviceAdapter) -> PackStore.Room? {
+        let (kept, named) = state.withLock { ($0.names.kept, $0.names.named) }
+        let room = disk.withLock { $0?.makeRoom(for: adapter, keeping: kept, named: named) }
+        for victim in room?.gone ?? [] { forget(victim) }
+        return room
+    }
+
+    /// Forgets an adapter that went from the disk and that no name stands for. In a change only.
     private func forget(_ digest: AdapterDigest) {
         let isNamed = state.withLock { state in
-            let isNamed = state.aliases.values.contains { $0.digest == digest.description }
+            let isNamed = state.names.isNamed(digest)
             if !isNamed, !state.host.holds(digest) { state.adapters[digest] = nil }
             return isNamed
         }

@@ -28,6 +28,11 @@ package final class AdapterLibrary: Sendable {
         package var reservedNames: Set<String> = []
         /// Prefixes of sources that a request may name without their being registered.
         package var justInTime: [String] = []
+        /// Whether the engine has requests, which climbs that nobody waits for leave the processors
+        /// to. Must not call back.
+        package var isBusy: @Sendable () -> Bool = { false }
+        /// Time since whenever.
+        package var clock: @Sendable () -> Duration = { Uptime.now }
 
         package init() {}
     }
@@ -38,30 +43,46 @@ package final class AdapterLibrary: Sendable {
     let limits: AdapterLimits
     let sources: SourceClient
     let catalog: AdapterCatalog?
+    /// In place of the disk tier's.
+    let staging = TemporaryStaging(in: NSTemporaryDirectory())
     let state: Mutex<State>
     let disk: Mutex<PackStore?>
     private let reader: (@Sendable (AdapterDigest) throws(PackError) -> DeviceAdapter)?
-    let metrics = LibraryMetrics()
+    let metrics: LibraryMetrics
+    let throttle: ClimbThrottle
     package let events = LibraryEvents()
     /// Reading packs: short, and several at a time where there are the processors for it.
     private let loads = DispatchQueue(
         label: "martlet.adapters.load", qos: .userInitiated, attributes: .concurrent)
+    /// Changes of names, one after another.
+    let changes = DispatchQueue(label: "martlet.adapters.change", qos: .userInitiated)
     /// Sources that are being read: each has an adapter in memory that no tier counts yet.
     let gate = Gate(places: 3)
     /// Reading sources: long, one after another.
     private let imports = DispatchQueue(label: "martlet.adapters.import", qos: .utility)
 
     struct State {
-        var aliases: [String: AliasRecord] = [:]
+        var names = NameTable()
         var adapters: [AdapterDigest: AdapterRecord] = [:]
         var host: HostTier
         var loaded: [AdapterDigest: DeviceAdapter] = [:]
-        var flights: [AdapterDigest: Task<DeviceAdapter, any Error>] = [:]
-        var imports: [String: Task<AdapterDigest, any Error>] = [:]
+        var flights: [AdapterDigest: Flight<DeviceAdapter>] = [:]
+        var imports: [String: Flight<AdapterDigest>] = [:]
         /// To be forgotten once nobody uses them.
         var doomed: Set<AdapterDigest> = []
         var waiters: [Waiter] = []
-        var uses: [AdapterDigest: AdapterUse] = [:]
+        /// Of sources that requests named.
+        var failures = RecentFailures()
+        /// Since they were stored.
+        var uses: [AdapterDigest: Use] = [:]
+        /// Bytes of the largest adapter that was ever known.
+        var largestByteCount = 0
+    }
+
+    struct Use {
+        var hits = 0
+        var loads = 0
+        var lastUse = 0.0
     }
 
     struct Waiter {
@@ -72,11 +93,12 @@ package final class AdapterLibrary: Sendable {
     /// - Parameters:
     ///   - disk: the disk tier; nil keeps nothing across restarts.
     ///   - catalog: what was known before, in the disk tier's folder.
+    ///   - contents: all of it, when it has been read already.
     /// - Throws: `CatalogError`.
     package init(
         configuration: Configuration, base: Checkpoint, format: WeightFormat,
         limits: AdapterLimits = AdapterLimits(), sources: SourceClient, disk: sending PackStore?,
-        catalog: AdapterCatalog?
+        catalog: AdapterCatalog?, contents: CatalogContents? = nil
     ) throws(CatalogError) {
         self.configuration = configuration
         self.base = base
@@ -85,61 +107,57 @@ package final class AdapterLibrary: Sendable {
         self.sources = sources
         self.catalog = catalog
         reader = disk?.reader
+        let metrics = LibraryMetrics()
+        self.metrics = metrics
+        throttle = ClimbThrottle(
+            isBusy: configuration.isBusy, clock: configuration.clock,
+            notePause: { metrics.record(.pause, seconds: $0 / .seconds(1)) })
+        var known = contents ?? CatalogContents()
+        if contents == nil, let catalog { known = try catalog.contents() }
         var state = State(host: HostTier(budget: configuration.hostBudget))
-        for record in try catalog?.adapters() ?? [] {
-            if let digest = AdapterDigest(record.digest) { state.adapters[digest] = record }
+        for record in known.adapters {
+            if let digest = AdapterDigest(record.digest) { state.know(digest, record) }
         }
-        for record in try catalog?.aliases() ?? [] where record.served {
-            state.aliases[record.name] = record
-        }
+        state.names = NameTable(known.aliases.filter(\.served))
         // A pack that the catalog does not know was written just before an earlier process died.
         for digest in disk?.digests ?? [] where state.adapters[digest] == nil {
             disk?.remove(digest)
         }
         self.state = Mutex(state)
         self.disk = Mutex(disk)
+        staging.removeLeftovers()
     }
 
     // MARK: Names
 
     /// What a name stands for; nil when it is nothing's name.
     package func entry(_ name: String) -> AdapterEntry? {
-        state.withLock { state in state.aliases[name].map { AdapterLibrary.entry($0, state) } }
-            .map(withTier)
-    }
-
-    /// All names, in order.
-    package var entries: [AdapterEntry] {
-        let entries = state.withLock { state in
-            state.aliases.values.map { AdapterLibrary.entry($0, state) }
-        }
-        return entries.map(withTier).sorted { $0.name < $1.name }
-    }
-
-    package var names: [String] { state.withLock { $0.aliases.keys.sorted() } }
-
-    package var count: Int { state.withLock { $0.aliases.count } }
-
-    private static func entry(_ alias: AliasRecord, _ state: State) -> AdapterEntry {
-        let digest = alias.content
-        var entry = AdapterEntry(alias: alias, digest: digest)
-        entry.record = digest.flatMap { state.adapters[$0] }
-        if let digest, let use = state.uses[digest] { entry.record?.add(use) }
-        if let digest {
-            if state.host.holds(digest) { entry.tier = .host }
-            entry.leaseCount = state.host.leaseCount(of: digest)
-        }
-        return entry
-    }
-
-    private func withTier(_ entry: AdapterEntry) -> AdapterEntry {
-        guard entry.tier == .source, let digest = entry.digest,
+        guard var entry = state.withLock({ $0.view.entry(name) }) else { return nil }
+        if entry.tier == .source, let digest = entry.digest,
             disk.withLock({ $0?.holds(digest) ?? false })
-        else { return entry }
-        var entry = entry
-        entry.tier = .disk
+        {
+            entry.tier = .disk
+        }
         return entry
     }
+
+    /// All names, in order. Nobody else waits while they are gathered.
+    package var entries: [AdapterEntry] {
+        let view = state.withLock { $0.view }
+        let packs = disk.withLock { $0?.packs ?? [:] }
+        return view.names.sorted.compactMap { name in
+            guard var entry = view.entry(name) else { return nil }
+            if entry.tier == .source, let digest = entry.digest, packs[digest] != nil {
+                entry.tier = .disk
+            }
+            return entry
+        }
+    }
+
+    /// In order.
+    package var names: [String] { state.withLock { $0.names.sorted } }
+
+    package var count: Int { state.withLock { $0.names.count } }
 
     // MARK: Leases
 
@@ -153,7 +171,14 @@ package final class AdapterLibrary: Sendable {
     }
 
     /// The value of work that goes on when whoever waits for it is cancelled.
-    func value<Value: Sendable>(of work: Task<Value, any Error>) async throws -> Value {
+    func value<Value: Sendable>(of flight: Flight<Value>) async throws -> Value {
+        let work = flight.work
+        // What a request began hurries by itself.
+        guard flight.isBackground else { return try await value(of: work) }
+        return try await throttle.hurrying { try await self.value(of: work) }
+    }
+
+    private func value<Value: Sendable>(of work: Task<Value, any Error>) async throws -> Value {
         let once = Once<Value>()
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
@@ -183,7 +208,7 @@ package final class AdapterLibrary: Sendable {
                 } catch let error as CancellationError {
                     // The lease was counted when the flight began, and is given back when it ends.
                     Task {
-                        guard let adapter = try? await flight.value else { return }
+                        guard let adapter = try? await flight.work.value else { return }
                         _ = AdapterLease(adapter: adapter, name: name, library: self)
                     }
                     throw error
@@ -197,7 +222,7 @@ package final class AdapterLibrary: Sendable {
 
     private enum Next {
         case lease(AdapterLease)
-        case flight(Task<DeviceAdapter, any Error>)
+        case flight(Flight<DeviceAdapter>)
         case wait
     }
 
@@ -234,7 +259,7 @@ package final class AdapterLibrary: Sendable {
             case .load(let victims):
                 for victim in victims { state.loaded[victim] = nil }
                 state.note(digest, isLoad: true)
-                let flight = Task { try await self.load(digest, name: name) }
+                let flight = Flight(Task { try await self.load(digest, name: name) })
                 state.flights[digest] = flight
                 return .success((.flight(flight), decision))
             case .wait: return .success((.wait, decision))
@@ -263,7 +288,7 @@ package final class AdapterLibrary: Sendable {
             let adapter = try await read(digest, name: name)
             state.withLock { state in
                 state.host.loaded(digest)
-                state.host.pin(digest, state.isPinned(digest))
+                state.host.pin(digest, state.names.isPinned(digest))
                 state.loaded[digest] = adapter
                 state.flights[digest] = nil
             }
@@ -291,7 +316,7 @@ package final class AdapterLibrary: Sendable {
         }
         if isOnDisk, let reader {
             do {
-                return try await perform(on: loads) { try reader(digest) }
+                return try await perform(on: loads) { _ in try reader(digest) }
             } catch let error as PackError {
                 switch error.kind {
                 case .damaged:
@@ -303,17 +328,14 @@ package final class AdapterLibrary: Sendable {
                 }
             }
         }
-        let candidates = state.withLock { state in
-            state.aliases.values.filter { $0.digest == digest.description }
-        }
-        guard let alias = candidates.first(where: { $0.name == name }) ?? candidates.first else {
+        guard let alias = state.withLock({ $0.names.alias(of: digest, preferring: name) }) else {
             throw LibraryError(
                 .notFound,
                 "The adapter \(digest.short) is not on the disk, and no name has its source.")
         }
         let imported = try await bring(alias)
         guard imported.adapter.digest == digest else {
-            discard(imported.adapter.digest)
+            await discard(imported.adapter.digest)
             throw LibraryError(
                 .conflict,
                 "The source of \"\(alias.name)\" has changed since it was registered: replace it, or restore its files."
@@ -340,85 +362,35 @@ package final class AdapterLibrary: Sendable {
         waiter?.continuation.resume(returning: true)
     }
 
-    // MARK: Waiting for room
-
-    func wakeNext() {
-        state.withLock { $0.takeWaiter() }?.continuation.resume(returning: true)
-    }
-
-    /// - Parameter isFirst: whoever was woken for nothing does not lose its place.
-    private func waitForRoom(
-        until deadline: ContinuousClock.Instant, isFirst: Bool
-    ) async throws {
-        let id = UUID()
-        defer { metrics.waiting(state.withLock { $0.waiters.count }) }
-        let hasRoom = await withTaskGroup(of: Bool?.self) { group in
-            group.addTask {
-                try? await ContinuousClock().sleep(until: deadline)
-                self.stopWaiting(id)
-                return nil
-            }
-            group.addTask { await self.nextRoom(id, isFirst: isFirst) }
-            let first = await group.next() ?? nil
-            group.cancelAll()
-            return first ?? false
-        }
-        guard hasRoom else {
-            // It may have been woken just when it gave up.
-            wakeNext()
-            try Task.checkCancellation()
-            throw LibraryError(
-                .noRoom,
-                "The memory for adapters is full of adapters in use; try again, or give --host-memory more."
-            )
-        }
-    }
-
-    private func nextRoom(_ id: UUID, isFirst: Bool) async -> Bool {
-        await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let isTooMany = state.withLock { state in
-                    guard state.waiters.count < configuration.maximumWaiting, !Task.isCancelled
-                    else { return true }
-                    let waiter = Waiter(id: id, continuation: continuation)
-                    state.waiters.insert(waiter, at: isFirst ? 0 : state.waiters.count)
-                    metrics.waiting(state.waiters.count)
-                    return false
-                }
-                if isTooMany { continuation.resume(returning: false) }
-            }
-        } onCancel: {
-            stopWaiting(id)
-        }
-    }
-
-    private func stopWaiting(_ id: UUID) {
-        let waiter = state.withLock { state -> Waiter? in
-            guard let index = state.waiters.firstIndex(where: { $0.id == id }) else { return nil }
-            return state.waiters.remove(at: index)
-        }
-        waiter?.continuation.resume(returning: false)
-    }
-
     // MARK: Work on threads
 
-    /// Does blocking work on a queue's thread.
+    /// Does blocking work on a queue's thread, and charges what it computes.
+    ///
+    /// - Parameter body: calls what it is given between pieces of long work.
     func perform<Value: Sendable>(
-        on queue: DispatchQueue, _ body: @escaping @Sendable () throws -> Value
+        on queue: DispatchQueue,
+        _ body: @escaping @Sendable (_ pace: () -> Void) throws -> Value
     ) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            queue.async { continuation.resume(with: Result { try body() }) }
+        let throttle = throttle
+        let isBackground = ClimbThrottle.isBackground
+        return try await withCheckedThrowingContinuation { continuation in
+            queue.async {
+                var meter = ClimbMeter(throttle, isBackground: isBackground)
+                let result: Result<Value, any Error> = Result { try body { meter.pace() } }
+                meter.stop()
+                continuation.resume(with: result)
+            }
         }
     }
 
     func performImport<Value: Sendable>(
-        _ body: @escaping @Sendable () throws -> Value
+        _ body: @escaping @Sendable (_ pace: () -> Void) throws -> Value
     ) async throws -> Value { try await perform(on: imports, body) }
 
     /// Tells the gauges where things are.
     func publish() {
         let (bytes, count, names, thrashing) = state.withLock { state in
-            (state.host.byteCount, state.host.count, state.aliases.count, state.host.thrashing)
+            (state.host.byteCount, state.host.count, state.names.count, state.host.thrashing)
         }
         let (diskBytes, diskCount) = disk.withLock { ($0?.byteCount ?? 0, $0?.count ?? 0) }
         metrics.record(
@@ -428,18 +400,24 @@ package final class AdapterLibrary: Sendable {
 }
 
 extension AdapterLibrary.State {
-    mutating func takeWaiter() -> AdapterLibrary.Waiter? {
-        waiters.isEmpty ? nil : waiters.removeFirst()
-    }
-
     mutating func note(_ digest: AdapterDigest, isLoad: Bool) {
-        var use =
-            uses[digest]
-            ?? AdapterUse(digest: digest.description, hits: 0, loads: 0, lastUse: 0)
+        var use = uses[digest] ?? AdapterLibrary.Use()
         use.hits += 1
         use.loads += isLoad ? 1 : 0
         use.lastUse = Date().timeIntervalSince1970
         uses[digest] = use
+    }
+
+    /// Notes what an adapter is that a name stands for.
+    mutating func know(_ digest: AdapterDigest, _ record: AdapterRecord) {
+        adapters[digest] = adapters[digest] ?? record
+        largestByteCount = max(largestByteCount, record.bytes)
+        doomed.remove(digest)
+    }
+
+    /// What there is to tell about names, as it is now; a copy costs nothing.
+    var view: LibraryView {
+        LibraryView(names: names, adapters: adapters, host: host, uses: uses)
     }
 }
 
@@ -458,32 +436,4 @@ package final class AdapterLease: Sendable {
     }
 
     deinit { library.releaseSoon(adapter.digest) }
-}
-
-/// A name and what is known of what it stands for.
-package struct AdapterEntry: Sendable {
-    package enum Tier: String, Sendable {
-        case source, disk, host
-    }
-
-    package var alias: AliasRecord
-    package var digest: AdapterDigest?
-    package var record: AdapterRecord?
-    package var tier = Tier.source
-    package var leaseCount = 0
-
-    package var name: String { alias.name }
-
-    init(alias: AliasRecord, digest: AdapterDigest?) {
-        self.alias = alias
-        self.digest = digest
-    }
-}
-
-extension AdapterRecord {
-    mutating func add(_ use: AdapterUse) {
-        hits += use.hits
-        loads += use.loads
-        lastUse = max(lastUse, use.lastUse)
-    }
 }

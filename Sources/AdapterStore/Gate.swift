@@ -12,13 +12,11 @@ final class Gate: Sendable {
 
     init(places: Int) { state = Mutex(State(free: places)) }
 
-    /// Does some work as soon as there is a place.
+    /// Returns as soon as there is a place, which `leave` gives back.
     ///
-    /// - Throws: what the work throws, and `CancellationError` once the gate is closed.
-    func pass<Value>(_ work: () async throws -> Value) async throws -> Value {
-        guard await enter() else { throw CancellationError() }
-        defer { leave() }
-        return try await work()
+    /// - Throws: `CancellationError` once the gate is closed.
+    func enter() async throws {
+        guard await place() else { throw CancellationError() }
     }
 
     /// Turns away everybody who waits, and who comes later.
@@ -31,7 +29,7 @@ final class Gate: Sendable {
         for continuation in waiting { continuation.resume(returning: false) }
     }
 
-    private func enter() async -> Bool {
+    private func place() async -> Bool {
         await withCheckedContinuation { continuation in
             let answer: Bool? = state.withLock { state in
                 if state.isClosed { return false }
@@ -46,7 +44,7 @@ final class Gate: Sendable {
         }
     }
 
-    private func leave() {
+    func leave() {
         let next: CheckedContinuation<Bool, Never>? = state.withLock { state in
             guard !state.waiting.isEmpty else {
                 state.free += 1

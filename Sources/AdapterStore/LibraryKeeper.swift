@@ -1,6 +1,6 @@
 package import AdapterSources
 internal import Adapters
-internal import Catalog
+package import Catalog
 internal import Foundation
 package import Logging
 package import ModelFiles
@@ -24,14 +24,20 @@ package struct LibraryKeeper: Service {
 
     package func run() async throws {
         await cancelWhenGracefulShutdown {
-            await withTaskGroup(of: Void.self) { group in
-                group.addTask { await readAhead() }
-                group.addTask { await keep() }
+            await withTaskCancellationHandler {
+                await withTaskGroup(of: Void.self) { group in
+                    group.addTask { await readAhead() }
+                    group.addTask { await follow() }
+                    group.addTask { await keep() }
+                }
+            } onCancel: {
+                // What is under way holds up the end.
+                library.throttle.end()
             }
         }
         library.stop()
         do {
-            try library.storeUses()
+            try await library.storeUses()
         } catch {
             logger.error("counters were not stored", metadata: ["error": .string("\(error)")])
         }
@@ -49,11 +55,8 @@ package struct LibraryKeeper: Service {
             guard
                 tiers.hostBytes + (entry.record?.bytes ?? tiers.largestAdapter) <= tiers.hostBudget
             else { return }
-            let start = ContinuousClock.now
             do {
                 try await library.warm(name: entry.name)
-                // Requests need the processors too: half of the time is theirs alone.
-                if entry.tier == .source { try await Task.sleep(for: ContinuousClock.now - start) }
             } catch is CancellationError {
                 return
             } catch {
@@ -64,9 +67,8 @@ package struct LibraryKeeper: Service {
         }
     }
 
-    private func keep() async {
-        var round = 0
-        var wasThrashing = false
+    /// Looks at the watched folders every two seconds.
+    private func follow() async {
         var stamps: [String: [String: FileStamp?]] = [:]
         for folder in watched {
             for entry in library.entries where entry.alias.source == "\(folder)/\(entry.name)" {
@@ -74,14 +76,26 @@ package struct LibraryKeeper: Service {
                     folder: entry.alias.source)
             }
         }
+        while !watched.isEmpty, !Task.isCancelled {
+            try? await Task.sleep(for: .seconds(2))
+            for folder in watched {
+                if Task.isCancelled { return }
+                await follow(folder, &stamps[folder, default: [:]])
+            }
+        }
+    }
+
+    /// Stores counters, and watches the room.
+    private func keep() async {
+        var round = 0
+        var wasThrashing = false
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(2))
             if Task.isCancelled { return }
-            for folder in watched { await follow(folder, &stamps[folder, default: [:]]) }
             round += 1
             if round % 5 == 0 {
                 do {
-                    try library.storeUses()
+                    try await library.storeUses()
                 } catch {
                     logger.error(
                         "counters were not stored", metadata: ["error": .string("\(error)")])
@@ -111,6 +125,8 @@ package struct LibraryKeeper: Service {
             guard stamps[path] != .some(stamp) else { continue }
             do {
                 try await library.refresh(name: name, source: .path(path))
+            } catch is CancellationError {
+                return
             } catch {
                 if !(error is ModelFileError) { seen.updateValue(nil, forKey: path) }
                 logger.warning(
@@ -118,10 +134,11 @@ package struct LibraryKeeper: Service {
                     metadata: ["adapter": .string(name), "error": .string("\(error)")])
             }
         }
-        for path in stamps.keys where seen[path] == nil {
-            for entry in library.entries where entry.alias.source == path {
+        let gone = Set(stamps.keys).subtracting(seen.keys)
+        if !gone.isEmpty {
+            for entry in library.entries where gone.contains(entry.alias.source) {
                 logger.info("adapter gone", metadata: ["adapter": .string(entry.name)])
-                try? library.remove(name: entry.name)
+                try? await library.remove(name: entry.name)
             }
         }
         stamps = seen
@@ -150,23 +167,27 @@ extension AdapterLibrary {
     }
 
     /// Makes a name stand for what its source holds now: nothing happens when that is what it stood
-    /// for before, by the source's revision. What has changed is read at once if somebody uses it, and
-    /// when somebody asks for it otherwise.
+    /// for before, by the source's revision. What has changed is read if somebody uses it, as soon as
+    /// requests under way leave room for that, and when somebody asks for it otherwise.
     ///
     /// - Throws: as `put` and `register`.
     package func refresh(name: String, source: AdapterSource) async throws {
-        guard let entry = entry(name) else { return try register(name: name, source: source) }
+        guard let entry = entry(name) else {
+            return try await register(name: name, source: source)
+        }
         guard entry.alias.source == source.description else { return }
         guard entry.digest != nil || entry.alias.fault != nil else { return }
         let pinned = try await sources.pin(source)
         guard pinned.revision != entry.alias.revision, !entry.alias.isPointed else { return }
         if entry.digest == nil {
             // It was refused; the next request tries again.
-            try register(name: name, source: source, replaces: true)
+            try await register(name: name, source: source, replaces: true)
         } else {
-            try await put(
-                name: name, source: source, replaces: true,
-                expected: entry.digest?.description)
+            try await throttle.background {
+                _ = try await self.put(
+                    name: name, source: source, replaces: true,
+                    expected: entry.digest?.description)
+            }
         }
     }
 
@@ -177,13 +198,14 @@ extension AdapterLibrary {
     /// - Parameters:
     ///   - watched: folders of which `adapters` has all; what lay in them before is gone.
     ///   - keepsOthers: whether names from an earlier process stay.
+    ///   - contents: of the catalog, when it has been read already.
     /// - Throws: `SourceError`, `LibraryError` or `CatalogError`.
     package func adopt(
         _ adapters: [(name: String, source: AdapterSource)], watched: [String] = [],
-        keepsOthers: Bool
+        keepsOthers: Bool, contents: CatalogContents? = nil
     ) async throws {
-        let known = Dictionary(
-            try catalog?.aliases().map { ($0.name, $0) } ?? [], uniquingKeysWith: { $1 })
+        let records = try contents?.aliases ?? catalog?.aliases() ?? []
+        let known = Dictionary(records.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
         var changed: [AliasRecord] = []
         var wanted: [String: AliasRecord] = [:]
         for (name, source) in adapters {
@@ -213,9 +235,11 @@ extension AdapterLibrary {
                 .tooMany,
                 "\(wanted.count) adapters are more than the limit, \(configuration.adapterLimit).")
         }
-        try catalog?.put(changed)
-        let names = wanted
-        state.withLock { $0.aliases = names }
+        let (stored, names) = (changed, NameTable(wanted.values))
+        try await change {
+            try self.catalog?.put(stored)
+            self.state.withLock { $0.names = names }
+        }
         publish()
     }
 
@@ -224,6 +248,7 @@ extension AdapterLibrary {
         // Sources elsewhere are not asked at every start: what is known of them is right until an
         // operator says otherwise.
         guard case .path = source else { return true }
+        if source.isUnchanged(since: alias.revision) { return true }
         return (try? await sources.pin(source))?.revision == alias.revision
     }
 
@@ -231,20 +256,20 @@ extension AdapterLibrary {
     /// before anybody asks; notes what is wrong with them.
     ///
     /// - Throws: `ModelFileError`.
-    package func check(_ entry: AdapterEntry) throws(ModelFileError) {
+    package func check(_ entry: AdapterEntry) async throws(ModelFileError) {
         guard entry.digest == nil, case .path(let path) = try? AdapterSource(entry.alias.source)
         else { return }
         do {
             _ = try AdapterFile.open(path: path, base: base, limits: limits)
         } catch {
-            note(fault: "\(error)", of: entry.alias)
+            await note(fault: "\(error)", of: entry.alias)
             throw error
         }
     }
 
     /// Whether a request may name it.
     package func serves(_ name: String) -> Bool {
-        state.withLock { $0.aliases[name] != nil } || justInTime(name) != nil
+        state.withLock { $0.names[name] != nil } || justInTime(name) != nil
     }
 
     /// How full each tier is.
@@ -254,7 +279,7 @@ extension AdapterLibrary {
                 hostCount: state.host.count, hostBytes: state.host.byteCount,
                 hostBudget: state.host.budget, waitingCount: state.waiters.count,
                 thrashing: state.host.thrashing,
-                largestAdapter: state.adapters.values.map(\.bytes).max() ?? 0)
+                largestAdapter: state.largestByteCount)
         }
         disk.withLock { disk in
             tiers.diskCount = disk?.count ?? 0

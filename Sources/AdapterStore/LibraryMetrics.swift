@@ -3,9 +3,9 @@ internal import Metrics
 
 /// The library's metrics; names are documented in docs/operating/adapters.md.
 struct LibraryMetrics: Sendable {
-    /// Parts of the way up.
+    /// Parts of the way up, and what is waited on it.
     enum Part: String, Sendable {
-        case fetch, pack, write, load
+        case fetch, pack, write, load, pause
     }
 
     private let hits = Counter(label: "martlet_adapter_hits_total")

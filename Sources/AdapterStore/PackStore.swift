@@ -19,13 +19,13 @@ package final class PackStore {
     private let fingerprint: BaseFingerprint
     private let format: WeightFormat
     private let lock: FolderLock
-    private var packs: [AdapterDigest: Pack] = [:]
+    private(set) var packs: [AdapterDigest: Pack] = [:]
     /// Packs that are being written.
     private var reserved: [AdapterDigest: Int] = [:]
     package private(set) var byteCount = 0
     private var clock = 0
 
-    private struct Pack {
+    struct Pack {
         var byteCount: Int
         var lastUse: Int
     }
@@ -73,8 +73,7 @@ package final class PackStore {
                 BinaryFile.remove(path)
                 continue
             }
-            let attributes = try FileManager.default.attributesOfItem(atPath: path)
-            let size = (attributes[.size] as? NSNumber)?.intValue ?? 0
+            let size = FileVersion(of: path)?.byteCount ?? 0
             packs[digest] = Pack(byteCount: size, lastUse: 0)
             byteCount += size
         }
@@ -103,16 +102,21 @@ package final class PackStore {
         return path
     }
 
+    /// How a pack is written, on any thread, and those that had to go for it.
+    package typealias Room = (
+        write: @Sendable () throws(FileError) -> Void, gone: [AdapterDigest]
+    )
+
     /// Makes room for an adapter's pack, as the quota demands.
     ///
     /// - Parameters:
     ///   - keeping: adapters that stay.
     ///   - named: adapters that names stand for; others go before them.
-    /// - Returns: how to write it, on any thread, and those that had to go; nil when it is not to be
-    ///   written: it is there already, or there is no room for it. Then `add` or `giveUp`.
+    /// - Returns: nil when it is not to be written: it is there already, or there is no room for it.
+    ///   Else `add` or `giveUp` has to follow.
     package func makeRoom(
         for adapter: DeviceAdapter, keeping: Set<AdapterDigest>, named: Set<AdapterDigest>
-    ) -> (write: @Sendable () throws(FileError) -> Void, gone: [AdapterDigest])? {
+    ) -> Room? {
         if holds(adapter.digest) || reserved[adapter.digest] != nil { return nil }
         let size = AdapterPack.byteCount(of: adapter, base: base)
         guard let victims = victims(for: size, keeping: keeping, named: named) else { return nil }

@@ -10,17 +10,25 @@ public struct AdapterDigest: Hashable, Sendable, CustomStringConvertible {
     private let bytes: [UInt8]
 
     /// Hexadecimal, 64 digits.
-    public var description: String {
-        bytes.map { byte in
-            let digits = String(byte, radix: 16)
-            return digits.count == 1 ? "0" + digits : digits
-        }.joined()
-    }
+    public var description: String { AdapterDigest.text(bytes[...]) }
 
     /// The first twelve digits, for people.
-    public var short: String { String(description.prefix(12)) }
+    public var short: String { AdapterDigest.text(bytes.prefix(6)) }
 
-    package init(of adapter: AdapterFile) {
+    private static let digits = Array("0123456789abcdef".utf8)
+
+    private static func text(_ bytes: ArraySlice<UInt8>) -> String {
+        var text: [UInt8] = []
+        text.reserveCapacity(2 * bytes.count)
+        for byte in bytes {
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 0xF)])
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// - Parameter pace: called between pieces of the work.
+    package init(of adapter: AdapterFile, pace: () -> Void = {}) {
         var hash = TextHash()
         hash.add(adapter.normalizedConfiguration.text())
         for (target, delta) in adapter.deltas.sorted(by: { $0.key < $1.key }) {
@@ -29,6 +37,7 @@ public struct AdapterDigest: Hashable, Sendable, CustomStringConvertible {
                 ("magnitude", delta.magnitude),
             ]
             for case (let part, let tensor?) in parts {
+                pace()
                 hash.add("\(target.moduleName).\(part)", tensor)
             }
         }
@@ -43,17 +52,17 @@ public struct AdapterDigest: Hashable, Sendable, CustomStringConvertible {
 
     /// Reads `description` back.
     package init?(_ text: String) {
-        let digits = Array(text.utf8)
-        guard digits.count == 64 else { return nil }
-        var bytes: [UInt8] = []
-        for index in stride(from: 0, to: 64, by: 2) {
-            let pair = digits[index..<index + 2]
-            guard pair.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }),
-                let byte = UInt8(String(decoding: pair, as: UTF8.self), radix: 16)
-            else { return nil }
-            bytes.append(byte)
+        guard text.utf8.count == 64 else { return nil }
+        var values: [UInt8] = []
+        values.reserveCapacity(64)
+        for digit in text.utf8 {
+            switch digit {
+            case 0x30...0x39: values.append(digit - 0x30)
+            case 0x61...0x66: values.append(digit - 0x61 + 10)
+            default: return nil
+            }
         }
-        self.bytes = bytes
+        bytes = stride(from: 0, to: 64, by: 2).map { values[$0] << 4 | values[$0 + 1] }
     }
 
     /// Four of them.

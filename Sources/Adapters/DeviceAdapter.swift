@@ -57,9 +57,10 @@ package final class DeviceAdapter: Sendable {
     /// - Parameters:
     ///   - base: needed for DoRA, whose norms are of the base's weights with the change added.
     ///   - format: f32, bf16 or q8.
+    ///   - pace: called between pieces of the work.
     /// - Throws: `ModelFileError` with `non_finite_value` for a NaN or an infinity.
     package convenience init(
-        _ file: AdapterFile, base: Checkpoint, format: WeightFormat
+        _ file: AdapterFile, base: Checkpoint, format: WeightFormat, pace: () -> Void = {}
     ) throws(ModelFileError) {
         let shape = AdapterShape(file, base: base.configuration)
         let layout = AdapterLayout(shape, base: base.configuration, format: format)
@@ -68,6 +69,7 @@ package final class DeviceAdapter: Sendable {
         do {
             let targets = DeviceAdapter.updateTargets(of: base.configuration)
             for (update, targets) in zip(table.updates, targets) {
+                pace()
                 try update?.fill(from: file, targets: targets, base: base)
             }
             try own?.fill(from: file, base: base)
@@ -79,8 +81,8 @@ package final class DeviceAdapter: Sendable {
             throw ModelFileError(.malformedFile, "\(file.path): \(error)")
         }
         self.init(
-            digest: AdapterDigest(of: file), shape: shape, baseModelName: file.baseModelName,
-            table: table, own: own, memory: memory)
+            digest: AdapterDigest(of: file, pace: pace), shape: shape,
+            baseModelName: file.baseModelName, table: table, own: own, memory: memory)
     }
 
     init(

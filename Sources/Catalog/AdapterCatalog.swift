@@ -58,17 +58,28 @@ package final class AdapterCatalog: Sendable {
         return migrator
     }
 
+    /// Everything, as it is at one moment.
+    ///
+    /// - Throws: `CatalogError`.
+    package func contents() throws(CatalogError) -> CatalogContents {
+        try read("be read") { db in
+            CatalogContents(
+                aliases: try AdapterCatalog.allAliases(db),
+                adapters: try AdapterCatalog.allAdapters(db))
+        }
+    }
+
     // MARK: Aliases
 
     /// All names.
     ///
     /// - Throws: `CatalogError`.
     package func aliases() throws(CatalogError) -> [AliasRecord] {
-        try read("list names") { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM alias ORDER BY name").map {
-                try AliasRecord($0)
-            }
-        }
+        try read("list names") { try AdapterCatalog.allAliases($0) }
+    }
+
+    private static func allAliases(_ db: Database) throws -> [AliasRecord] {
+        try Row.fetchAll(db, sql: "SELECT * FROM alias ORDER BY name").map { try AliasRecord($0) }
     }
 
     /// Makes a name stand for something, whatever it stood for before.
@@ -127,10 +138,12 @@ package final class AdapterCatalog: Sendable {
     ///
     /// - Throws: `CatalogError`.
     package func adapters() throws(CatalogError) -> [AdapterRecord] {
-        try read("list adapters") { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM adapter ORDER BY digest").map {
-                try AdapterRecord($0)
-            }
+        try read("list adapters") { try AdapterCatalog.allAdapters($0) }
+    }
+
+    private static func allAdapters(_ db: Database) throws -> [AdapterRecord] {
+        try Row.fetchAll(db, sql: "SELECT * FROM adapter ORDER BY digest").map {
+            try AdapterRecord($0)
         }
     }
 

@@ -75,3 +75,15 @@ package struct AdapterUse: Hashable, Sendable {
         self.lastUse = lastUse
     }
 }
+
+/// What a catalog holds.
+package struct CatalogContents: Hashable, Sendable {
+    /// In the order of their names.
+    package var aliases: [AliasRecord]
+    package var adapters: [AdapterRecord]
+
+    package init(aliases: [AliasRecord] = [], adapters: [AdapterRecord] = []) {
+        self.aliases = aliases
+        self.adapters = adapters
+    }
+}

@@ -54,6 +54,9 @@ package final class InferenceEngine: Service {
     /// Where the engine stands after its last step.
     package var status: EngineStatus { mailbox.status }
 
+    /// Whether it has requests, from the moment they are submitted.
+    package var isBusy: Bool { mailbox.hasRequests }
+
     /// A number for a new request.
     package func nextID() -> RequestID { mailbox.nextID() }
 }
@@ -85,6 +88,8 @@ private final class Mailbox: @unchecked Sendable {
         get { locked { lastStatus } }
         set { locked { lastStatus = newValue } }
     }
+
+    var hasRequests: Bool { locked { !continuations.isEmpty } }
 
     func nextID() -> RequestID {
         locked {

@@ -29,10 +29,15 @@ package final class ModelRegistry: Sendable {
         self.created = created
     }
 
+    /// Names beyond which requests for unknown ones get no hint.
+    private static let hintLimit = 1000
+
     /// - Throws: `GenerationError` with the names that are spelled like it, when it is nothing's name.
     package func check(_ name: String) throws(GenerationError) {
         if baseNames.contains(name) || library.serves(name) { return }
-        let near = EditDistance.nearest(to: name, among: baseNames + library.names)
+        // To look through more of them would cost more than a hint is worth.
+        let names = library.count <= ModelRegistry.hintLimit ? library.names : []
+        let near = EditDistance.nearest(to: name, among: baseNames + names)
         let hint =
             near.isEmpty
             ? "GET /v1/models lists what is served."

@@ -35,7 +35,7 @@ struct AdapterRoutes {
         }
         group.delete("adapters/**") { _, context -> Response in
             let name = context.catchAll
-            try library.remove(name: name)
+            try await library.remove(name: name)
             context.logger.info("adapter removed", metadata: ["adapter": .string(name)])
             return Response(json: ["name": .string(name), "removed": true])
         }
@@ -65,13 +65,13 @@ struct AdapterRoutes {
             guard let digest = AdapterDigest(text) else {
                 throw APIError.invalid("digest", "digest has 64 hexadecimal digits.")
             }
-            return try library.point(name: name, at: digest, expected: put.expectedDigest)
+            return try await library.point(name: name, at: digest, expected: put.expectedDigest)
         }
     }
 
     private func act(_ action: String, on name: String) async throws -> Response {
         switch action {
-        case "pin", "unpin": try library.pin(name: name, action == "pin")
+        case "pin", "unpin": try await library.pin(name: name, action == "pin")
         case "warm": try await library.warm(name: name)
         case "demote":
             guard try library.demote(name: name) else {
@@ -137,7 +137,7 @@ extension AdapterEntry {
         [
             "name": .string(name), "source": .string(alias.source),
             "revision": .string(alias.revision),
-            "digest": digest.map { .string($0.description) } ?? .null,
+            "digest": alias.digest.map { .string($0) } ?? .null,
             "tier": .string(tier.rawValue), "pinned": .bool(alias.pinned),
             "fault": alias.fault.map { .string($0) } ?? .null,
             "rank": record.map { .integer($0.rank) } ?? .null,

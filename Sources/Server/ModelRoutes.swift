@@ -49,7 +49,7 @@ struct ModelRoutes {
         }
         group.post("unload_lora_adapter") { request, context -> Response in
             let name = try AdapterChange.nameToUnload(try await body(of: request, context))
-            try registry.library.remove(name: name)
+            try await registry.library.remove(name: name)
             context.logger.info("adapter unloaded", metadata: ["adapter": .string(name)])
             return Response.text("Success: LoRA adapter '\(name)' removed successfully.")
         }
@@ -66,7 +66,7 @@ struct ModelRoutes {
             entry.name, created: Int(entry.alias.created),
             extra: [
                 ("parent", .string(registry.baseNames[0])), ("root", .string(entry.alias.source)),
-                ("digest", entry.digest.map { .string($0.description) } ?? .null),
+                ("digest", entry.alias.digest.map { .string($0) } ?? .null),
                 ("tier", .string(entry.tier.rawValue)),
                 ("rank", entry.record.map { .integer($0.rank) } ?? .null),
                 ("bytes", entry.record.map { .integer($0.bytes) } ?? .null),

@@ -9,26 +9,30 @@ import Tensors
 
 /// Opens the library of adapters that settings ask for.
 enum AdapterShelf {
+    /// - Parameter isBusy: whether the engine has requests.
     /// - Throws: whatever makes it unusable, and what is wrong with an adapter that the command line
     ///   names on its own.
     static func open(
         _ settings: ModelSettings, baseNames: [String], policy: SourcePolicy,
-        justInTime: [String], base: Checkpoint,
+        justInTime: [String], base: Checkpoint, isBusy: @escaping @Sendable () -> Bool,
         refused: (_ name: String, _ reason: String) -> Void
     ) async throws -> AdapterLibrary {
         var configuration = AdapterLibrary.Configuration()
         configuration.hostBudget = settings.hostByteCount
         configuration.justInTime = justInTime
         configuration.reservedNames = Set(baseNames)
+        configuration.isBusy = isBusy
         var disk = try disk(settings, base: base)
-        var catalog: AdapterCatalog?
+        var known: (catalog: AdapterCatalog, contents: CatalogContents)?
         if let folder = disk?.folder {
-            catalog = try AdapterShelf.catalog(in: folder, settings)
-            if catalog == nil { disk = nil }
+            known = try AdapterShelf.catalog(in: folder, settings)
+            if known == nil { disk = nil }
         }
+        let (catalog, contents) = (known?.catalog, known?.contents)
         let library = try AdapterLibrary(
             configuration: configuration, base: base, format: settings.adapterWeights,
-            sources: try SourceClient(policy: policy), disk: disk, catalog: catalog)
+            sources: try SourceClient(policy: policy), disk: disk, catalog: catalog,
+            contents: contents)
         var keepsOthers = false
         if case .own = settings.diskCache { keepsOthers = true }
         let adapters = try settings.adapters.filter { name, _ in
@@ -42,10 +46,11 @@ enum AdapterShelf {
             }
         }
         try await library.adopt(
-            adapters, watched: settings.watchedFolders, keepsOthers: keepsOthers)
+            adapters, watched: settings.watchedFolders, keepsOthers: keepsOthers,
+            contents: contents)
         for entry in library.entries where entry.digest == nil {
             do {
-                try library.check(entry)
+                try await library.check(entry)
             } catch {
                 if settings.explicitAdapters.contains(entry.name) { throw error }
                 refused(entry.name, "\(error)")
@@ -54,15 +59,14 @@ enum AdapterShelf {
         return library
     }
 
-    /// A catalog that cannot be read is an operator's concern where names are kept in it; elsewhere a new
-    /// one takes its place, or none.
+    /// The catalog and all that is in it. One that cannot be read is an operator's concern where names are
+    /// kept in it; elsewhere a new one takes its place, or none.
     private static func catalog(
         in folder: String, _ settings: ModelSettings
-    ) throws -> AdapterCatalog? {
-        func open() throws(CatalogError) -> AdapterCatalog {
+    ) throws -> (catalog: AdapterCatalog, contents: CatalogContents)? {
+        func open() throws(CatalogError) -> (catalog: AdapterCatalog, contents: CatalogContents) {
             let catalog = try AdapterCatalog(path: folder + "/catalog")
-            _ = (try catalog.aliases(), try catalog.adapters())
-            return catalog
+            return (catalog, try catalog.contents())
         }
         guard case .common = settings.diskCache else { return try open() }
         do {

@@ -38,9 +38,11 @@ struct Assembly {
         let fallbackName = URL(fileURLWithPath: settings.modelPath).deletingPathExtension()
             .lastPathComponent
         let baseNames = modelNames.isEmpty ? [fallbackName] : modelNames
+        let engine = InferenceEngine(limits: model.limits) { model.makeCore() }
         let library = try await AdapterShelf.open(
             settings, baseNames: baseNames, policy: policy, justInTime: justInTime,
-            base: checkpoint, refused: refused)
+            base: checkpoint, isBusy: { engine.isBusy }, refused: refused)
+        self.engine = engine
         self.library = library
         let registry = ModelRegistry(
             baseNames: baseNames, checkpoint: checkpoint, library: library,
@@ -48,7 +50,6 @@ struct Assembly {
         checkpoint.releasePages()
         progress.finish()
 
-        engine = InferenceEngine(limits: model.limits) { model.makeCore() }
         generator = TextGenerator(
             registry: registry, tokenizer: tokenizer, engine: engine, template: template,
             templateVariables: checkpoint.tokenizer.templateVariables,

@@ -69,7 +69,8 @@ struct LoadedModel {
         let room = (deviceMemory?.blockFloor ?? blockCount) * positions
         guard room >= min(wanted, 16), settings.contextLength.map({ $0 <= room }) ?? true else {
             throw CacheTooSmall(
-                tokens: room, wanted: wanted, bytesPerToken: blockByteCount / positions)
+                tokens: room, wanted: wanted,
+                byteCount: (wanted + positions - 1) / positions * blockByteCount)
         }
         return EngineLimits(
             maximumSequences: settings.maximumSequences,
@@ -84,10 +85,12 @@ struct LoadedModel {
 struct CacheTooSmall: Error, CustomStringConvertible {
     let tokens: Int
     let wanted: Int
-    let bytesPerToken: Int
+    /// Of all blocks that so many tokens begin.
+    let byteCount: Int
 
     var description: String {
+        // Rounded to the nearest it might still be too small.
         "the key/value cache holds \(tokens) tokens and a sequence may have \(wanted): "
-            + "give --kv-memory at least \(ByteCount.text(wanted * bytesPerToken)) (--device-memory twice that), or a smaller --context-length"
+            + "give --kv-memory at least \(ByteCount.text(byteCount, .up)) (--device-memory twice that), or a smaller --context-length"
     }
 }

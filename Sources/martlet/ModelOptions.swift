@@ -294,9 +294,9 @@ struct ModelSettings: Sendable {
     }
 }
 
-enum ByteCount {
+package enum ByteCount {
     /// 4GiB, 512 MiB, 100000000.
-    static func parse(_ text: String) -> Int? {
+    package static func parse(_ text: String) -> Int? {
         let units: [(String, Int)] = [
             ("kib", 1 << 10), ("mib", 1 << 20), ("gib", 1 << 30), ("tib", 1 << 40), ("kb", 1000),
             ("mb", 1_000_000), ("gb", 1_000_000_000), ("b", 1), ("", 1),
@@ -310,7 +310,11 @@ enum ByteCount {
     }
 
     /// 4.0 GiB.
-    static func text(_ bytes: Int) -> String {
+    ///
+    /// - Parameter rule: how to round to tenths; `.up` makes a text that means at least so many.
+    package static func text(
+        _ bytes: Int, _ rule: FloatingPointRoundingRule = .toNearestOrAwayFromZero
+    ) -> String {
         let units = ["B", "KiB", "MiB", "GiB", "TiB"]
         var value = Double(bytes)
         var index = 0
@@ -318,6 +322,6 @@ enum ByteCount {
             value /= 1024
             index += 1
         }
-        return index == 0 ? "\(bytes) B" : "\((value * 10).rounded() / 10) \(units[index])"
+        return index == 0 ? "\(bytes) B" : "\((value * 10).rounded(rule) / 10) \(units[index])"
     }
 }

@@ -35,6 +35,25 @@ struct PathSourceTests {
         #expect(try await client.pin(source).revision != first.revision)
     }
 
+    @Test func unchangedFilesAreKnownByThemselves() async throws {
+        let client = try client(roots: [])
+        let source = try writeAdapter("a")
+        let revision = try await client.pin(source).revision
+        #expect(source.isUnchanged(since: revision) && !source.isUnchanged(since: ""))
+        try folder.write(TinyHub.weights + [0], to: "a/adapter_model.safetensors")
+        #expect(!source.isUnchanged(since: revision))
+        try FileManager.default.removeItem(atPath: folder.path("a/adapter_model.safetensors"))
+        #expect(!source.isUnchanged(since: revision))
+
+        try folder.write([1, 2, 3], to: "b/x.gguf")
+        let file = try AdapterSource(folder.path("b/x.gguf"))
+        let pinned = try await client.pin(file)
+        #expect(file.isUnchanged(since: pinned.revision))
+        // Which of a folder's files it is only `pin` finds out.
+        let whole = try AdapterSource(folder.path("b"))
+        #expect(!whole.isUnchanged(since: pinned.revision))
+    }
+
     @Test func ggufFiles() async throws {
         try folder.write([1, 2, 3], to: "a/x.gguf")
         let client = try client(roots: [])

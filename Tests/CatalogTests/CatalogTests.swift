@@ -82,6 +82,16 @@ struct CatalogTests {
         #expect(try catalog.aliases() == [])
     }
 
+    @Test func everythingIsReadAtOnce() throws {
+        let catalog = try open()
+        #expect(try catalog.contents() == CatalogContents())
+        let (alias, adapter) = Self.full("b")
+        try catalog.put(alias, adapter)
+        try catalog.put(Self.alias("a"))
+        let contents = try catalog.contents()
+        #expect(contents.aliases == [Self.alias("a"), alias] && contents.adapters == [adapter])
+    }
+
     @Test func aNameStandsForWhatWasPutLast() throws {
         let catalog = try open()
         let (alias, adapter) = Self.full("name")

@@ -2,10 +2,11 @@ internal import Glibc
 
 /// Which file lies at a path, and since when it is as it is: enough to see that it was written or
 /// replaced.
-package struct FileVersion: Equatable, Sendable {
+package struct FileVersion: Equatable, Sendable, CustomStringConvertible {
     private let device: UInt64
     private let number: UInt64
-    private let byteCount: Int
+    package let byteCount: Int
+    package let isRegular: Bool
     private let seconds: Int
     private let nanoseconds: Int
 
@@ -16,7 +17,11 @@ package struct FileVersion: Equatable, Sendable {
         device = UInt64(status.st_dev)
         number = UInt64(status.st_ino)
         byteCount = Int(status.st_size)
+        isRegular = status.st_mode & S_IFMT == S_IFREG
         seconds = status.st_mtim.tv_sec
         nanoseconds = status.st_mtim.tv_nsec
     }
+
+    /// Size, date and number: the same after a restart, when devices may have changed places.
+    package var description: String { "\(byteCount) \(seconds) \(nanoseconds) \(number)" }
 }

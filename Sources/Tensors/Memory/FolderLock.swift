@@ -20,5 +20,22 @@ package final class FolderLock: Sendable {
         self.descriptor = descriptor
     }
 
+    /// Takes over a folder that a process of this user has left behind.
+    ///
+    /// - Returns: nil when that process lives, and for everything else.
+    package init?(leftBehind folder: String) {
+        var status = stat()
+        guard unsafe lstat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR,
+            status.st_uid == geteuid()
+        else { return nil }
+        let descriptor = unsafe open(folder + "/lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else { return nil }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            return nil
+        }
+        self.descriptor = descriptor
+    }
+
     deinit { close(descriptor) }
 }

@@ -1,0 +1,50 @@
+package import Adapters
+package import Catalog
+
+/// A name and what is known of what it stands for.
+package struct AdapterEntry: Sendable {
+    package enum Tier: String, Sendable {
+        case source, disk, host
+    }
+
+    package var alias: AliasRecord
+    package var digest: AdapterDigest?
+    package var record: AdapterRecord?
+    package var tier = Tier.source
+    package var leaseCount = 0
+
+    package var name: String { alias.name }
+
+    init(alias: AliasRecord, digest: AdapterDigest?) {
+        self.alias = alias
+        self.digest = digest
+    }
+}
+
+/// Names and what is known of what they stand for, at one moment.
+struct LibraryView: Sendable {
+    let names: NameTable
+    let adapters: [AdapterDigest: AdapterRecord]
+    let host: HostTier
+    let uses: [AdapterDigest: AdapterLibrary.Use]
+
+    /// Does not know what is on the disk.
+    func entry(_ name: String) -> AdapterEntry? {
+        guard let known = names[name] else { return nil }
+        var entry = AdapterEntry(alias: known.alias, digest: known.digest)
+        guard let digest = known.digest else { return entry }
+        entry.record = adapters[digest]
+        if let use = uses[digest] { entry.record?.add(use) }
+        if host.holds(digest) { entry.tier = .host }
+        entry.leaseCount = host.leaseCount(of: digest)
+        return entry
+    }
+}
+
+extension AdapterRecord {
+    mutating func add(_ use: AdapterLibrary.Use) {
+        hits += use.hits
+        loads += use.loads
+        lastUse = max(lastUse, use.lastUse)
+    }
+}
