@@ -28,6 +28,7 @@ package final class AdapterLibrary: Sendable {
         package var reservedNames: Set<String> = []
         /// Prefixes of sources that a request may name without their being registered.
         package var justInTime: [String] = []
+        package var hooks = LibraryHooks()
 
         package init() {}
     }
@@ -167,7 +168,7 @@ package final class AdapterLibrary: Sendable {
 
     /// Brings an adapter into RAM that is known by its content.
     func lease(_ digest: AdapterDigest, name: String) async throws -> AdapterLease {
-        let deadline = ContinuousClock.now + configuration.patience
+        let deadline = configuration.hooks.now() + configuration.patience
         var hasWaited = false
         // There may be room for the next in line too, whatever becomes of this one.
         defer { if hasWaited { wakeNext() } }
@@ -354,7 +355,7 @@ package final class AdapterLibrary: Sendable {
         defer { metrics.waiting(state.withLock { $0.waiters.count }) }
         let hasRoom = await withTaskGroup(of: Bool?.self) { group in
             group.addTask {
-                try? await ContinuousClock().sleep(until: deadline)
+                try? await self.configuration.hooks.sleep(deadline)
                 self.stopWaiting(id)
                 return nil
             }

@@ -18,6 +18,7 @@ package final class PackStore {
     private let base: Checkpoint
     private let fingerprint: BaseFingerprint
     private let format: WeightFormat
+    private let hooks: LibraryHooks
     private let lock: FolderLock
     private var packs: [AdapterDigest: Pack] = [:]
     /// Packs that are being written.
@@ -35,13 +36,14 @@ package final class PackStore {
     /// - Throws: `LibraryError`: `cache_in_use` when another process has it, `cache_unusable`.
     package init(
         folder: String, quota: Int, base: Checkpoint, fingerprint: BaseFingerprint,
-        format: WeightFormat
+        format: WeightFormat, hooks: LibraryHooks = LibraryHooks()
     ) throws(LibraryError) {
         self.folder = folder
         self.quota = quota
         self.base = base
         self.fingerprint = fingerprint
         self.format = format
+        self.hooks = hooks
         do {
             for name in ["", "/packs", "/staging", "/quarantine"] {
                 try FileManager.default.createDirectory(
@@ -112,7 +114,7 @@ package final class PackStore {
     ///   written: it is there already, or there is no room for it. Then `add` or `giveUp`.
     package func makeRoom(
         for adapter: DeviceAdapter, keeping: Set<AdapterDigest>, named: Set<AdapterDigest>
-    ) -> (write: @Sendable () throws(FileError) -> Void, gone: [AdapterDigest])? {
+    ) -> (write: @Sendable () throws -> Void, gone: [AdapterDigest])? {
         if holds(adapter.digest) || reserved[adapter.digest] != nil { return nil }
         let size = AdapterPack.byteCount(of: adapter, base: base)
         guard let victims = victims(for: size, keeping: keeping, named: named) else { return nil }
@@ -120,9 +122,12 @@ package final class PackStore {
         reserved[adapter.digest] = size
         byteCount += size
         let (base, fingerprint, path) = (base, fingerprint, path(of: adapter.digest))
+        let hook = hooks.write
         return (
-            { () throws(FileError) in
-                try AdapterPack.write(adapter, base: base, fingerprint: fingerprint, to: path)
+            {
+                try hook(path) { () throws(FileError) in
+                    try AdapterPack.write(adapter, base: base, fingerprint: fingerprint, to: path)
+                }
             }, victims
         )
     }
@@ -181,10 +186,12 @@ package final class PackStore {
     /// How packs are read, on any thread.
     package var reader: @Sendable (AdapterDigest) throws(PackError) -> DeviceAdapter {
         let (folder, base, fingerprint, format) = (folder, base, fingerprint, format)
+        let hook = hooks.willRead
         return { (digest) throws(PackError) in
-            try AdapterPack.read(
-                "\(folder)/packs/\(digest).pack", digest: digest, base: base,
-                fingerprint: fingerprint, format: format)
+            let path = "\(folder)/packs/\(digest).pack"
+            hook(path)
+            return try AdapterPack.read(
+                path, digest: digest, base: base, fingerprint: fingerprint, format: format)
         }
     }
 }
