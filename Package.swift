@@ -134,12 +134,15 @@ let package = Package(
             swiftSettings: swiftSettings),
         module(
             "TestSupport",
-            ["LoadGenerator", "Tensors", "ModelFiles", "Adapters", "Transformer", "Engine"]),
+            [
+                "LoadGenerator", "Tensors", "ModelFiles", "Adapters", "Transformer", "Engine",
+                nioCore, nioHTTP1, nioPosix,
+            ]),
         tests("TidyTests", []),
         tests("JSONTreeTests", ["JSONTree"]),
         tests("AdaptersTests", ["Adapters", "ModelFiles", "Tensors", "Transformer"]),
         tests("CatalogTests", ["Catalog"]),
-        tests("AdapterSourcesTests", ["AdapterSources", nioCore, nioHTTP1, nioPosix]),
+        tests("AdapterSourcesTests", ["AdapterSources"]),
         tests("TensorsTests", ["Tensors"]),
         tests("ModelFilesTests", ["ModelFiles", "Tensors", "JSONTree"], exclude: ["Goldens"]),
         tests("EngineTests", ["Engine", "Adapters", "Tensors"]),
