@@ -143,6 +143,12 @@ let package = Package(
         tests("AdaptersTests", ["Adapters", "ModelFiles", "Tensors", "Transformer"]),
         tests("CatalogTests", ["Catalog"]),
         tests("AdapterSourcesTests", ["AdapterSources"]),
+        tests(
+            "AdapterStoreTests",
+            [
+                "AdapterStore", "AdapterSources", "Adapters", "Catalog", "Engine", "ModelFiles",
+                "Tensors",
+            ]),
         tests("TensorsTests", ["Tensors"]),
         tests("ModelFilesTests", ["ModelFiles", "Tensors", "JSONTree"], exclude: ["Goldens"]),
         tests("EngineTests", ["Engine", "Adapters", "Tensors"]),
