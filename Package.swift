@@ -136,13 +136,21 @@ let package = Package(
             swiftSettings: swiftSettings),
         module(
             "TestSupport",
-            ["LoadGenerator", "Tensors", "ModelFiles", "Adapters", "Transformer", "Engine"]),
+            [
+                "LoadGenerator", "Tensors", "ModelFiles", "Adapters", "Transformer", "Engine",
+                nioCore, nioHTTP1, nioPosix,
+            ]),
         tests("TidyTests", []),
         tests("JSONTreeTests", ["JSONTree"]),
         tests("AdaptersTests", ["Adapters", "ModelFiles", "Tensors", "Transformer"]),
         tests("CatalogTests", ["Catalog"]),
-        tests("AdapterStoreTests", ["AdapterStore", "Adapters", "Catalog", "Tensors"]),
-        tests("AdapterSourcesTests", ["AdapterSources", nioCore, nioHTTP1, nioPosix]),
+        tests("AdapterSourcesTests", ["AdapterSources"]),
+        tests(
+            "AdapterStoreTests",
+            [
+                "AdapterStore", "AdapterSources", "Adapters", "Catalog", "Engine", "ModelFiles",
+                "Tensors",
+            ]),
         tests("TensorsTests", ["Tensors"]),
         tests("ModelFilesTests", ["ModelFiles", "Tensors", "JSONTree"], exclude: ["Goldens"]),
         tests("EngineTests", ["Engine", "Adapters", "Tensors"]),

@@ -297,17 +297,23 @@ extension AdapterLibrary {
     ///
     /// - Throws: `CatalogError`.
     package func storeUses() async throws {
-        let uses = state.withLock { state in
-            defer { state.uses = [:] }
-            for (digest, use) in state.uses { state.adapters[digest]?.add(use) }
-            return state.uses
-        }
-        guard let catalog else { return }
+        let uses = state.withLock { $0.uses }
         let records = uses.map { digest, use in
             AdapterUse(
                 digest: digest.description, hits: use.hits, loads: use.loads, lastUse: use.lastUse)
         }
-        try await change { try catalog.add(records) }
+        // Uses that the catalog cannot take are taken the next time.
+        if let catalog { try await change { try catalog.add(records) } }
+        state.withLock { state in
+            for (digest, use) in uses {
+                state.adapters[digest]?.add(use)
+                state.uses[digest]?.hits -= use.hits
+                state.uses[digest]?.loads -= use.loads
+                if let rest = state.uses[digest], rest.hits == 0, rest.loads == 0 {
+                    state.uses[digest] = nil
+                }
+            }
+        }
     }
 
     /// Names are printed in logs, metrics and headers, so they are kept to harmless characters.

@@ -7,19 +7,21 @@ extension AdapterLibrary {
         state.withLock { $0.takeWaiter() }?.continuation.resume(returning: true)
     }
 
-    /// - Parameter isFirst: whoever was woken for nothing does not lose its place.
+    /// - Parameters:
+    ///   - isFirst: whoever was woken for nothing does not lose its place.
+    ///   - seen: `State.wakesForNobody` when there was no room.
     func waitForRoom(
-        until deadline: ContinuousClock.Instant, isFirst: Bool
+        until deadline: ContinuousClock.Instant, isFirst: Bool, seen: UInt64
     ) async throws {
         let id = UUID()
         defer { metrics.waiting(state.withLock { $0.waiters.count }) }
         let hasRoom = await withTaskGroup(of: Bool?.self) { group in
             group.addTask {
-                try? await ContinuousClock().sleep(until: deadline)
+                try? await self.configuration.hooks.sleep(deadline)
                 self.stopWaiting(id)
                 return nil
             }
-            group.addTask { await self.nextRoom(id, isFirst: isFirst) }
+            group.addTask { await self.nextRoom(id, isFirst: isFirst, seen: seen) }
             let first = await group.next() ?? nil
             group.cancelAll()
             return first ?? false
@@ -35,18 +37,20 @@ extension AdapterLibrary {
         }
     }
 
-    private func nextRoom(_ id: UUID, isFirst: Bool) async -> Bool {
+    private func nextRoom(_ id: UUID, isFirst: Bool, seen: UInt64) async -> Bool {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let isTooMany = state.withLock { state in
+                let answer = state.withLock { state -> Bool? in
                     guard state.waiters.count < configuration.maximumWaiting, !Task.isCancelled
-                    else { return true }
+                    else { return false }
+                    // Room was made between the look for it and now.
+                    if state.wakesForNobody != seen { return true }
                     let waiter = Waiter(id: id, continuation: continuation)
                     state.waiters.insert(waiter, at: isFirst ? 0 : state.waiters.count)
                     metrics.waiting(state.waiters.count)
-                    return false
+                    return nil
                 }
-                if isTooMany { continuation.resume(returning: false) }
+                if let answer { continuation.resume(returning: answer) }
             }
         } onCancel: {
             stopWaiting(id)
@@ -64,6 +68,8 @@ extension AdapterLibrary {
 
 extension AdapterLibrary.State {
     mutating func takeWaiter() -> AdapterLibrary.Waiter? {
-        waiters.isEmpty ? nil : waiters.removeFirst()
+        if !waiters.isEmpty { return waiters.removeFirst() }
+        wakesForNobody += 1
+        return nil
     }
 }

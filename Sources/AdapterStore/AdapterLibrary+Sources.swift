@@ -245,7 +245,7 @@ extension AdapterLibrary {
         let start = ContinuousClock.now
         let room = try await change { self.makeRoom(for: adapter) }
         guard let room else {
-            if disk.withLock({ $0.map { !$0.holds(adapter.digest) } ?? false }) {
+            if disk.withLock({ $0.map { !$0.expects(adapter.digest) } ?? false }) {
                 events.send(
                     .notStored(adapter.digest, reason: "the quota is full of packs that stay"))
                 metrics.notStored()

@@ -33,6 +33,7 @@ package final class AdapterLibrary: Sendable {
         package var isBusy: @Sendable () -> Bool = { false }
         /// Time since whenever.
         package var clock: @Sendable () -> Duration = { Uptime.now }
+        package var hooks = LibraryHooks()
 
         package init() {}
     }
@@ -71,6 +72,8 @@ package final class AdapterLibrary: Sendable {
         /// To be forgotten once nobody uses them.
         var doomed: Set<AdapterDigest> = []
         var waiters: [Waiter] = []
+        /// How often room was made while nobody waited.
+        var wakesForNobody: UInt64 = 0
         /// Of sources that requests named.
         var failures = RecentFailures()
         /// Since they were stored.
@@ -192,7 +195,7 @@ package final class AdapterLibrary: Sendable {
 
     /// Brings an adapter into RAM that is known by its content.
     func lease(_ digest: AdapterDigest, name: String) async throws -> AdapterLease {
-        let deadline = ContinuousClock.now + configuration.patience
+        let deadline = configuration.hooks.now() + configuration.patience
         var hasWaited = false
         // There may be room for the next in line too, whatever becomes of this one.
         defer { if hasWaited { wakeNext() } }
@@ -213,8 +216,8 @@ package final class AdapterLibrary: Sendable {
                     }
                     throw error
                 }
-            case .wait:
-                try await waitForRoom(until: deadline, isFirst: hasWaited)
+            case .wait(let seen):
+                try await waitForRoom(until: deadline, isFirst: hasWaited, seen: seen)
                 hasWaited = true
             }
         }
@@ -223,7 +226,8 @@ package final class AdapterLibrary: Sendable {
     private enum Next {
         case lease(AdapterLease)
         case flight(Flight<DeviceAdapter>)
-        case wait
+        /// With what `State.wakesForNobody` was then.
+        case wait(UInt64)
     }
 
     private func next(
@@ -238,7 +242,7 @@ package final class AdapterLibrary: Sendable {
             if !hasWaited, !state.waiters.isEmpty, !state.host.holds(digest),
                 state.flights[digest] == nil
             {
-                return .success((.wait, .wait))
+                return .success((.wait(state.wakesForNobody), .wait))
             }
             let decision = state.host.request(
                 digest, byteCount: bytes, cost: AdapterLibrary.cost(bytes: bytes))
@@ -262,7 +266,7 @@ package final class AdapterLibrary: Sendable {
                 let flight = Flight(Task { try await self.load(digest, name: name) })
                 state.flights[digest] = flight
                 return .success((.flight(flight), decision))
-            case .wait: return .success((.wait, decision))
+            case .wait: return .success((.wait(state.wakesForNobody), decision))
             case .tooLarge:
                 return .failure(
                     LibraryError(
@@ -334,8 +338,9 @@ package final class AdapterLibrary: Sendable {
                 "The adapter \(digest.short) is not on the disk, and no name has its source.")
         }
         let imported = try await bring(alias)
+        // The name may have gone meanwhile.
+        await discard(imported.adapter.digest)
         guard imported.adapter.digest == digest else {
-            await discard(imported.adapter.digest)
             throw LibraryError(
                 .conflict,
                 "The source of \"\(alias.name)\" has changed since it was registered: replace it, or restore its files."

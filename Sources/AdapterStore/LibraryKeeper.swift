@@ -29,6 +29,7 @@ package struct LibraryKeeper: Service {
                     group.addTask { await readAhead() }
                     group.addTask { await follow() }
                     group.addTask { await keep() }
+                    group.addTask { await tellWhatIsNotStored() }
                 }
             } onCancel: {
                 // What is under way holds up the end.
@@ -40,6 +41,18 @@ package struct LibraryKeeper: Service {
             try await library.storeUses()
         } catch {
             logger.error("counters were not stored", metadata: ["error": .string("\(error)")])
+        }
+    }
+
+    /// A full disk costs no request, so somebody has to be told.
+    private func tellWhatIsNotStored() async {
+        let (events, stop) = library.events.listen()
+        defer { stop() }
+        for await event in events {
+            guard case .notStored(let digest, let reason) = event else { continue }
+            logger.warning(
+                "an adapter's pack was not stored",
+                metadata: ["digest": .string(digest.short), "reason": .string(reason)])
         }
     }
 

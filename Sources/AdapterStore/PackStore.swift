@@ -18,6 +18,7 @@ package final class PackStore {
     private let base: Checkpoint
     private let fingerprint: BaseFingerprint
     private let format: WeightFormat
+    private let hooks: LibraryHooks
     private let lock: FolderLock
     private(set) var packs: [AdapterDigest: Pack] = [:]
     /// Packs that are being written.
@@ -35,13 +36,14 @@ package final class PackStore {
     /// - Throws: `LibraryError`: `cache_in_use` when another process has it, `cache_unusable`.
     package init(
         folder: String, quota: Int, base: Checkpoint, fingerprint: BaseFingerprint,
-        format: WeightFormat
+        format: WeightFormat, hooks: LibraryHooks = LibraryHooks()
     ) throws(LibraryError) {
         self.folder = folder
         self.quota = quota
         self.base = base
         self.fingerprint = fingerprint
         self.format = format
+        self.hooks = hooks
         do {
             for name in ["", "/packs", "/staging", "/quarantine"] {
                 try FileManager.default.createDirectory(
@@ -104,8 +106,13 @@ package final class PackStore {
 
     /// How a pack is written, on any thread, and those that had to go for it.
     package typealias Room = (
-        write: @Sendable () throws(FileError) -> Void, gone: [AdapterDigest]
+        write: @Sendable () throws -> Void, gone: [AdapterDigest]
     )
+
+    /// Whether a pack is there or on its way.
+    package func expects(_ digest: AdapterDigest) -> Bool {
+        holds(digest) || reserved[digest] != nil
+    }
 
     /// Makes room for an adapter's pack, as the quota demands.
     ///
@@ -117,16 +124,19 @@ package final class PackStore {
     package func makeRoom(
         for adapter: DeviceAdapter, keeping: Set<AdapterDigest>, named: Set<AdapterDigest>
     ) -> Room? {
-        if holds(adapter.digest) || reserved[adapter.digest] != nil { return nil }
+        if expects(adapter.digest) { return nil }
         let size = AdapterPack.byteCount(of: adapter, base: base)
         guard let victims = victims(for: size, keeping: keeping, named: named) else { return nil }
         for victim in victims { remove(victim) }
         reserved[adapter.digest] = size
         byteCount += size
         let (base, fingerprint, path) = (base, fingerprint, path(of: adapter.digest))
+        let hook = hooks.write
         return (
-            { () throws(FileError) in
-                try AdapterPack.write(adapter, base: base, fingerprint: fingerprint, to: path)
+            {
+                try hook(path) { () throws(FileError) in
+                    try AdapterPack.write(adapter, base: base, fingerprint: fingerprint, to: path)
+                }
             }, victims
         )
     }
@@ -185,10 +195,12 @@ package final class PackStore {
     /// How packs are read, on any thread.
     package var reader: @Sendable (AdapterDigest) throws(PackError) -> DeviceAdapter {
         let (folder, base, fingerprint, format) = (folder, base, fingerprint, format)
+        let hook = hooks.willRead
         return { (digest) throws(PackError) in
-            try AdapterPack.read(
-                "\(folder)/packs/\(digest).pack", digest: digest, base: base,
-                fingerprint: fingerprint, format: format)
+            let path = "\(folder)/packs/\(digest).pack"
+            hook(path)
+            return try AdapterPack.read(
+                path, digest: digest, base: base, fingerprint: fingerprint, format: format)
         }
     }
 }

@@ -5,12 +5,22 @@ internal import GRDB
 /// Every change is one transaction that is on the disk when the call returns, so a process that is
 /// killed at any instant leaves all of it or nothing. Safe to call from any thread.
 package final class AdapterCatalog: Sendable {
+    /// Where tests make a change fail.
+    package enum Moment: Sendable, CaseIterable {
+        case beforeCommit, afterCommit
+    }
+
     private let database: DatabaseQueue
+    private let hook: @Sendable (Moment) throws -> Void
 
     /// Opens or makes the database, and brings an older one up to date.
     ///
+    /// - Parameter hook: called in every change; what it throws, the change fails with.
     /// - Throws: `CatalogError`.
-    package init(path: String) throws(CatalogError) {
+    package init(
+        path: String, hook: @escaping @Sendable (Moment) throws -> Void = { _ in }
+    ) throws(CatalogError) {
+        self.hook = hook
         var configuration = Configuration()
         configuration.busyMode = .timeout(5)
         configuration.prepareDatabase { db in
@@ -178,7 +188,11 @@ package final class AdapterCatalog: Sendable {
         _ doing: String, _ body: (Database) throws -> Void
     ) throws(CatalogError) {
         do {
-            try database.write(body)
+            try database.write { db in
+                try body(db)
+                try hook(.beforeCommit)
+            }
+            try hook(.afterCommit)
         } catch {
             throw CatalogError(error, doing: doing)
         }

@@ -1,6 +1,7 @@
 import AdapterSources
 import Foundation
 import Synchronization
+import TestSupport
 
 /// A Hub with the repository `acme/tiny`, which keeps its weights on another host, and clients for it.
 enum TinyHub {

@@ -5,6 +5,11 @@ package struct FileError: Error, CustomStringConvertible {
     package let path: String
     package let systemError: Int32
 
+    package init(path: String, systemError: Int32) {
+        self.path = path
+        self.systemError = systemError
+    }
+
     package var isDiskFull: Bool { systemError == ENOSPC || systemError == EDQUOT }
 
     package var isMissing: Bool { systemError == ENOENT }

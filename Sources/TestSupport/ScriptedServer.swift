@@ -1,31 +1,33 @@
-import NIOCore
-import NIOHTTP1
-import NIOPosix
-import Synchronization
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+internal import Synchronization
 
 /// An HTTP server on the loopback that answers as a script says and remembers what it was asked.
 ///
 /// It serves one connection after the other: the client under test never has two.
-final class ScriptedServer: Sendable {
-    struct Request: Sendable {
-        let method: String
+package final class ScriptedServer: Sendable {
+    package struct Request: Sendable {
+        package let method: String
         /// Path and query.
-        let path: String
+        package let path: String
         let headers: HTTPHeaders
         /// How often the same was asked before.
-        let earlier: Int
+        package let earlier: Int
 
-        func header(_ name: String) -> String? { headers.first(name: name) }
-        func values(_ name: String) -> [String] { headers[name] }
+        package func header(_ name: String) -> String? { headers.first(name: name) }
+        package func values(_ name: String) -> [String] { headers[name] }
 
-        var host: String { String((header("Host") ?? "").prefix { $0 != ":" }) }
-        var port: String { (header("Host") ?? "").drop { $0 != ":" }.dropFirst().description }
+        package var host: String { String((header("Host") ?? "").prefix { $0 != ":" }) }
+        package var port: String {
+            (header("Host") ?? "").drop { $0 != ":" }.dropFirst().description
+        }
     }
 
-    typealias Script = @Sendable (Request) -> ScriptedReply
+    package typealias Script = @Sendable (Request) -> ScriptedReply
     private typealias Connection = NIOAsyncChannel<HTTPServerRequestPart, HTTPServerResponsePart>
 
-    let port: Int
+    package let port: Int
     private let script: Script
     private let log = Mutex<[Request]>([])
 
@@ -35,10 +37,10 @@ final class ScriptedServer: Sendable {
     }
 
     /// All requests so far, in order.
-    var requests: [Request] { log.withLock { $0 } }
+    package var requests: [Request] { log.withLock { $0 } }
 
     /// Runs a server for as long as `body` does.
-    static func run(
+    package static func run(
         _ script: @escaping Script, test body: (ScriptedServer) async throws -> Void
     ) async throws {
         let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)

@@ -1,10 +1,10 @@
-import NIOCore
-import NIOHTTP1
+internal import NIOCore
+internal import NIOHTTP1
 
 /// What a scripted server answers.
-struct ScriptedReply: Sendable {
+package struct ScriptedReply: Sendable {
     /// What follows the last byte of the body.
-    enum Ending: Sendable {
+    package enum Ending: Sendable {
         case whole
         /// Nothing: the connection closes once the gate opens.
         case cutOff(Gate)
@@ -12,28 +12,34 @@ struct ScriptedReply: Sendable {
         case silent
         /// The body over and over again.
         case endless
+        /// Nothing: the body itself waits until the gate opens.
+        case heldUp(Gate)
     }
 
-    var status = 200
-    var headers: [(String, String)] = []
-    var body: [UInt8] = []
+    package var status = 200
+    package var headers: [(String, String)] = []
+    package var body: [UInt8] = []
     /// Nil sends the body in chunks.
-    var declaredLength: Int?
-    var ending = Ending.whole
+    package var declaredLength: Int?
+    package var ending = Ending.whole
 
-    init(status: Int = 200, headers: [(String, String)] = [], body: [UInt8] = []) {
+    package init(
+        status: Int = 200, headers: [(String, String)] = [], body: [UInt8] = []
+    ) {
         self.status = status
         self.headers = headers
         self.body = body
         declaredLength = body.count
     }
 
-    static func redirect(to location: String, headers: [(String, String)] = []) -> ScriptedReply {
+    package static func redirect(
+        to location: String, headers: [(String, String)] = []
+    ) -> ScriptedReply {
         ScriptedReply(status: 302, headers: headers + [("Location", location)])
     }
 
     /// The file as servers of files send it: from where a `Range` says, when `If-Range` fits.
-    static func file(
+    package static func file(
         _ bytes: [UInt8], tag: String, to request: ScriptedServer.Request,
         headers: [(String, String)] = []
     ) -> ScriptedReply {
@@ -62,10 +68,11 @@ struct ScriptedReply: Sendable {
             try await outbound.write(.end(nil))
             return true
         }
+        if case .heldUp(let gate) = ending { await gate.wait() }
         let piece = HTTPServerResponsePart.body(.byteBuffer(ByteBuffer(bytes: body)))
         try await outbound.write(piece)
         switch ending {
-        case .whole:
+        case .whole, .heldUp:
             try await outbound.write(.end(nil))
             return true
         case .cutOff(let gate):
@@ -80,17 +87,17 @@ struct ScriptedReply: Sendable {
 }
 
 /// Holds a server up until a test lets it go on.
-final class Gate: Sendable {
+package final class Gate: Sendable {
     private let stream: AsyncStream<Void>
     private let continuation: AsyncStream<Void>.Continuation
 
-    init() {
+    package init() {
         let (stream, continuation) = AsyncStream<Void>.makeStream()
         self.stream = stream
         self.continuation = continuation
     }
 
-    func open() { continuation.finish() }
+    package func open() { continuation.finish() }
 
     func wait() async { for await _ in stream {} }
 }
