@@ -1,5 +1,3 @@
-package import Tensors
-
 /// Where tests reach into a library: the clock, and what the disk tier does with files.
 package struct LibraryHooks: Sendable {
     /// The clock that the patience of requests is measured by.
@@ -8,10 +6,9 @@ package struct LibraryHooks: Sendable {
         try await ContinuousClock().sleep(until: $0)
     }
     /// Has a pack written, on whatever thread: after it, the pack is at `path`, or this throws.
-    package var write:
-        @Sendable (_ path: String, _ write: () throws(FileError) -> Void) throws -> Void = {
-            _, write in try write()
-        }
+    package var write: @Sendable (_ path: String, _ write: () throws -> Void) throws -> Void = {
+        _, write in try write()
+    }
     /// Called on the thread that is about to read a pack.
     package var willRead: @Sendable (_ path: String) -> Void = { _ in }
 

@@ -116,7 +116,11 @@ private struct TextHash {
 
     mutating func add(_ name: String, _ tensor: StoredTensor) {
         add("\(name) \(tensor.type.rawValue) \(tensor.shape) \(tensor.rowOrder)")
-        add(tensor.file.bytes(in: tensor.byteRange) ?? [])
+        let range = tensor.byteRange
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: 1 << 20) {
+            let end = min(start + 1 << 20, range.upperBound)
+            add(tensor.file.bytes(in: start..<end) ?? [])
+        }
     }
 
     mutating func add(_ bytes: [UInt8]) { hash.update(data: bytes) }

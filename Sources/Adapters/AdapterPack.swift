@@ -43,8 +43,10 @@ package enum AdapterPack {
     ) throws(PackError) -> DeviceAdapter {
         do {
             let file = try BinaryFile(reading: path)
-            guard let offset = try memoryOffset(in: file, base: base),
-                let header = Header(try file.bytes(at: 0, count: offset), base: base),
+            guard let shapeCount = try shapeCount(in: file, path, base: base),
+                case let offset = memoryOffset(shapeCount: shapeCount), offset <= file.byteCount,
+                let header = Header(
+                    try file.bytes(at: 0, count: offset), shapeCount: shapeCount, base: base),
                 header.fingerprint == fingerprint.words, header.digest == digest.words,
                 header.format == format
             else {
@@ -82,17 +84,21 @@ package enum AdapterPack {
         ((fixedCount + shapeCount + 3) * 8 + nameLimit).roundedUp(toMultipleOf: 4096)
     }
 
-    /// Where a file says that its memory begins; nil when that cannot be.
-    private static func memoryOffset(
-        in file: BinaryFile, base: Checkpoint
-    ) throws(FileError) -> Int? {
+    /// Words of the shape that a file says it holds; nil when that cannot be.
+    ///
+    /// - Throws: `PackError` for a pack of another version, which is as good as none.
+    private static func shapeCount(
+        in file: BinaryFile, _ path: String, base: Checkpoint
+    ) throws -> Int? {
         guard file.byteCount >= fixedCount * 8 else { return nil }
         let words = try file.bytes(at: 0, count: fixedCount * 8).littleEndianWords
+        guard words[0] != magic || (1..<version).contains(words[1]) == false else {
+            throw PackError(path, "is of version \(words[1])", .missing)
+        }
         guard let count = Int(exactly: words[fixedCount - 1]),
             count <= AdapterShape.wordLimit(for: base.configuration, AdapterLimits())
         else { return nil }
-        let offset = memoryOffset(shapeCount: count)
-        return offset <= file.byteCount ? offset : nil
+        return count
     }
 
     private static func header(
@@ -127,15 +133,15 @@ package enum AdapterPack {
         var baseModelName: String?
 
         /// - Returns: nil when it is not a header, or not one for this base.
-        init?(_ bytes: [UInt8], base: Checkpoint) {
+        init?(_ bytes: [UInt8], shapeCount: Int, base: Checkpoint) {
             let words = bytes.littleEndianWords
-            let shapeEnd = fixedCount + Int(words[fixedCount - 1])
+            let shapeEnd = fixedCount + shapeCount
             let nameEnd = shapeEnd * 8 + nameLimit
             guard words.count >= nameEnd / 8 + 3,
                 Checksum(of: Array(bytes[..<nameEnd])).words
                     == Array(words[nameEnd / 8..<nameEnd / 8 + 3]),
                 words[(nameEnd / 8 + 3)...].allSatisfy({ $0 == 0 }),
-                words[0] == magic, words[1] == version,
+                words[0] == magic, words[1] == version, words[fixedCount - 1] == shapeCount,
                 let format = WeightFormat.allCases.first(where: { $0.packCode == words[2] }),
                 let memoryByteCount = Int(exactly: words[3]), words[15] <= nameLimit,
                 let shape = AdapterShape(

@@ -46,13 +46,13 @@ extension OwnWeights {
     /// Writes an adapter's numbers where they belong.
     func fill(from file: AdapterFile, base: Checkpoint) throws {
         let team = WorkerTeam(memberCount: 1)
-        for (role, matrix) in allMatrices {
+        for (role, matrix) in matrices {
             // The head's memory is the embedding's.
             if role == .head, file.hasOneTable { continue }
             guard let tensor = file.replaced[role] else { continue }
             try matrix.pack(team: team) { index, row in try tensor.read(row: index, into: &row) }
         }
-        for (role, norm) in allNorms {
+        for (role, norm) in norms {
             if let tensor = file.replaced[role] { norm.setRow(0, try tensor.vector()) }
         }
         for (target, rows) in tables {

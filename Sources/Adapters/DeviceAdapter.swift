@@ -15,6 +15,8 @@ package final class DeviceAdapter: Sendable {
     package let table: LowRankTable
     /// Nil for most.
     package let own: OwnWeights?
+    /// Whether logits are another function of the last hidden states than the base's.
+    package let changesLogits: Bool
     let memory: Buffer
 
     package var rank: Int { shape.rank }
@@ -49,8 +51,6 @@ package final class DeviceAdapter: Sendable {
             }
         } + [[.head]]
     }
-
-    package var changesHead: Bool { shape.parts[.head] != nil || own?.changesHead == true }
 
     /// Packs an adapter.
     ///
@@ -94,6 +94,7 @@ package final class DeviceAdapter: Sendable {
         self.baseModelName = baseModelName
         self.table = table
         self.own = own
+        changesLogits = shape.parts[.head] != nil || own?.changesLogits == true
         self.memory = memory
     }
 }

@@ -11,8 +11,27 @@ package final class OwnWeights: Sendable {
         /// (tokens, hidden size).
         package let rows: PackedMatrix
 
-        /// Ascending, to find those of a part of the vocabulary.
-        package let tokens: [(token: Int, row: Int)]
+        /// Ascending.
+        private let tokens: [(token: Int, row: Int)]
+
+        /// Those of a part of the vocabulary.
+        package func tokens(in range: Range<Int>) -> ArraySlice<(token: Int, row: Int)> {
+            func place(_ token: Int) -> Int {
+                var (low, high) = (0, tokens.count)
+                while low < high {
+                    let middle = (low + high) / 2
+                    if tokens[middle].token < token { low = middle + 1 } else { high = middle }
+                }
+                return low
+            }
+            return tokens[place(range.lowerBound)..<place(range.upperBound)]
+        }
+
+        init(tokens: [Int32], rows: PackedMatrix) {
+            self.rows = rows
+            places = Dictionary(uniqueKeysWithValues: zip(tokens, tokens.indices))
+            self.tokens = tokens.enumerated().map { (Int($1), $0) }.sorted { $0.token < $1.token }
+        }
     }
 
     /// y = gain · (embedding + scale · A[token] · B).
@@ -25,8 +44,8 @@ package final class OwnWeights: Sendable {
         let gain: Matrix?
     }
 
-    private let matrices: [Checkpoint.Role: PackedMatrix]
-    private let norms: [Checkpoint.Role: Matrix]
+    let matrices: [Checkpoint.Role: PackedMatrix]
+    let norms: [Checkpoint.Role: Matrix]
     private let embeddingRows: TokenRows?
     package let headRows: TokenRows?
     let change: EmbeddingChange?
@@ -48,13 +67,13 @@ package final class OwnWeights: Sendable {
     /// One row, in the place of the base's norm.
     package func norm(_ role: Checkpoint.Role) -> Matrix? { norms[role] }
 
-    var allMatrices: [Checkpoint.Role: PackedMatrix] { matrices }
-    var allNorms: [Checkpoint.Role: Matrix] { norms }
     var tables: [AdapterFile.Target: TokenRows] {
         [.embedding: embeddingRows, .head: headRows].compactMapValues { $0 }
     }
 
-    package var changesHead: Bool { matrices[.head] != nil || headRows != nil }
+    var changesLogits: Bool {
+        matrices[.head] != nil || headRows != nil || norms[.finalNorm] != nil
+    }
 
     /// Turns the base's embedding of a token into the adapter's.
     ///
@@ -73,13 +92,5 @@ package final class OwnWeights: Sendable {
             hidden.add(factor, times: change.b, row: rank, toRow: row)
         }
         if let gain = change.gain { hidden.multiply(row: row, by: gain) }
-    }
-}
-
-extension OwnWeights.TokenRows {
-    init(tokens: [Int32], rows: PackedMatrix) {
-        self.rows = rows
-        places = Dictionary(uniqueKeysWithValues: zip(tokens, tokens.indices))
-        self.tokens = tokens.enumerated().map { (Int($1), $0) }.sorted { $0.token < $1.token }
     }
 }

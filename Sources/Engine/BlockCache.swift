@@ -28,6 +28,18 @@ struct BlockCache {
         var start: Int
     }
 
+    /// Who owns each of a sequence's blocks: the base those before the adapter's start.
+    struct Owners {
+        let digest: AdapterDigest?
+        let start: Int
+
+        subscript(block: Int) -> Owner? {
+            let first = block * BlockCache.positions
+            guard let digest, start < first + BlockCache.positions else { return nil }
+            return Owner(digest: digest, start: max(0, start - first))
+        }
+    }
+
     private struct Key: Hashable {
         var parent: NodeID
         var owner: Owner?
@@ -101,8 +113,7 @@ struct BlockCache {
     /// What is already computed of a sequence: as many full blocks as are found, but never its last
     /// token, whose logits are wanted.
     ///
-    /// - Parameter owner: of each of the sequence's blocks.
-    mutating func find(_ tokens: [Int32], owner: (_ block: Int) -> Owner?) -> Holding {
+    mutating func find(_ tokens: [Int32], owners: Owners) -> Holding {
         var holding = Holding()
         guard keptLimit > 0 else { return holding }
         var parent = BlockCache.root
@@ -110,7 +121,7 @@ struct BlockCache {
         while (holding.nodes.count + 1) * positions < tokens.count {
             let start = holding.nodes.count * positions
             let key = Key(
-                parent: parent, owner: owner(holding.nodes.count),
+                parent: parent, owner: owners[holding.nodes.count],
                 tokens: tokens[start..<start + positions])
             guard let id = children[key] else { break }
             parent = id
@@ -140,8 +151,7 @@ struct BlockCache {
     /// A block that another sequence has computed in the meantime is given up for that one: their
     /// bits are the same.
     mutating func keep(
-        _ holding: inout Holding, tokens: [Int32], computedCount: Int,
-        owner: (_ block: Int) -> Owner?
+        _ holding: inout Holding, tokens: [Int32], computedCount: Int, owners: Owners
     ) {
         guard keptLimit > 0 else { return }
         let positions = BlockCache.positions
@@ -149,7 +159,7 @@ struct BlockCache {
             let index = holding.nodes.count
             let parent = holding.nodes.last ?? BlockCache.root
             let key = Key(
-                parent: parent, owner: owner(index),
+                parent: parent, owner: owners[index],
                 tokens: ArraySlice(Array(tokens[index * positions..<(index + 1) * positions])))
             if let id = children[key] {
                 free.append(holding.blocks[index])

@@ -77,18 +77,19 @@ package struct EngineCore {
             batch.append(
                 tokens: sequence.tokens[range], firstPosition: range.lowerBound,
                 blocks: sequence.holding.blocks, adapter: sequence.request.adapter,
-                adapterStart: sequence.adapterStart)
+                adapterStart: sequence.request.adapterStart)
         }
         let wanted = wantedRows(of: shares)
-        model.forward(batch, wanting: wanted.map(\.row))
+        let rows = model.forward(batch, wanting: wanted.map(\.row))
         report = StepReport(batch: batch, sequenceCount: shares.count)
         for share in shares {
             scheduler.advance(share.id, by: share.tokenCount)
         }
-        return outputs(for: wanted)
+        return outputs(for: wanted, rows)
     }
 
-    /// Base rows first, then adapter by adapter, so that each adapter is one segment.
+    /// Base rows first, then adapter by adapter, so that each adapter is one segment, but for those that
+    /// act from some token on.
     private func ordered(_ shares: [Scheduler.Share]) -> [Scheduler.Share] {
         var places: [ObjectIdentifier: Int] = [:]
         var keyed: [(place: Int, order: Int, share: Scheduler.Share)] = []
@@ -139,11 +140,11 @@ package struct EngineCore {
         return wanted
     }
 
-    private mutating func outputs(for wanted: [WantedRow]) -> [Output] {
+    private mutating func outputs(for wanted: [WantedRow], _ rows: WantedRows) -> [Output] {
         var outputs: [Output] = []
         for start in stride(from: 0, to: wanted.count, by: DecoderModel.maximumLogitRows) {
             let some = start..<min(start + DecoderModel.maximumLogitRows, wanted.count)
-            for (row, choice) in zip(wanted[some], choose(wanted, some)) {
+            for (row, choice) in zip(wanted[some], choose(wanted, some, rows)) {
                 if let output = output(for: row, choice) { outputs.append(output) }
             }
         }
@@ -167,7 +168,9 @@ package struct EngineCore {
         init(sampler: Sampler) { self.sampler = sampler }
     }
 
-    private func choose(_ all: [WantedRow], _ range: Range<Int>) -> [Choice] {
+    private func choose(
+        _ all: [WantedRow], _ range: Range<Int>, _ rows: WantedRows
+    ) -> [Choice] {
         let wanted = Array(all[range])
         let peaksOnly = wanted.allSatisfy { row in
             guard let sequence = scheduler[row.id], row.promptToken == nil else { return false }
@@ -175,7 +178,7 @@ package struct EngineCore {
                 || Sampler.needsPeakOnly(sequence)
                     && sequence.request.parameters.logprobCount == nil
         }
-        let (logits, peaks) = model.logits(of: range, peaksOnly: peaksOnly)
+        let (logits, peaks) = model.logits(of: range, in: rows, peaksOnly: peaksOnly)
         if peaksOnly {
             return wanted.indices.map { choice(wanted[$0], logits, $0, peaks[$0], choosers[0]) }
         }

@@ -71,7 +71,7 @@ struct Scheduler {
         sequence.computedCount += tokenCount
         cache.keep(
             &sequence.holding, tokens: sequence.tokens, computedCount: sequence.computedCount,
-            owner: sequence.owner)
+            owners: sequence.request.owners)
         sequences[id] = sequence
     }
 
@@ -159,7 +159,7 @@ struct Scheduler {
         guard var sequence = sequences[id] else { return nil }
         let begins = sequence.holding.blocks.isEmpty
         if begins, sequence.mayFindBlocks {
-            sequence.holding = cache.find(sequence.tokens, owner: sequence.owner)
+            sequence.holding = cache.find(sequence.tokens, owners: sequence.request.owners)
             sequence.computedCount = sequence.holding.foundCount
         }
         let tokenCount = min(sequence.uncomputedCount, budget)

@@ -1,5 +1,4 @@
 package import Adapters
-internal import Tensors
 
 /// Names a request inside the engine.
 package struct RequestID: Hashable, Sendable, CustomStringConvertible {
@@ -13,13 +12,16 @@ package struct RequestID: Hashable, Sendable, CustomStringConvertible {
 /// What the engine is asked to do: token ids in, token ids out.
 package struct EngineRequest: Sendable {
     package var id: RequestID
-    package var prompt: [Int32]
-    package var adapter: DeviceAdapter?
+    package let prompt: [Int32]
+    package let adapter: DeviceAdapter?
     /// The adapter's name, for reports.
     package var adapterName: String?
     /// Whatever the adapter's owner wants kept alive as long as the request is.
     package var lease: (any AnyObject & Sendable)?
     package var parameters: SamplingParameters
+    /// The first position where the adapter acts; 0 for most, nowhere if what invokes it is not in the
+    /// prompt.
+    let adapterStart: Int
 
     package init(
         id: RequestID, prompt: [Int32], adapter: DeviceAdapter?, adapterName: String?,
@@ -31,6 +33,12 @@ package struct EngineRequest: Sendable {
         self.adapterName = adapterName
         self.lease = lease
         self.parameters = parameters
+        adapterStart = adapter?.start(in: prompt) ?? 0
+    }
+
+    /// Whose keys and values the blocks of the sequence hold.
+    var owners: BlockCache.Owners {
+        BlockCache.Owners(digest: adapter?.digest, start: adapterStart)
     }
 }
 
@@ -38,8 +46,6 @@ package struct EngineRequest: Sendable {
 /// which makes prefill, decode, chunks and recomputation after a preemption the same thing.
 struct TokenSequence {
     let request: EngineRequest
-    /// The first position where the adapter acts; 0 for most, nowhere if its invocation is not found.
-    let adapterStart: Int
     /// Prompt, then completion.
     private(set) var tokens: [Int32]
     /// Tokens whose keys and values are in the cache.
@@ -57,21 +63,11 @@ struct TokenSequence {
 
     init(_ request: EngineRequest) {
         self.request = request
-        adapterStart = request.adapter?.start(in: request.prompt) ?? 0
         tokens = request.prompt
         if request.parameters.repetitionPenalty != 1 { promptTokens = Set(request.prompt) }
     }
 
     var id: RequestID { request.id }
-
-    /// Whose keys and values a block of the sequence holds.
-    func owner(block: Int) -> BlockCache.Owner? {
-        let first = block * KeyValueCache.blockPositions
-        guard let digest = request.adapter?.digest,
-            adapterStart < first + KeyValueCache.blockPositions
-        else { return nil }
-        return BlockCache.Owner(digest: digest, start: Swift.max(0, adapterStart - first))
-    }
 
     var promptCount: Int { request.prompt.count }
     var completionCount: Int { tokens.count - promptCount }

@@ -98,10 +98,12 @@ struct AdapterLinear {
         shrink(DeviceAdapter.update(layer: layer, site), rows: rows, input: input)
     }
 
-    /// - Parameter update: see `DeviceAdapter.update` and `headUpdate`.
-    func shrink(_ update: Int, rows: Range<Int>, input: ProductInput) {
+    /// - Parameters:
+    ///   - update: see `DeviceAdapter.update` and `headUpdate`.
+    ///   - isFinished: whether the input's rows are quantized already, if they have to be.
+    func shrink(_ update: Int, rows: Range<Int>, input: ProductInput, isFinished: Bool = false) {
         let isWanted = step.format.isQuantized && step.changes(update)
-        if input.isQuantizedForWeights || isWanted {
+        if !isFinished, input.isQuantizedForWeights || isWanted {
             for row in rows { kernels.finish(input, row: row) }
         }
         step.shrink(update, rows: rows, input: input, into: shrunk, rounded: shrunkInput)

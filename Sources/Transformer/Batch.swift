@@ -17,7 +17,7 @@ package struct Batch: Sendable {
         }
     }
 
-    /// Consecutive rows with one adapter. Base rows belong to no segment.
+    /// Consecutive rows on which one adapter acts. Base rows belong to no segment.
     package struct Segment: Sendable {
         package var rows: Range<Int>
         package var adapter: DeviceAdapter
@@ -76,6 +76,23 @@ package struct Batch: Sendable {
             rest = rest.dropFirst(own)
             start += before + own
             return own == 0 ? nil : Segment(rows: start - own..<start, adapter: segment.adapter)
+        }
+    }
+}
+
+/// Rows of a batch whose logits are wanted, after the forward pass.
+package struct WantedRows {
+    package let count: Int
+    let segments: [Batch.Segment]
+
+    /// Whose logits are not the base's head's alone, counted from the first of some rows.
+    func segments(in rows: Range<Int>) -> [Batch.Segment] {
+        segments.compactMap { segment in
+            let own = segment.rows.clamped(to: rows)
+            guard !own.isEmpty, segment.adapter.changesLogits else { return nil }
+            return Batch.Segment(
+                rows: own.lowerBound - rows.lowerBound..<own.upperBound - rows.lowerBound,
+                adapter: segment.adapter)
         }
     }
 }

@@ -20,9 +20,6 @@ package final class DecoderModel {
     private var shrunkInput: ShrunkInput
     private let adapterFormat: WeightFormat
     let scratch: [Matrix]
-    /// Rows of the last batch whose logits may be asked for.
-    private var wantedCount = 0
-    private var wantedSegments: [Batch.Segment] = []
 
     package var configuration: ModelConfiguration { weights.configuration }
     package var vocabularySize: Int { configuration.vocabularySize }
@@ -67,20 +64,20 @@ package final class DecoderModel {
     ///
     /// - Parameter wanted: rows of the batch, ascending.
     /// - Precondition: tokens are in the vocabulary, positions below the maximum context.
-    package func forward(_ batch: Batch, wanting wanted: [Int]) {
+    /// - Returns: what `logits` asks for.
+    package func forward(_ batch: Batch, wanting wanted: [Int]) -> WantedRows {
         precondition(batch.rowCount <= maximumRows, "The batch has too many rows.")
         precondition(
             zip(wanted, wanted.dropFirst()).allSatisfy(<)
                 && wanted.allSatisfy { (0..<batch.rowCount).contains($0) }, "Not rows of the batch."
         )
         workspace.prepare(batch)
-        wantedCount = wanted.count
-        wantedSegments = batch.segments(of: wanted)
+        let rows = WantedRows(count: wanted.count, segments: batch.segments(of: wanted))
         let pass = Pass(
             rowCount: batch.rowCount, batch: batch, linear: adapterLinear(batch.segments),
             attention: attentionPieces(batch),
             isDecode: batch.runs.allSatisfy { $0.rows.count == 1 })
-        let last = narrowed(pass, to: wanted)
+        let last = narrowed(pass, to: wanted, rows.segments)
         team.run { member in
             embed(pass, member)
             for layer in weights.layers.indices.dropLast() {
@@ -95,6 +92,7 @@ package final class DecoderModel {
             attentionOutput(layer, last, member)
             feedForward(layer, last, member)
         }
+        return rows
     }
 
     /// What the parts of a layer know of the step.
@@ -108,11 +106,13 @@ package final class DecoderModel {
     }
 
     /// The pass after the last layer's keys and values, with the wanted rows alone.
-    private func narrowed(_ pass: Pass, to wanted: [Int]) -> Pass {
+    private func narrowed(
+        _ pass: Pass, to wanted: [Int], _ segments: [Batch.Segment]
+    ) -> Pass {
         guard wanted.count < pass.rowCount else { return pass }
         var last = pass
         last.rowCount = wanted.count
-        last.linear = adapterLinear(wantedSegments)
+        last.linear = adapterLinear(segments)
         if !pass.isDecode {
             var next = wanted[...]
             last.attention = pass.attention.filter { piece in
@@ -138,21 +138,24 @@ package final class DecoderModel {
     ///
     /// - Parameters:
     ///   - rows: counted over the wanted ones.
+    ///   - wanted: of the last batch.
     ///   - peaksOnly: the logits themselves are not wanted and never leave the cache.
     /// - Returns: a matrix that the next call overwrites, and each row's largest logit.
-    package func logits(of rows: Range<Int>, peaksOnly: Bool = false) -> (
-        logits: Matrix, peaks: [LogitPeak]
-    ) {
+    package func logits(
+        of rows: Range<Int>, in wanted: WantedRows, peaksOnly: Bool = false
+    ) -> (logits: Matrix, peaks: [LogitPeak]) {
         precondition(rows.count <= DecoderModel.maximumLogitRows, "Too many logit rows.")
-        precondition(rows.lowerBound >= 0 && rows.upperBound <= wantedCount, "Nobody wanted them.")
-        let head = headPass(rows)
+        precondition(rows.lowerBound >= 0 && rows.upperBound <= wanted.count, "Nobody wanted them.")
+        let head = headPass(wanted.segments(in: rows), rowCount: rows.count)
         for (index, row) in rows.enumerated() {
             kernels.rmsNorm(
                 workspace.hidden, row: row,
                 weight: head?.norm(row: index) ?? weights.finalNorm,
                 epsilon: configuration.normEpsilon, into: workspace.logitInput.values,
                 outputRow: index)
-            kernels.finish(workspace.logitInput, row: index)
+            if workspace.logitInput.isQuantizedForWeights {
+                kernels.finish(workspace.logitInput, row: index)
+            }
         }
         head?.prepare()
         let pieces = pieces(of: weights.head.panelCount, rowCount: rows.count)
@@ -182,22 +185,12 @@ package final class DecoderModel {
         return (workspace.logits, workspace.peaks(count: rows.count))
     }
 
-    /// What adapters change about logits of some wanted rows; nil when none does.
-    private func headPass(_ rows: Range<Int>) -> HeadPass? {
-        let segments = wantedSegments.compactMap { segment -> Batch.Segment? in
-            let own = segment.rows.clamped(to: rows)
-            guard !own.isEmpty,
-                segment.adapter.changesHead || segment.adapter.own?.norm(.finalNorm) != nil
-            else { return nil }
-            return Batch.Segment(
-                rows: own.lowerBound - rows.lowerBound..<own.upperBound - rows.lowerBound,
-                adapter: segment.adapter)
-        }
+    private func headPass(_ segments: [Batch.Segment], rowCount: Int) -> HeadPass? {
         guard !segments.isEmpty else { return nil }
         return HeadPass(
             segments: segments, linear: adapterLinear(segments),
             update: DeviceAdapter.headUpdate(configuration), input: workspace.logitInput,
-            rowCount: rows.count, vocabularySize: vocabularySize)
+            vocabularySize: vocabularySize)
     }
 
     /// Calls `work` once for each number below `count`, spread over the team.

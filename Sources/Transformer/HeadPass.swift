@@ -11,12 +11,12 @@ struct HeadPass {
     let update: Int
     let input: ProductInput
     let vocabularySize: Int
-    /// Logits of the tokens whose rows an adapter brings, one matrix for each segment that has such.
+    /// Logits of the tokens whose rows an adapter brings, for each segment that has such.
     private let tokenLogits: [Matrix?]
 
     init(
         segments: [Batch.Segment], linear: AdapterLinear, update: Int, input: ProductInput,
-        rowCount: Int, vocabularySize: Int
+        vocabularySize: Int
     ) {
         self.segments = segments
         self.linear = linear
@@ -25,7 +25,7 @@ struct HeadPass {
         self.vocabularySize = vocabularySize
         tokenLogits = segments.map { segment in
             segment.adapter.own?.headRows.map {
-                Matrix(rowCount: rowCount, columnCount: $0.rows.outputCount)
+                Matrix(rowCount: segment.rows.count, columnCount: $0.rows.outputCount)
             }
         }
     }
@@ -38,12 +38,12 @@ struct HeadPass {
     /// What is shared by all pieces of the vocabulary, once the rows are normalized.
     func prepare() {
         guard let end = segments.last?.rows.upperBound else { return }
-        linear.shrink(update, rows: 0..<end, input: input)
+        linear.shrink(update, rows: 0..<end, input: input, isFinished: input.isQuantizedForWeights)
         for (segment, logits) in zip(segments, tokenLogits) {
             guard let logits, let rows = segment.adapter.own?.headRows?.rows else { continue }
             linear.kernels.multiply(
-                input, rows: segment.rows, by: rows, panels: 0..<rows.panelCount, into: logits,
-                outputColumn: 0)
+                input.values, rows: segment.rows, by: rows, panels: 0..<rows.panelCount,
+                into: logits, outputRow: 0, outputColumn: 0)
         }
     }
 
@@ -56,10 +56,10 @@ struct HeadPass {
         let tokens = first..<min(panels.upperBound * Lanes.count, vocabularySize)
         for (segment, logits) in zip(segments, tokenLogits) {
             guard let logits, let own = segment.adapter.own?.headRows else { continue }
-            for (token, place) in own.tokens where tokens.contains(token) {
+            for (token, place) in own.tokens(in: tokens) {
                 for row in segment.rows {
                     output[row: row, column: column + token - first] =
-                        logits[row: row, column: place]
+                        logits[row: row - segment.rows.lowerBound, column: place]
                 }
             }
         }

@@ -87,7 +87,7 @@ final class Faults: Sendable {
         }
     }
 
-    private func write(_ path: String, _ write: () throws(FileError) -> Void) throws {
+    private func write(_ path: String, _ write: () throws -> Void) throws {
         let plan = try livingPlan()
         state.withLock { $0.writeCount += 1 }
         try write()

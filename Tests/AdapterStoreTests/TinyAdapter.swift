@@ -84,7 +84,8 @@ struct TinyAdapter {
         }
         for layer in 0..<base.layerCount {
             for projection in projections {
-                let name = AdapterFile.Target(layer: layer, projection: projection).moduleName
+                let name = AdapterFile.Target.projection(layer: layer, projection)
+                    .moduleName
                 add("\(name).lora_A", rank, base.inputCount(of: projection.site))
                 add("\(name).lora_B", base.outputCount(of: projection), rank)
             }

@@ -46,8 +46,8 @@ struct TinyBase {
         batch.append(
             tokens: tokens, firstPosition: 0, blocks: [0, 1], adapter: adapter,
             adapterStart: adapter == nil ? 0 : 5)
-        model.forward(batch, wanting: Array(0..<batch.rowCount))
-        let (logits, _) = model.logits(of: tokens.indices)
+        let wanted = model.forward(batch, wanting: Array(0..<batch.rowCount))
+        let (logits, _) = model.logits(of: tokens.indices, in: wanted)
         return tokens.indices.map { row in
             (0..<model.vocabularySize).map { logits[row: row, column: $0].bitPattern }
         }

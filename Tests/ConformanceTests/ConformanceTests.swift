@@ -80,10 +80,10 @@ struct ConformanceTests {
                 tokens: suite.tokens, firstPosition: 0, blocks: blocks, adapter: adapter,
                 adapterStart: adapter?.start(in: suite.tokens) ?? 0)
         }
-        model.forward(batch, wanting: Array(0..<batch.rowCount))
+        let wanted = model.forward(batch, wanting: Array(0..<batch.rowCount))
         for (index, name) in (["base"] + accepted).enumerated() {
             let rows = index * suite.tokens.count..<(index + 1) * suite.tokens.count
-            let (logits, _) = model.logits(of: rows)
+            let (logits, _) = model.logits(of: rows, in: wanted)
             let difference = Self.difference(logits, from: 0, try suite.logits(name))
             #expect(difference < 1e-4, "\(family), \(name): \(difference)")
         }
@@ -116,9 +116,9 @@ struct ConformanceTests {
                 batch.append(
                     tokens: suite.tokens[position..<position + count], firstPosition: position,
                     blocks: [0, 1], adapter: adapter, adapterStart: start)
-                model.forward(batch, wanting: [count - 1])
+                let wanted = model.forward(batch, wanting: [count - 1])
                 position += count
-                let row = model.logits(of: 0..<1).logits.row(0)
+                let row = model.logits(of: 0..<1, in: wanted).logits.row(0)
                 let expected = logits.row(position - promptCount)
                 let difference = zip(row, expected).map { abs($0 - $1) }.max() ?? .infinity
                 #expect(difference < 1e-4, "\(family), \(name), position \(position)")

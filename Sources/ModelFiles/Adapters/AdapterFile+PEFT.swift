@@ -4,11 +4,19 @@ internal import Tensors
 
 extension AdapterFile {
     /// Reads a folder with `adapter_config.json` and `adapter_model.safetensors`.
-    init(folder: String, base: Checkpoint, limits: AdapterLimits) throws(ModelFileError) {
+    ///
+    /// - Parameter comparesValues: see `open`.
+    init(
+        folder: String, base: Checkpoint, limits: AdapterLimits, comparesValues: Bool
+    ) throws(ModelFileError) {
         let configPath = folder + "/adapter_config.json"
         guard FileManager.default.fileExists(atPath: configPath) else {
             throw ModelFileError(
                 .missingFile, "\(folder) has no adapter_config.json; it is not a PEFT adapter")
+        }
+        guard (try? BinaryFile(reading: configPath).byteCount) ?? 0 <= limits.configuration else {
+            throw ModelFileError(
+                .limitExceeded, "\(configPath) is larger than \(limits.configuration) bytes")
         }
         let configuration = try PEFTConfiguration(
             try readJSON(configPath), base: base.configuration, limits: limits, source: configPath)
@@ -19,6 +27,7 @@ extension AdapterFile {
         }
         var reader = PEFTReader(
             configuration: configuration, base: base, limits: limits, folder: folder,
+            comparesValues: comparesValues,
             saved: try PEFTReader.saved(configuration, base: base, source: configPath),
             left: try PEFTReader.places(of: tensors, base: base.configuration, folder: folder))
         try reader.checkConfiguration()
@@ -72,6 +81,7 @@ private struct PEFTReader {
     let base: Checkpoint
     let limits: AdapterLimits
     let folder: String
+    let comparesValues: Bool
     let saved: Set<Checkpoint.Role>
     var left: [Place: StoredTensor]
 
@@ -82,8 +92,9 @@ private struct PEFTReader {
     ) throws(ModelFileError) -> [Place: StoredTensor] {
         var places: [Place: StoredTensor] = [:]
         for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
-            guard let place = place(of: name, base: base) else { throw unexpected(tensor, folder) }
-            places[place] = tensor
+            guard let place = place(of: name, base: base),
+                places.updateValue(tensor, forKey: place) == nil
+            else { throw unexpected(tensor, folder) }
         }
         return places
     }
@@ -103,11 +114,11 @@ private struct PEFTReader {
         if let role = Checkpoint.Role(huggingFaceName: name, layerCount: roles) {
             return .own(role)
         }
-        let underneath = name.replacing(".base_layer.", with: ".", maxReplacements: 1)
-        if underneath != name,
-            let role = Checkpoint.Role(huggingFaceName: underneath, layerCount: roles)
-        {
-            return .underneath(role)
+        for part in [".weight", ".bias"] where name.hasSuffix(".base_layer\(part)") {
+            let outer = name.dropLast(".base_layer\(part)".count) + part
+            return Checkpoint.Role(huggingFaceName: String(outer), layerCount: roles).map {
+                .underneath($0)
+            }
         }
         let suffixes: [(String, Part?)] = [
             (".lora_A.weight", .a), (".lora_B.weight", .b), (".lora_B.bias", .bias),
@@ -172,8 +183,10 @@ private struct PEFTReader {
         }
         var others = ["model.norm", "model", "model.layers"]
         for layer in 0..<c.layerCount {
-            others += ["", ".self_attn", ".mlp", ".input_layernorm", ".post_attention_layernorm"]
-                .map { "model.layers.\(layer)\($0)" }
+            let parts =
+                ["", ".self_attn", ".mlp", ".input_layernorm", ".post_attention_layernorm"]
+                + (c.family == .qwen3 ? [".self_attn.q_norm", ".self_attn.k_norm"] : [])
+            others += parts.map { "model.layers.\(layer)\($0)" }
         }
         for module in others where isTargeted(module) {
             try refuse(
@@ -285,7 +298,9 @@ private struct PEFTReader {
                 "\(folder): target_modules matches nothing in this base, or all of it is in modules_to_save"
             )
         }
-        if tiesTables, let embedding = deltas[.embedding], let head = deltas[.head] {
+        if comparesValues, tiesTables, let embedding = deltas[.embedding],
+            let head = deltas[.head]
+        {
             for (a, b) in [(embedding.a, head.b), (embedding.b, head.a)] {
                 guard try a.holdsTheTranspose(of: b) else { throw differ(a, b) }
             }
@@ -295,23 +310,31 @@ private struct PEFTReader {
 
     mutating func takeReplaced() throws(ModelFileError) -> [Checkpoint.Role: StoredTensor] {
         var replaced: [Checkpoint.Role: StoredTensor] = [:]
-        for role in saved { replaced[role] = try take(.own(role), named: role.name) }
+        for role in saved {
+            replaced[role] = try shaped(try take(.own(role), named: role.name), as: role)
+        }
         if tiesTables, let embedding = replaced[.embedding], let head = replaced[.head] {
-            guard try embedding.holdsTheSame(as: head) else { throw differ(embedding, head) }
+            if comparesValues {
+                guard try embedding.holdsTheSame(as: head) else { throw differ(embedding, head) }
+            }
             replaced[.embedding] = head
         }
         try takeBiases(into: &replaced)
         try takeTables(into: &replaced)
-        for (role, tensor) in replaced {
-            guard let shape = base.configuration.shape(of: role), tensor.shape != shape else {
-                continue
-            }
+        return replaced
+    }
+
+    private func shaped(
+        _ tensor: StoredTensor, as role: Checkpoint.Role
+    ) throws(ModelFileError) -> StoredTensor {
+        let shape = base.configuration.shape(of: role) ?? []
+        guard tensor.shape == shape else {
             throw ModelFileError(
                 .wrongShape,
                 "\(folder): tensor \(tensor.name) has shape \(tensor.shape); this base needs \(shape)"
             )
         }
-        return replaced
+        return tensor
     }
 
     /// PEFT would let the head's win.
@@ -331,10 +354,10 @@ private struct PEFTReader {
             else { continue }
             let module = AdapterFile.Target.projection(layer: layer, projection).moduleName
             if isTargeted(module) {
-                replaced[role] = try take(
-                    .underneath(role), named: "\(module).base_layer.bias")
+                let bias = try take(.underneath(role), named: "\(module).base_layer.bias")
+                replaced[role] = try shaped(bias, as: role)
             } else if configuration.bias == .all {
-                replaced[role] = try take(.own(role), named: role.name)
+                replaced[role] = try shaped(try take(.own(role), named: role.name), as: role)
             }
         }
     }
@@ -346,8 +369,10 @@ private struct PEFTReader {
     ) throws(ModelFileError) {
         var found: [Checkpoint.Role: StoredTensor] = [:]
         for target in [AdapterFile.Target.embedding, .head] where isTargeted(target.moduleName) {
-            found[target.role] = left.removeValue(forKey: .underneath(target.role))
+            guard let table = left.removeValue(forKey: .underneath(target.role)) else { continue }
+            found[target.role] = try shaped(table, as: target.role)
         }
+        guard comparesValues else { return }
         if base.configuration.tiesEmbeddings, let any = found[.head] ?? found[.embedding] {
             if let other = found[.embedding], try !any.holdsTheSame(as: other) {
                 throw differ(other, any)
@@ -356,13 +381,14 @@ private struct PEFTReader {
                 found[role] = any
             }
         }
+        // On a base that ties them, what holds for one holds for the other.
+        var isOwn: Bool?
         for (role, tensor) in found {
-            guard let own = base[role] ?? base[.embedding], tensor.shape == own.shape,
-                try tensor.holdsTheSame(as: own)
-            else {
-                replaced[role] = tensor
-                continue
+            guard let own = base[role] ?? base[.embedding] else { continue }
+            if isOwn == nil || !base.configuration.tiesEmbeddings {
+                isOwn = try tensor.holdsTheSame(as: own)
             }
+            if isOwn != true { replaced[role] = tensor }
         }
     }
 
@@ -380,6 +406,12 @@ private struct PEFTReader {
                 .tokenRows(target),
                 named: "\(target.moduleName).token_adapter.trainable_tokens_delta")
             let shape = [tokens.count, base.configuration.hiddenSize]
+            guard tokens.count <= limits.tokens else {
+                throw ModelFileError(
+                    .limitExceeded,
+                    "\(folder): trainable_token_indices has \(tokens.count) tokens; the limit is \(limits.tokens)"
+                )
+            }
             guard tensor.shape == shape else {
                 throw ModelFileError(
                     .wrongShape,

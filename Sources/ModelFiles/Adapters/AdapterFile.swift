@@ -21,7 +21,7 @@ package struct AdapterFile: Sendable {
 
     /// A module that can have a low-rank change.
     package enum Target: Hashable, Sendable, Comparable {
-        /// Its inputs are tokens, one of which is 1.
+        /// Its input is a token: a column of A.
         case embedding
         case projection(layer: Int, Projection)
         case head
@@ -88,13 +88,16 @@ package struct AdapterFile: Sendable {
 
     /// Opens a PEFT folder or a GGUF LoRA file for a base.
     ///
+    /// - Parameter comparesValues: false for a look that reads no numbers: whether two copies of one
+    ///   matrix are the same is then left open.
     /// - Throws: `ModelFileError`; its code and the field or tensor it names say why.
     package static func open(
-        path: String, base: Checkpoint, limits: AdapterLimits
+        path: String, base: Checkpoint, limits: AdapterLimits, comparesValues: Bool = true
     ) throws(ModelFileError) -> AdapterFile {
         path.hasSuffix(".gguf") || GGUFFile.isGGUF(path: path)
             ? try AdapterFile(ggufPath: path, base: base.configuration, limits: limits)
-            : try AdapterFile(folder: path, base: base, limits: limits)
+            : try AdapterFile(
+                folder: path, base: base, limits: limits, comparesValues: comparesValues)
     }
 
     /// What the configuration means for the arithmetic, in a form that does not depend on how it was
@@ -169,8 +172,12 @@ extension ModelConfiguration {
 package struct AdapterLimits: Sendable {
     package var rank = 512
     package var byteCount = 4 << 30
+    /// Bytes of `adapter_config.json`.
+    package var configuration = 1 << 20
     /// Tokens that invoke an adapter.
-    package var invocation = 1024
+    package var invocation = 256
+    /// Tokens whose rows of the embedding or the head an adapter brings.
+    package var tokens = 8192
 
     package init() {}
 }

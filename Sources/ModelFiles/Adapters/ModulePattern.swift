@@ -1,34 +1,38 @@
 /// A Python regular expression over module names, as PEFT configurations use them.
 ///
-/// Only whether it matches is asked, so matching runs on sets of positions: a node maps the set of
-/// places where it may begin to the set where it may end. That is polynomial in the lengths of
-/// pattern and name whatever the pattern, where a backtracking engine can be made to hang.
+/// Only whether it matches is asked, so matching runs on sets of positions: a node maps a place where
+/// it may begin to the set where it may end, and is asked once for each. That is polynomial in the
+/// lengths of pattern and name whatever the pattern, where a backtracking engine can be made to hang.
 ///
 /// Known: literals, `.`, classes, `\d \w \s \b` and their opposites, groups, `|`, `* + ? {m,n}` with
 /// lazy and possessive forms that do not backtrack into them, `^ $ \A \Z`, look-ahead. Back
 /// references, look-behind and flags are refused.
 package struct ModulePattern: Sendable {
-    private let root: Node
+    private let nodes: [Node]
+    private let root: Int
 
     /// - Throws: `ModulePatternError`.
     package init(_ pattern: String) throws(ModulePatternError) {
         guard pattern.utf8.count <= 4096 else { throw ModulePatternError("longer than 4096 bytes") }
         var parser = PatternParser(pattern)
         root = try parser.parse()
+        nodes = parser.nodes
     }
 
     /// Python's `re.fullmatch`.
     package func matchesWhole(_ name: String) -> Bool {
         let text = Array(name.unicodeScalars)
-        return Matcher(text: text).ends(of: root, from: [0]).contains(text.count)
+        var matcher = Matcher(text: text, nodes: nodes)
+        return matcher.ends(of: root, from: 0).contains(text.count)
     }
 
-    indirect enum Node: Sendable {
+    /// Nodes inside others are named by their places among all of them.
+    enum Node: Sendable {
         case scalar(Matches)
-        case sequence([Node])
-        case choice([Node])
-        case repeated(Node, minimum: Int, maximum: Int?)
-        case lookAhead(Node, negated: Bool)
+        case sequence([Int])
+        case choice([Int])
+        case repeated(Int, minimum: Int, maximum: Int?)
+        case lookAhead(Int, negated: Bool)
         case start
         case end
         case wordBoundary(negated: Bool)
@@ -50,36 +54,69 @@ package struct ModulePattern: Sendable {
     }
 
     private struct Matcher {
-        let text: [Unicode.Scalar]
+        private struct Question: Hashable {
+            var node: Int
+            var start: Int
+        }
 
-        func ends(of node: Node, from starts: Set<Int>) -> Set<Int> {
-            if starts.isEmpty { return [] }
+        let text: [Unicode.Scalar]
+        let nodes: [Node]
+        private var answers: [Question: Set<Int>] = [:]
+
+        init(text: [Unicode.Scalar], nodes: [Node]) {
+            self.text = text
+            self.nodes = nodes
+        }
+
+        mutating func ends(of node: Int, from start: Int) -> Set<Int> {
+            let question = Question(node: node, start: start)
+            if let known = answers[question] { return known }
+            let ends = find(nodes[node], from: start)
+            answers[question] = ends
+            return ends
+        }
+
+        private mutating func ends(of node: Int, from starts: Set<Int>) -> Set<Int> {
+            var all: Set<Int> = []
+            for start in starts { all.formUnion(ends(of: node, from: start)) }
+            return all
+        }
+
+        private mutating func find(_ node: Node, from start: Int) -> Set<Int> {
             switch node {
             case .scalar(let matches):
-                return Set(
-                    starts.filter { $0 < text.count && matches.contains(text[$0]) }.map { $0 + 1 })
+                return start < text.count && matches.contains(text[start]) ? [start + 1] : []
             case .sequence(let nodes):
-                return nodes.reduce(starts) { ends(of: $1, from: $0) }
+                var places: Set = [start]
+                for node in nodes where !places.isEmpty { places = ends(of: node, from: places) }
+                return places
             case .choice(let nodes):
-                return nodes.reduce(into: []) { $0.formUnion(ends(of: $1, from: starts)) }
+                var places: Set<Int> = []
+                for node in nodes { places.formUnion(ends(of: node, from: start)) }
+                return places
             case .repeated(let node, let minimum, let maximum):
-                return repeatedEnds(of: node, from: starts, minimum, maximum)
+                return repeatedEnds(of: node, from: start, minimum, maximum)
             case .lookAhead(let node, let negated):
-                return starts.filter { ends(of: node, from: [$0]).isEmpty == negated }
+                return ends(of: node, from: start).isEmpty == negated ? [start] : []
             case .start:
-                return starts.contains(0) ? [0] : []
+                return start == 0 ? [start] : []
             case .end:
-                return starts.intersection([text.count])
+                return start == text.count ? [start] : []
             case .wordBoundary(let negated):
-                return starts.filter { (isWord($0 - 1) != isWord($0)) != negated }
+                return (isWord(start - 1) != isWord(start)) != negated ? [start] : []
             }
         }
 
-        private func repeatedEnds(
-            of node: Node, from starts: Set<Int>, _ minimum: Int, _ maximum: Int?
+        private mutating func repeatedEnds(
+            of node: Int, from start: Int, _ minimum: Int, _ maximum: Int?
         ) -> Set<Int> {
-            var current = starts
-            for _ in 0..<minimum { current = ends(of: node, from: current) }
+            var current: Set = [start]
+            for _ in 0..<minimum {
+                let next = ends(of: node, from: current)
+                // Once more of it changes nothing.
+                if next == current { break }
+                current = next
+            }
             var reached = current
             var rounds = minimum
             while !current.isEmpty, rounds < maximum ?? .max {
@@ -107,16 +144,22 @@ private struct PatternParser {
     private let text: [Unicode.Scalar]
     private var position = 0
     private var depth = 0
+    private(set) var nodes: [Node] = []
 
     typealias Node = ModulePattern.Node
     typealias Matches = ModulePattern.Matches
 
     init(_ pattern: String) { text = Array(pattern.unicodeScalars) }
 
-    mutating func parse() throws(ModulePatternError) -> Node {
+    mutating func parse() throws(ModulePatternError) -> Int {
         let node = try choice()
         guard position == text.count else { throw ModulePatternError("an unopened )") }
         return node
+    }
+
+    private mutating func add(_ node: Node) -> Int {
+        nodes.append(node)
+        return nodes.count - 1
     }
 
     private var next: Unicode.Scalar? { position < text.count ? text[position] : nil }
@@ -133,32 +176,30 @@ private struct PatternParser {
         return true
     }
 
-    private mutating func choice() throws(ModulePatternError) -> Node {
+    private mutating func choice() throws(ModulePatternError) -> Int {
         depth += 1
         defer { depth -= 1 }
         guard depth <= 32 else { throw ModulePatternError("nested too deep") }
         var branches = [try sequence()]
         while skip("|") { branches.append(try sequence()) }
-        return branches.count == 1 ? branches[0] : .choice(branches)
+        return branches.count == 1 ? branches[0] : add(.choice(branches))
     }
 
-    private mutating func sequence() throws(ModulePatternError) -> Node {
-        var nodes: [Node] = []
+    private mutating func sequence() throws(ModulePatternError) -> Int {
+        var parts: [Int] = []
         while let scalar = next, scalar != "|", scalar != ")" {
-            nodes.append(try quantified(try atom()))
+            parts.append(try quantified(try atom()))
         }
-        return .sequence(nodes)
+        return add(.sequence(parts))
     }
 
-    private mutating func quantified(_ atom: Node) throws(ModulePatternError) -> Node {
-        var node = atom
-        while let (minimum, maximum) = try quantifier() {
-            node = .repeated(node, minimum: minimum, maximum: maximum)
-            // Laziness changes what a group captures, not whether the whole matches.
-            _ = skip("?")
-            guard next != "+" else { throw ModulePatternError("possessive quantifiers") }
-        }
-        return node
+    private mutating func quantified(_ atom: Int) throws(ModulePatternError) -> Int {
+        guard let (minimum, maximum) = try quantifier() else { return atom }
+        // Laziness changes what a group captures, not whether the whole matches.
+        _ = skip("?")
+        guard next != "+" else { throw ModulePatternError("possessive quantifiers") }
+        guard try quantifier() == nil else { throw ModulePatternError("multiple repeats") }
+        return add(.repeated(atom, minimum: minimum, maximum: maximum))
     }
 
     private mutating func quantifier() throws(ModulePatternError) -> (Int, Int?)? {
@@ -184,27 +225,27 @@ private struct PatternParser {
         }
     }
 
-    private mutating func atom() throws(ModulePatternError) -> Node {
+    private mutating func atom() throws(ModulePatternError) -> Int {
         guard let scalar = take() else { throw ModulePatternError("an early end") }
         switch scalar {
-        case ".": return .scalar(.anyButNewline)
-        case "^": return .start
-        case "$": return .end
+        case ".": return add(.scalar(.anyButNewline))
+        case "^": return add(.start)
+        case "$": return add(.end)
         case "(": return try group()
-        case "[": return .scalar(try characterClass())
-        case "\\": return try escape()
+        case "[": return add(.scalar(try characterClass()))
+        case "\\": return add(try escape())
         case "*", "+", "?": throw ModulePatternError("nothing to repeat")
-        default: return .scalar(Matches(ranges: [scalar.value...scalar.value]))
+        default: return add(.scalar(Matches(ranges: [scalar.value...scalar.value])))
         }
     }
 
-    private mutating func group() throws(ModulePatternError) -> Node {
-        var wrap: (Node) -> Node = { $0 }
+    private mutating func group() throws(ModulePatternError) -> Int {
+        var isNegated: Bool?
         if skip("?") {
             if skip("=") {
-                wrap = { .lookAhead($0, negated: false) }
+                isNegated = false
             } else if skip("!") {
-                wrap = { .lookAhead($0, negated: true) }
+                isNegated = true
             } else if skip("P<") {
                 while let scalar = take(), scalar != ">" {}
             } else if !skip(":") {
@@ -213,7 +254,7 @@ private struct PatternParser {
         }
         let node = try choice()
         guard skip(")") else { throw ModulePatternError("an unclosed (") }
-        return wrap(node)
+        return isNegated.map { add(.lookAhead(node, negated: $0)) } ?? node
     }
 
     private mutating func escape() throws(ModulePatternError) -> Node {

@@ -13,7 +13,8 @@ package struct SavedModules: Sendable {
             return
         }
         var entries: [String] = []
-        for element in value.arrayValue ?? [value] {
+        var seen: Set<String> = []
+        for (index, element) in (value.arrayValue ?? [value]).enumerated() {
             guard value.arrayValue != nil, let entry = element.stringValue, !entry.isEmpty,
                 entry.unicodeScalars.allSatisfy({
                     $0 == "_" || $0 == "." || $0.isASCII && $0.properties.isAlphabetic
@@ -22,9 +23,15 @@ package struct SavedModules: Sendable {
             else {
                 throw ModelFileError(
                     .invalidField,
-                    "\(fields.source): \(name) is \(value.text()), expected a list of module names")
+                    "\(fields.source): \(name) has \(element.kind) or no name at \(index), expected a list of module names"
+                )
             }
-            if !entries.contains(entry) { entries.append(entry) }
+            if seen.insert(entry).inserted { entries.append(entry) }
+        }
+        guard entries.count <= 1000 else {
+            throw ModelFileError(
+                .limitExceeded,
+                "\(fields.source): \(name) has \(entries.count) entries; the limit is 1000")
         }
         self.entries = entries
     }
@@ -61,10 +68,9 @@ package struct SavedModules: Sendable {
                 throw invalid(entry, "which is the whole model")
             }
             saved.formUnion(matched)
-            for module in saved where !saved.isDisjoint(with: SavedModules.modules(holding: module))
-            {
-                throw invalid(entry, "which overlaps with another entry")
-            }
+        }
+        for module in saved where !saved.isDisjoint(with: SavedModules.modules(holding: module)) {
+            throw invalid(module, "and what is around it, too")
         }
         return Set(
             tensors.filter { !saved.isDisjoint(with: SavedModules.modules(holding: $0.name)) }
@@ -143,13 +149,14 @@ extension JSON {
         of base: ModelConfiguration, _ what: String
     ) throws(ModelFileError) -> [Int32] {
         var tokens: [Int32] = []
-        for element in arrayValue ?? [self] {
+        for (index, element) in (arrayValue ?? [self]).enumerated() {
             guard arrayValue != nil, let token = element.integerValue,
                 (0..<base.vocabularySize).contains(token)
             else {
                 throw ModelFileError(
                     .invalidField,
-                    "\(what) is \(text()), expected a list of tokens below \(base.vocabularySize)")
+                    "\(what) has \(element.integerValue.map(String.init) ?? "\(element.kind)") at \(index), expected a list of tokens below \(base.vocabularySize)"
+                )
             }
             tokens.append(Int32(token))
         }

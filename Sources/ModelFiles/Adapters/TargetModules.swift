@@ -4,14 +4,19 @@ internal import JSONTree
 /// `layers_to_transform` and `layers_pattern`.
 package struct TargetModules: Sendable {
     private enum Selector: Sendable {
-        case names([String])
+        case names(Set<String>)
         case pattern(ModulePattern)
         case allLinear
 
         /// A list matches whole names or their ends after a dot; a string is a whole-match pattern.
         func matches(_ module: String) -> Bool {
             switch self {
-            case .names(let names): names.contains { module == $0 || module.hasSuffix(".\($0)") }
+            case .names(let names):
+                // As many ends as the name has parts, however long the list is.
+                module.indices.contains {
+                    ($0 == module.startIndex || module[module.index(before: $0)] == ".")
+                        && names.contains(String(module[$0...]))
+                }
             case .pattern(let pattern): pattern.matchesWhole(module)
             case .allLinear: module.hasSuffix("_proj")
             }
@@ -93,7 +98,7 @@ package struct TargetModules: Sendable {
         guard !names.isEmpty || name != "target_modules" else {
             throw ModelFileError(.invalidField, "\(fields.source): target_modules is empty")
         }
-        return .names(names)
+        return .names(Set(names))
     }
 
     private static func strings(_ name: String, _ fields: Fields) throws(ModelFileError) -> [String]

@@ -62,12 +62,13 @@ struct BenchQuality: AsyncParsableCommand {
             progress.show("scoring", Double(index) / Double(windows))
             let some = Array(tokens[index * window..<(index + 1) * window])
             let scored = Array(window / 2..<window - 1)
-            BenchQuality.forward(some, p, wanting: scored)
-            BenchQuality.forward(some, q, wanting: scored)
+            let first = BenchQuality.forward(some, p, wanting: scored)
+            let second = BenchQuality.forward(some, q, wanting: scored)
             for start in stride(from: 0, to: scored.count, by: DecoderModel.maximumLogitRows) {
                 let rows = start..<min(start + DecoderModel.maximumLogitRows, scored.count)
                 comparison.add(
-                    p.logits(of: rows), q.logits(of: rows), kernels: p.kernels,
+                    p.logits(of: rows, in: first), q.logits(of: rows, in: second),
+                    kernels: p.kernels,
                     next: scored[rows].map { some[$0 + 1] })
             }
         }
@@ -84,13 +85,13 @@ struct BenchQuality: AsyncParsableCommand {
 
     private static func forward(
         _ tokens: [Int32], _ model: DecoderModel, wanting rows: [Int]
-    ) {
+    ) -> WantedRows {
         var batch = Batch()
         let blocks =
             (tokens.count + KeyValueCache.blockPositions - 1) / KeyValueCache.blockPositions
         batch.append(
             tokens: tokens, firstPosition: 0, blocks: (0..<blocks).map(Int32.init), adapter: nil)
-        model.forward(batch, wanting: rows)
+        return model.forward(batch, wanting: rows)
     }
 }
 
