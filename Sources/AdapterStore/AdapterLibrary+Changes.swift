@@ -269,7 +269,7 @@ extension AdapterLibrary {
             return true
         }
         do {
-            _ = try await performImport { _ in try reader(digest) }
+            _ = try await performImport { try reader(digest, $0) }
             return true
         } catch let error as PackError {
             switch error.kind {

@@ -48,7 +48,7 @@ package final class AdapterLibrary: Sendable {
     let staging = TemporaryStaging(in: NSTemporaryDirectory())
     let state: Mutex<State>
     let disk: Mutex<PackStore?>
-    private let reader: (@Sendable (AdapterDigest) throws(PackError) -> DeviceAdapter)?
+    private let reader: PackStore.Reader?
     let metrics: LibraryMetrics
     let throttle: ClimbThrottle
     package let events = LibraryEvents()
@@ -320,7 +320,7 @@ package final class AdapterLibrary: Sendable {
         }
         if isOnDisk, let reader {
             do {
-                return try await perform(on: loads) { _ in try reader(digest) }
+                return try await perform(on: loads) { try reader(digest, $0) }
             } catch let error as PackError {
                 switch error.kind {
                 case .damaged:

@@ -19,7 +19,7 @@ package struct ClimbBudget: Sendable {
     private var nextStart: Duration?
 
     package init(
-        share: Double = 0.08, burst: Duration = .milliseconds(30),
+        share: Double = 0.05, burst: Duration = .milliseconds(30),
         spacing: Duration = .milliseconds(10)
     ) {
         precondition(share > 0, "A budget of nothing would never be paid.")

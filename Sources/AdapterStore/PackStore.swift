@@ -192,15 +192,20 @@ package final class PackStore {
         }
     }
 
+    /// Calls what it is given between pieces of the work.
+    package typealias Reader =
+        @Sendable (AdapterDigest, _ pace: () -> Void) throws(PackError) -> DeviceAdapter
+
     /// How packs are read, on any thread.
-    package var reader: @Sendable (AdapterDigest) throws(PackError) -> DeviceAdapter {
+    package var reader: Reader {
         let (folder, base, fingerprint, format) = (folder, base, fingerprint, format)
         let hook = hooks.willRead
-        return { (digest) throws(PackError) in
+        return { (digest, pace) throws(PackError) in
             let path = "\(folder)/packs/\(digest).pack"
             hook(path)
             return try AdapterPack.read(
-                path, digest: digest, base: base, fingerprint: fingerprint, format: format)
+                path, digest: digest, base: base, fingerprint: fingerprint, format: format,
+                pace: pace)
         }
     }
 }

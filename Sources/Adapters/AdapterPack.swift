@@ -36,10 +36,11 @@ package enum AdapterPack {
 
     /// Reads a pack back and checks every byte of it.
     ///
+    /// - Parameter pace: called between pieces of the work.
     /// - Throws: `PackError`, also when the file cannot be read.
     package static func read(
         _ path: String, digest: AdapterDigest, base: Checkpoint, fingerprint: BaseFingerprint,
-        format: WeightFormat
+        format: WeightFormat, pace: () -> Void = {}
     ) throws(PackError) -> DeviceAdapter {
         do {
             let file = try BinaryFile(reading: path)
@@ -57,7 +58,8 @@ package enum AdapterPack {
                 file.byteCount == offset + layout.byteCount
             else { throw PackError(path, "has another length than its header says") }
             let memory = Buffer(byteCount: layout.byteCount)
-            guard try file.read(at: offset, into: memory).words == header.checksum else {
+            guard try file.read(at: offset, into: memory, pace: pace).words == header.checksum
+            else {
                 throw PackError(path, "is damaged: its checksum does not fit")
             }
             return DeviceAdapter(

@@ -39,9 +39,10 @@ package final class BinaryFile {
 
     /// Reads `buffer.byteCount` bytes from an offset on into a buffer, and their checksum.
     ///
+    /// - Parameter pace: called between pieces of a quarter of a mebibyte.
     /// - Throws: `FileError`, also when the file ends before.
     package func read(
-        at offset: Int, into buffer: Buffer
+        at offset: Int, into buffer: Buffer, pace: () -> Void = {}
     ) throws(FileError) -> Checksum {
         var checksum = Checksum()
         var done = 0
@@ -50,6 +51,7 @@ package final class BinaryFile {
             unsafe try read(at: offset + done, count: count, into: buffer.base + done)
             unsafe checksum.add(UnsafeRawBufferPointer(start: buffer.base + done, count: count))
             done += count
+            pace()
         }
         return checksum
     }
