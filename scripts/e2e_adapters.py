@@ -1269,6 +1269,24 @@ def the_command_line():
 
 
 @check
+def an_invoked_adapter_is_the_base_until_then():
+    """aLoRA: before the invocation the base's log probabilities and its part of the prefix cache, after it its own."""
+    folder = copy(POOL[0], os.path.join(fresh(), "invoked"))
+    path = os.path.join(folder, "adapter_config.json")
+    config = {**json.load(open(path)), "alora_invocation_tokens": [70, 71, 72]}
+    with open(path, "w") as file: json.dump(config, file)
+    prompt = LONG[:100] + [70, 71, 72] + LONG[100:]
+    with Server("--adapter", f"invoked={folder}", "--adapter", f"whole={POOL[0].path}") as server:
+        def cached(model): return good(server.request("POST", "/v1/completions", {"model": model, "prompt": prompt, "max_tokens": 1}))["usage"]["prompt_tokens_details"]["cached_tokens"]
+        found = [cached(m) for m in ("base", "invoked", "invoked", "whole", "base")]
+        assert found == [0, 96, 160, 0, 160], found
+        def score(model, prompt): return good(server.request("POST", "/v1/completions", {"model": model, "prompt": prompt, "max_tokens": 0, "echo": True, "logprobs": 0}))["choices"][0]["logprobs"]["token_logprobs"]
+        base, invoked, whole = (score(m, prompt) for m in ("base", "invoked", "whole"))
+        assert invoked[:101] == base[:101] and all(a != b for a, b in zip(invoked[101:], base[101:])) and invoked[101:] != whole[101:]
+        assert score("invoked", LONG) == score("base", LONG) != score("whole", LONG)
+
+
+@check
 def rude_admin_requests():
     a = "/admin/adapters"
     source = {"source": POOL[0].path}

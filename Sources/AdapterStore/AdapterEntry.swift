@@ -1,5 +1,6 @@
 package import Adapters
 package import Catalog
+internal import Foundation
 
 /// A name and what is known of what it stands for.
 package struct AdapterEntry: Sendable {
@@ -12,8 +13,16 @@ package struct AdapterEntry: Sendable {
     package var record: AdapterRecord?
     package var tier = Tier.source
     package var leaseCount = 0
+    /// Whether somebody took it out of RAM who wants it to stay out until it is asked for.
+    package var isPutAside = false
 
     package var name: String { alias.name }
+
+    /// How much it is used, as far as is known: its hits, which count half after each day without one.
+    func popularity(at now: Double) -> Double {
+        guard let record else { return 0 }
+        return Double(record.hits) * exp2(-max(0, now - record.lastUse) / 86_400)
+    }
 
     init(alias: AliasRecord, digest: AdapterDigest?) {
         self.alias = alias
@@ -27,6 +36,7 @@ struct LibraryView: Sendable {
     let adapters: [AdapterDigest: AdapterRecord]
     let host: HostTier
     let uses: [AdapterDigest: AdapterLibrary.Use]
+    let putAside: Set<AdapterDigest>
 
     /// Does not know what is on the disk.
     func entry(_ name: String) -> AdapterEntry? {
@@ -37,6 +47,7 @@ struct LibraryView: Sendable {
         if let use = uses[digest] { entry.record?.add(use) }
         if host.holds(digest) { entry.tier = .host }
         entry.leaseCount = host.leaseCount(of: digest)
+        entry.isPutAside = putAside.contains(digest)
         return entry
     }
 }

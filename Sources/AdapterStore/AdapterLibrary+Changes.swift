@@ -87,6 +87,11 @@ extension AdapterLibrary {
             try self.store(alias, record, replaces: true, expected: expected)
             return record
         }
+        // Its source may hold something else by now, so the pack may be all that there is of it.
+        if let adapter = state.withLock({ $0.loaded[digest] }) {
+            try await storePack(of: adapter)
+            await discard(digest)
+        }
         return try announce(name, record)
     }
 
@@ -193,6 +198,7 @@ extension AdapterLibrary {
             guard !state.names.isNamed(digest) else { return (nil, nil) }
             state.adapters[digest] = nil
             state.uses[digest] = nil
+            state.putAside.remove(digest)
             if state.host.demote(digest) {
                 return (digest, state.loaded.removeValue(forKey: digest))
             }
@@ -242,6 +248,7 @@ extension AdapterLibrary {
         guard let digest = entry.digest else { return true }
         let (isGone, adapter) = state.withLock { state in
             let isGone = state.host.demote(digest)
+            if isGone { state.putAside.insert(digest) }
             return (isGone, isGone ? state.loaded.removeValue(forKey: digest) : nil)
         }
         _ = consume adapter
@@ -264,33 +271,24 @@ extension AdapterLibrary {
 
     private func verifyNow(_ name: String) async throws -> Bool {
         let digest = try await digest(of: name)
-        guard let reader = disk.withLock({ $0?.holds(digest) == true ? $0?.reader : nil }) else {
+        switch try await readPack(digest, on: imports) {
+        case .whole: return true
+        case .absent:
             _ = try await lease(name)
             return true
+        case .damaged: break
         }
-        do {
-            _ = try await performImport { try reader(digest, $0) }
-            return true
-        } catch let error as PackError {
-            switch error.kind {
-            case .damaged:
-                disk.withLock { $0?.quarantine(digest) }
-                metrics.quarantined()
-                events.send(.quarantined(digest, reason: error.description))
-            case .missing: disk.withLock { $0?.remove(digest) }
-            case .unreadable: throw LibraryError(.diskFailed, error.description)
-            }
-            guard let alias = state.withLock({ $0.names[name]?.alias }) else { return false }
-            let again = try await bring(alias).adapter.digest
-            guard again == digest else {
-                await discard(again)
-                throw LibraryError(
-                    .conflict,
-                    "The pack of \"\(name)\" was damaged, and its source has changed since: replace it."
-                )
-            }
-            return false
+        guard let alias = state.withLock({ $0.names[name]?.alias }) else { return false }
+        let again = try await bring(alias).adapter.digest
+        // The name may have gone meanwhile.
+        await discard(again)
+        guard again == digest else {
+            throw LibraryError(
+                .conflict,
+                "The pack of \"\(name)\" was damaged, and its source has changed since: replace it."
+            )
         }
+        return false
     }
 
     /// Writes counters that have changed to the catalog.

@@ -104,7 +104,12 @@ extension AdapterLibrary {
         }
         do {
             let imported = try await bring(alias)
-            try await point(alias, at: imported)
+            do {
+                try await point(alias, at: imported)
+            } catch {
+                await discard(imported.adapter.digest)
+                throw error
+            }
         } catch let error as ModelFileError {
             await note(fault: "\(error)", of: alias)
             throw error
@@ -157,9 +162,10 @@ extension AdapterLibrary {
             packBytes: AdapterPack.byteCount(of: adapter, base: base), base: adapter.baseModelName)
     }
 
-    /// Keeps in RAM what was read anyway, if there is room.
+    /// Keeps in RAM what was read anyway, if there is room that nobody waits for.
     private func keep(_ adapter: DeviceAdapter) {
         let gone = state.withLock { state -> [AdapterDigest] in
+            guard state.waiters.isEmpty else { return [] }
             let decision = state.host.request(
                 adapter.digest, byteCount: adapter.byteCount, cost: 0.01)
             switch decision {
@@ -241,7 +247,7 @@ extension AdapterLibrary {
     }
 
     /// Writes the pack; a full disk costs the pack, not the request.
-    private func storePack(of adapter: DeviceAdapter) async throws {
+    func storePack(of adapter: DeviceAdapter) async throws {
         let start = ContinuousClock.now
         let room = try await change { self.makeRoom(for: adapter) }
         guard let room else {

@@ -60,7 +60,7 @@ package final class AdapterLibrary: Sendable {
     /// Sources that are being read: each has an adapter in memory that no tier counts yet.
     let gate = Gate(places: 3)
     /// Reading sources: long, one after another.
-    private let imports = DispatchQueue(label: "martlet.adapters.import", qos: .utility)
+    let imports = DispatchQueue(label: "martlet.adapters.import", qos: .utility)
 
     struct State {
         var names = NameTable()
@@ -71,6 +71,8 @@ package final class AdapterLibrary: Sendable {
         var imports: [String: Flight<AdapterDigest>] = [:]
         /// To be forgotten once nobody uses them.
         var doomed: Set<AdapterDigest> = []
+        /// Taken out of RAM by somebody, and not asked for since.
+        var putAside: Set<AdapterDigest> = []
         var waiters: [Waiter] = []
         /// How often room was made while nobody waited.
         var wakesForNobody: UInt64 = 0
@@ -314,24 +316,7 @@ package final class AdapterLibrary: Sendable {
 
     /// From the disk, or else from the source again.
     private func read(_ digest: AdapterDigest, name: String) async throws -> DeviceAdapter {
-        let isOnDisk = disk.withLock { disk in
-            disk?.use(digest)
-            return disk?.holds(digest) ?? false
-        }
-        if isOnDisk, let reader {
-            do {
-                return try await perform(on: loads) { try reader(digest, $0) }
-            } catch let error as PackError {
-                switch error.kind {
-                case .damaged:
-                    disk.withLock { $0?.quarantine(digest) }
-                    events.send(.quarantined(digest, reason: error.description))
-                    metrics.quarantined()
-                case .missing: disk.withLock { $0?.remove(digest) }
-                case .unreadable: throw LibraryError(.diskFailed, error.description)
-                }
-            }
-        }
+        if case .whole(let adapter) = try await readPack(digest, on: loads) { return adapter }
         guard let alias = state.withLock({ $0.names.alias(of: digest, preferring: name) }) else {
             throw LibraryError(
                 .notFound,
@@ -347,6 +332,39 @@ package final class AdapterLibrary: Sendable {
             )
         }
         return imported.adapter
+    }
+
+    enum PackReading {
+        case whole(DeviceAdapter)
+        /// It is out of the way now.
+        case damaged
+        case absent
+    }
+
+    /// Reads a pack and checks every byte of it.
+    ///
+    /// - Throws: `LibraryError` with `disk_failed` when nothing is said about its bytes.
+    func readPack(
+        _ digest: AdapterDigest, on queue: DispatchQueue
+    ) async throws -> PackReading {
+        let edition = disk.withLock { $0?.use(digest) }
+        guard let edition, let reader else { return .absent }
+        do {
+            return .whole(try await perform(on: queue) { try reader(digest, $0) })
+        } catch let error as PackError {
+            switch error.kind {
+            case .missing: disk.withLock { $0?.remove(digest, edition: edition) }
+            case .unreadable: throw LibraryError(.diskFailed, error.description)
+            case .damaged:
+                // Whoever read it at the same time may have made it again since.
+                guard disk.withLock({ $0?.quarantine(digest, edition: edition) ?? false }) else {
+                    return try await readPack(digest, on: queue)
+                }
+                metrics.quarantined()
+                events.send(.quarantined(digest, reason: error.description))
+            }
+            return .damaged
+        }
     }
 
     /// Gives back a lease, on another thread: the engine's must not wait for whoever holds the lock.
@@ -408,6 +426,7 @@ extension AdapterLibrary.State {
     mutating func note(_ digest: AdapterDigest, isLoad: Bool) {
         var use = uses[digest] ?? AdapterLibrary.Use()
         use.hits += 1
+        putAside.remove(digest)
         use.loads += isLoad ? 1 : 0
         use.lastUse = Date().timeIntervalSince1970
         uses[digest] = use
@@ -422,7 +441,8 @@ extension AdapterLibrary.State {
 
     /// What there is to tell about names, as it is now; a copy costs nothing.
     var view: LibraryView {
-        LibraryView(names: names, adapters: adapters, host: host, uses: uses)
+        LibraryView(
+            names: names, adapters: adapters, host: host, uses: uses, putAside: putAside)
     }
 }
 

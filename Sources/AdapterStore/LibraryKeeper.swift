@@ -56,13 +56,28 @@ package struct LibraryKeeper: Service {
         }
     }
 
-    /// Brings adapters into RAM before anybody asks, the most used ones first, as long as nobody has to
-    /// go for it.
+    /// Brings adapters into RAM before anybody asks, the most popular ones first, as long as nobody has
+    /// to go for it: all of them at the start, and later, when room has become free, those that are used.
     private func readAhead() async {
-        let order = library.entries.sorted {
-            ($0.record?.hits ?? 0, $1.name) > ($1.record?.hits ?? 0, $0.name)
+        var failed: Set<String> = []
+        await readAhead(usedOnly: false, &failed)
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .seconds(10))
+            let tiers = library.tiers
+            guard tiers.hostBudget - tiers.hostBytes >= tiers.largestAdapter else { continue }
+            await readAhead(usedOnly: true, &failed)
         }
-        for entry in order where entry.alias.fault == nil {
+    }
+
+    private func readAhead(usedOnly: Bool, _ failed: inout Set<String>) async {
+        let now = Date().timeIntervalSince1970
+        let order = library.entries.map { (entry: $0, popularity: $0.popularity(at: now)) }
+            .filter { !usedOnly || $0.popularity > 0 }
+            .sorted { ($0.popularity, $1.entry.name) > ($1.popularity, $0.entry.name) }
+        for (entry, _) in order
+        where entry.alias.fault == nil && entry.tier != .host && !entry.isPutAside
+            && !failed.contains(entry.name)
+        {
             guard !Task.isCancelled else { return }
             let tiers = library.tiers
             guard
@@ -73,6 +88,7 @@ package struct LibraryKeeper: Service {
             } catch is CancellationError {
                 return
             } catch {
+                failed.insert(entry.name)
                 logger.warning(
                     "adapter refused",
                     metadata: ["adapter": .string(entry.name), "error": .string("\(error)")])

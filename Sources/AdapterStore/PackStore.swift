@@ -29,6 +29,8 @@ package final class PackStore {
     struct Pack {
         var byteCount: Int
         var lastUse: Int
+        /// Tells it from others that the same adapter had before.
+        var edition: Int
     }
 
     /// Takes the folder, and throws away what an earlier process left unfinished.
@@ -76,7 +78,7 @@ package final class PackStore {
                 continue
             }
             let size = FileVersion(of: path)?.byteCount ?? 0
-            packs[digest] = Pack(byteCount: size, lastUse: 0)
+            packs[digest] = Pack(byteCount: size, lastUse: 0, edition: 0)
             byteCount += size
         }
     }
@@ -145,12 +147,15 @@ package final class PackStore {
     package func add(_ adapter: DeviceAdapter) {
         guard let size = reserved.removeValue(forKey: adapter.digest) else { return }
         clock += 1
-        packs[adapter.digest] = Pack(byteCount: size, lastUse: clock)
+        packs[adapter.digest] = Pack(byteCount: size, lastUse: clock, edition: clock)
     }
 
     /// Gives back the room for a pack that could not be written.
     package func giveUp(_ digest: AdapterDigest) {
-        byteCount -= reserved.removeValue(forKey: digest) ?? 0
+        guard let size = reserved.removeValue(forKey: digest) else { return }
+        byteCount -= size
+        // It may have its name already, and only not have been made durable.
+        BinaryFile.remove(path(of: digest))
     }
 
     private func victims(
@@ -171,9 +176,17 @@ package final class PackStore {
     }
 
     /// Notes that a pack is read.
-    package func use(_ digest: AdapterDigest) {
+    ///
+    /// - Returns: which pack it is of those that the adapter has had; nil when there is none.
+    package func use(_ digest: AdapterDigest) -> Int? {
         clock += 1
         packs[digest]?.lastUse = clock
+        return packs[digest]?.edition
+    }
+
+    /// Removes a pack, unless it is another one by now.
+    package func remove(_ digest: AdapterDigest, edition: Int) {
+        if packs[digest]?.edition == edition { remove(digest) }
     }
 
     package func remove(_ digest: AdapterDigest) {
@@ -183,13 +196,18 @@ package final class PackStore {
     }
 
     /// Puts a damaged pack aside, in place of any that was put there before.
-    package func quarantine(_ digest: AdapterDigest) {
-        guard let pack = packs.removeValue(forKey: digest) else { return }
+    ///
+    /// - Returns: whether it was this one; another one that was made meanwhile stays.
+    package func quarantine(_ digest: AdapterDigest, edition: Int) -> Bool {
+        guard packs[digest]?.edition == edition, let pack = packs.removeValue(forKey: digest) else {
+            return false
+        }
         byteCount -= pack.byteCount
         let target = "\(folder)/quarantine/\(digest).pack"
         if (try? BinaryFile.rename(path(of: digest), to: target)) == nil {
             BinaryFile.remove(path(of: digest))
         }
+        return true
     }
 
     /// Calls what it is given between pieces of the work.
