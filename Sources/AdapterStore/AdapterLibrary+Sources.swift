@@ -21,7 +21,7 @@ extension AdapterLibrary {
             guard let source = justInTime(name) else {
                 throw AdapterLibrary.unknown(name)
             }
-            let now = configuration.clock()
+            let now = uptime()
             if let error = state.withLock({ $0.failures.error(of: name, at: now) }) { throw error }
             return try await importing(name) { library in
                 do {
@@ -50,7 +50,7 @@ extension AdapterLibrary {
             default: false
             }
         guard isLasting else { return }
-        let now = configuration.clock()
+        let now = uptime()
         state.withLock { $0.failures.note(error, of: name, at: now) }
     }
 

@@ -31,8 +31,6 @@ package final class AdapterLibrary: Sendable {
         /// Whether the engine has requests, which climbs that nobody waits for leave the processors
         /// to. Must not call back.
         package var isBusy: @Sendable () -> Bool = { false }
-        /// Time since whenever.
-        package var clock: @Sendable () -> Duration = { Uptime.now }
         package var hooks = LibraryHooks()
 
         package init() {}
@@ -51,6 +49,8 @@ package final class AdapterLibrary: Sendable {
     private let reader: PackStore.Reader?
     let metrics: LibraryMetrics
     let throttle: ClimbThrottle
+    /// Since this was made.
+    let uptime: @Sendable () -> Duration
     package let events = LibraryEvents()
     /// Reading packs: short, and several at a time where there are the processors for it.
     private let loads = DispatchQueue(
@@ -114,8 +114,11 @@ package final class AdapterLibrary: Sendable {
         reader = disk?.reader
         let metrics = LibraryMetrics()
         self.metrics = metrics
+        let now = configuration.hooks.now
+        let start = now()
+        uptime = { now() - start }
         throttle = ClimbThrottle(
-            isBusy: configuration.isBusy, clock: configuration.clock,
+            isBusy: configuration.isBusy, clock: uptime,
             notePause: { metrics.record(.pause, seconds: $0 / .seconds(1)) })
         var known = contents ?? CatalogContents()
         if contents == nil, let catalog { known = try catalog.contents() }

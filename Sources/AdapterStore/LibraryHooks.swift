@@ -1,6 +1,6 @@
 /// Where tests reach into a library: the clock, and what the disk tier does with files.
 package struct LibraryHooks: Sendable {
-    /// The clock that the patience of requests is measured by.
+    /// The clock of whatever waits: requests, and climbs that nobody waits for.
     package var now: @Sendable () -> ContinuousClock.Instant = { .now }
     package var sleep: @Sendable (_ until: ContinuousClock.Instant) async throws -> Void = {
         try await ContinuousClock().sleep(until: $0)

@@ -96,13 +96,7 @@ package final class PackStore {
     /// - Throws: `LibraryError`.
     package func makeStagingFolder() throws(LibraryError) -> String {
         let path = "\(folder)/staging/\(UUID().uuidString)"
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: false,
-                attributes: [.posixPermissions: 0o700])
-        } catch {
-            throw LibraryError(.diskFailed, "\(path) cannot be made: \(error)")
-        }
+        try TemporaryStaging.make(path)
         return path
     }
 

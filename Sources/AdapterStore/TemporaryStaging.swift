@@ -58,7 +58,8 @@ package final class TemporaryStaging: Sendable {
         throw LibraryError(.diskFailed, "\(parent) has no place for the files of sources")
     }
 
-    private static func make(_ folder: String) throws(LibraryError) {
+    /// Makes a folder that nobody else may look into.
+    static func make(_ folder: String) throws(LibraryError) {
         do {
             try FileManager.default.createDirectory(
                 atPath: folder, withIntermediateDirectories: false,

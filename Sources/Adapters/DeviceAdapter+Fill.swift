@@ -10,11 +10,15 @@ extension LowRankUpdate {
         let team = WorkerTeam(memberCount: 1)
         for (target, expansion) in zip(targets, expansions) {
             guard let expansion else { continue }
-            let change = try file.biasChange(target, base: base)
-            guard let delta = file.deltas[target] else {
-                if let change { expansion.bias?.setRow(0, change) }
-                continue
+            let delta = file.deltas[target]
+            let scale = delta?.scale ?? 1
+            let own = try delta?.bias?.values().map { $0 * scale }
+            let biases = [own, try file.biasChange(target, base: base)].compactMap { $0 }
+            if let first = biases.first {
+                expansion.bias?.setRow(
+                    0, biases.dropFirst().reduce(first) { zip($0, $1).map(+) })
             }
+            guard let delta else { continue }
             let a = try delta.a.matrix()
             try expansion.weights.pack(team: team) { index, row in
                 try delta.b.read(row: index, into: &row)
@@ -22,12 +26,6 @@ extension LowRankUpdate {
             if delta.magnitude != nil {
                 let weights = try file.weights(target, base: base)
                 expansion.gain?.setRow(0, try delta.gains(of: weights, a: a))
-            }
-            if let bias = delta.bias {
-                let values = try bias.values().map { $0 * delta.scale }
-                expansion.bias?.setRow(0, change.map { zip(values, $0).map(+) } ?? values)
-            } else if let change {
-                expansion.bias?.setRow(0, change)
             }
             placed.append((expansion.column, a))
         }

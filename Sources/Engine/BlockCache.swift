@@ -6,10 +6,11 @@ internal import Tensors
 /// because a later sequence may begin with the same tokens.
 ///
 /// Full blocks form a tree: a node is what one adapter (or none) computed for 16 tokens after all
-/// the tokens on the way to it. An adapter that acts from some token on shares the base's nodes before. Nodes are found by the tokens themselves, not by a hash of them, so
-/// one sequence can never get another's keys and values by a collision; and as a block's bits do not
-/// depend on who computed it, sharing changes no result. A node that nobody holds stays until its
-/// block is needed: leaves go first, the one least recently used before the others.
+/// the tokens on the way to it. An adapter that acts from some token on shares the base's nodes
+/// before. Nodes are found by the tokens themselves, not by a hash of them, so one sequence can never
+/// get another's keys and values by a collision; and as a block's bits do not depend on who computed
+/// it, sharing changes no result. A node that nobody holds stays until its block is needed: leaves go
+/// first, the one least recently used before the others.
 struct BlockCache {
     typealias NodeID = Int
 
@@ -112,7 +113,6 @@ struct BlockCache {
 
     /// What is already computed of a sequence: as many full blocks as are found, but never its last
     /// token, whose logits are wanted.
-    ///
     mutating func find(_ tokens: [Int32], owners: Owners) -> Holding {
         var holding = Holding()
         guard keptLimit > 0 else { return holding }

@@ -6,20 +6,11 @@ import Testing
 
 /// Names by what they stand for, and the other way round.
 struct NameTableTests {
-    static func digest(_ number: Int) -> AdapterDigest {
-        let digits = String(number, radix: 16)
-        let text = String(repeating: "0", count: 64 - digits.count) + digits
-        guard let digest = AdapterDigest(text) else {
-            preconditionFailure("64 digits are a digest.")
-        }
-        return digest
-    }
-
     static func alias(
         _ name: String, _ number: Int? = nil, isPinned: Bool = false, isPointed: Bool = false
     ) -> AliasRecord {
         var alias = AliasRecord(name: name, source: "/" + name, created: 1)
-        alias.digest = number.map { digest($0).description }
+        alias.digest = number.map { AdapterDigest.numbered($0).description }
         alias.pinned = isPinned
         alias.revision = isPointed ? "pointed at it" : "1"
         return alias
@@ -31,14 +22,14 @@ struct NameTableTests {
         #expect(table.put(Self.alias("a", 1)) == nil)
         #expect(table["b"]?.digest == nil && table["b"]?.alias.source == "/b")
         #expect(table.put(Self.alias("b", 2))?.digest == nil)
-        #expect(table.put(Self.alias("b", 1))?.digest == Self.digest(2))
+        #expect(table.put(Self.alias("b", 1))?.digest == AdapterDigest.numbered(2))
         #expect(table.sorted == ["a", "b"] && table.count == 2)
-        #expect(table["b"]?.digest == Self.digest(1) && table["c"] == nil)
-        #expect(table.named == [Self.digest(1)])
+        #expect(table["b"]?.digest == AdapterDigest.numbered(1) && table["c"] == nil)
+        #expect(table.named == [AdapterDigest.numbered(1)])
     }
 
     @Test func anAdapterIsNamedAsLongAsANameStandsForIt() {
-        let (one, two) = (Self.digest(1), Self.digest(2))
+        let (one, two) = (AdapterDigest.numbered(1), AdapterDigest.numbered(2))
         var table = NameTable([
             Self.alias("a", 1), Self.alias("b", 1), Self.alias("c", 2),
             Self.alias("d"),
@@ -54,7 +45,7 @@ struct NameTableTests {
     }
 
     @Test func aNameThatStandsForItIsFound() {
-        let one = Self.digest(1)
+        let one = AdapterDigest.numbered(1)
         var table = NameTable([
             Self.alias("a", 1), Self.alias("b", 1), Self.alias("c", 2),
         ])
@@ -69,7 +60,7 @@ struct NameTableTests {
     }
 
     @Test func pinsAndRollbacksKeep() {
-        let (one, two) = (Self.digest(1), Self.digest(2))
+        let (one, two) = (AdapterDigest.numbered(1), AdapterDigest.numbered(2))
         var table = NameTable([
             Self.alias("a", 1, isPinned: true), Self.alias("b", 1),
             Self.alias("c", 2, isPointed: true), Self.alias("d", isPinned: true),
@@ -115,7 +106,7 @@ struct NameTableTests {
             #expect(table.sorted == model.keys.sorted() && table.sorted == whole.sorted)
             #expect(table.named == whole.named && table.kept == whole.kept)
             for number in 1..<6 {
-                let digest = Self.digest(number)
+                let digest = AdapterDigest.numbered(number)
                 let holders = model.values.filter { $0.digest == digest.description }
                 #expect(table.isNamed(digest) == !holders.isEmpty)
                 #expect(table.isPinned(digest) == holders.contains { $0.pinned })

@@ -1,22 +1,14 @@
 import Adapters
+import TestSupport
 import Testing
 
-private let a = HostTierTests.digest(0xA)
-private let b = HostTierTests.digest(0xB)
-private let c = HostTierTests.digest(0xC)
-private let d = HostTierTests.digest(0xD)
+private let a = AdapterDigest.numbered(0xA)
+private let b = AdapterDigest.numbered(0xB)
+private let c = AdapterDigest.numbered(0xC)
+private let d = AdapterDigest.numbered(0xD)
 
 /// What the tier decides for a request, and who goes when room is needed.
 struct HostTierTests {
-    static func digest(_ number: Int) -> AdapterDigest {
-        let digits = String(number, radix: 16)
-        let text = String(repeating: "0", count: 64 - digits.count) + digits
-        guard let digest = AdapterDigest(text) else {
-            preconditionFailure("64 digits are a digest.")
-        }
-        return digest
-    }
-
     // MARK: Loads and leases
 
     @Test func aLoadHoldsItsBytesFromTheBeginning() {
@@ -224,17 +216,17 @@ struct HostTierTests {
         var tier = HostTier(budget: 2)
         tier.visit(a, cost: 0.5, times: 19)
         for number in 101...110 {
-            let victims = number == 101 ? [] : [Self.digest(number - 1)]
-            #expect(tier.visit(Self.digest(number)) == .load(evicting: victims))
+            let victims = number == 101 ? [] : [AdapterDigest.numbered(number - 1)]
+            #expect(tier.visit(AdapterDigest.numbered(number)) == .load(evicting: victims))
         }
         #expect(tier.holds(a))
-        #expect(tier.visit(Self.digest(111)) == .load(evicting: [a]))
+        #expect(tier.visit(AdapterDigest.numbered(111)) == .load(evicting: [a]))
     }
 
     /// Nothing else tells them apart; and the same events give the same decisions in every process.
     @Test func equalsGoInTheOrderOfTheirLastUse() {
         var tier = HostTier(budget: 8)
-        let equals = (100..<108).map(Self.digest)
+        let equals = (100..<108).map(AdapterDigest.numbered)
         for digest in equals { tier.visit(digest) }
         #expect(tier.visit(a, byteCount: 8) == .load(evicting: equals))
     }
@@ -245,7 +237,7 @@ struct HostTierTests {
     @Test func turnsLongerThanTheBudgetThrash() {
         var tier = HostTier(budget: 8)
         for _ in 0..<200 {
-            for number in 0..<9 { tier.visit(Self.digest(number)) }
+            for number in 0..<9 { tier.visit(AdapterDigest.numbered(number)) }
         }
         #expect(tier.thrashing > 0.95 && tier.thrashing <= 1)
     }
@@ -253,14 +245,14 @@ struct HostTierTests {
     @Test func whatFitsDoesNotThrash() {
         var tier = HostTier(budget: 9)
         for _ in 0..<200 {
-            for number in 0..<9 { tier.visit(Self.digest(number)) }
+            for number in 0..<9 { tier.visit(AdapterDigest.numbered(number)) }
         }
         #expect(tier.thrashing == 0 && tier.loadCount == 9 && tier.evictionCount == 0)
     }
 
     @Test func whatNeverReturnsDoesNotThrash() {
         var tier = HostTier(budget: 8)
-        for number in 0..<500 { tier.visit(Self.digest(number)) }
+        for number in 0..<500 { tier.visit(AdapterDigest.numbered(number)) }
         #expect(tier.thrashing == 0 && tier.loadCount == 500 && tier.evictionCount == 492)
     }
 }

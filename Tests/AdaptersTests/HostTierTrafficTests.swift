@@ -4,15 +4,18 @@ import Testing
 
 /// Random events against a model that knows who is there and who is in use, and nothing of order.
 struct HostTierTrafficTests {
-    static let digests = (0..<12).map(HostTierTests.digest)
+    static let digests = (0..<12).map(AdapterDigest.numbered)
 
     @Test(arguments: 0..<200 as Range<UInt64>)
     func seededTrafficKeepsTheBooks(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         var model = Model(
             budget: Int.random(in: 40...120, using: &generator),
-            byteCounts: Self.digests.map { _ in Int.random(in: 1...60, using: &generator) })
-        let costs = Self.digests.map { _ in Double.random(in: 0.01...2, using: &generator) }
+            byteCounts: Self.digests.map { _ in Int.random(in: 1...60, using: &generator)
+            })
+        let costs = Self.digests.map { _ in
+            Double.random(in: 0.01...2, using: &generator)
+        }
         var tier = HostTier(budget: model.budget)
         for event in 0..<400 {
             let number = Int.random(in: Self.digests.indices, using: &generator)
@@ -61,7 +64,7 @@ struct HostTierTrafficTests {
         }
         let rest = Set(digests.filter { tier.holds($0) })
         let decision = tier.request(
-            HostTierTests.digest(99), byteCount: tier.budget, cost: 1)
+            AdapterDigest.numbered(99), byteCount: tier.budget, cost: 1)
         guard case .load(let victims) = decision else {
             Issue.record("\(decision) where everything may go")
             return

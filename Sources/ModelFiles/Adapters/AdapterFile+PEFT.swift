@@ -28,6 +28,7 @@ extension AdapterFile {
         var reader = PEFTReader(
             configuration: configuration, base: base, limits: limits, folder: folder,
             comparesValues: comparesValues,
+            targets: PEFTReader.targets(configuration, base: base.configuration),
             saved: try PEFTReader.saved(configuration, base: base, source: configPath),
             left: try PEFTReader.places(of: tensors, base: base.configuration, folder: folder))
         try reader.checkConfiguration()
@@ -82,6 +83,8 @@ private struct PEFTReader {
     let limits: AdapterLimits
     let folder: String
     let comparesValues: Bool
+    /// What has a low-rank change.
+    let targets: Set<AdapterFile.Target>
     let saved: Set<Checkpoint.Role>
     var left: [Place: StoredTensor]
 
@@ -162,14 +165,21 @@ private struct PEFTReader {
             && (configuration.saved.namesTable || configuration.targets.namesTable)
     }
 
-    /// Whether a module has a low-rank change.
-    private func isTargeted(_ module: String) -> Bool {
-        if tiesTables, !configuration.saved.namesTable,
-            ["model.embed_tokens", "lm_head"].contains(module)
+    private static func isTargeted(_ module: String, _ configuration: PEFTConfiguration) -> Bool {
+        configuration.targets.contains(module) && !configuration.saved.excludes(module)
+    }
+
+    static func targets(
+        _ configuration: PEFTConfiguration, base: ModelConfiguration
+    ) -> Set<AdapterFile.Target> {
+        var targets = Set(
+            AdapterFile.Target.all(for: base).filter { isTargeted($0.moduleName, configuration) })
+        if base.tiesEmbeddings, configuration.tiesWeights, configuration.targets.namesTable,
+            !configuration.saved.namesTable
         {
-            return true
+            targets.formUnion([.embedding, .head])
         }
-        return configuration.targets.contains(module) && !configuration.saved.excludes(module)
+        return targets
     }
 
     /// Refuses combinations that PEFT refuses, ignores or cannot load again, and the few that it
@@ -188,19 +198,18 @@ private struct PEFTReader {
                 + (c.family == .qwen3 ? [".self_attn.q_norm", ".self_attn.k_norm"] : [])
             others += parts.map { "model.layers.\(layer)\($0)" }
         }
-        for module in others where isTargeted(module) {
+        for module in others where PEFTReader.isTargeted(module, configuration) {
             try refuse(
                 true, .unsupportedField,
                 "target_modules matches \(module); supported are projections, embed_tokens and lm_head"
             )
         }
-        let targets = AdapterFile.Target.all(for: c).filter { isTargeted($0.moduleName) }
-        for target in targets {
+        for target in targets.sorted() {
             try refuse(
                 saved.contains(target.role), .invalidField,
                 "\(target.moduleName) is in target_modules and in modules_to_save")
         }
-        let tables = targets.filter { $0 == .embedding || $0 == .head }
+        let tables = targets.intersection([.embedding, .head])
         try refuse(
             targets.contains(.embedding) && configuration.hasBias, .invalidField,
             "lora_bias is not possible for embeddings in PEFT")
@@ -214,7 +223,7 @@ private struct PEFTReader {
     }
 
     private func checkTokens(
-        _ tables: [AdapterFile.Target],
+        _ tables: Set<AdapterFile.Target>,
         _ refuse: (Bool, ModelFileError.Code, String) throws(ModelFileError) -> Void
     ) throws(ModelFileError) {
         let (tokens, isTied) = (
@@ -261,8 +270,7 @@ private struct PEFTReader {
     mutating func takeDeltas() throws(ModelFileError) -> [AdapterFile.Target: AdapterFile.Delta] {
         var deltas: [AdapterFile.Target: AdapterFile.Delta] = [:]
         let config = configuration
-        for target in AdapterFile.Target.all(for: base.configuration)
-        where isTargeted(target.moduleName) {
+        for target in targets.sorted() {
             let module = target.moduleName
             let names =
                 target == .embedding
@@ -352,9 +360,10 @@ private struct PEFTReader {
             guard case .bias(let layer, let projection) = role, base[role] != nil,
                 !saved.contains(role)
             else { continue }
-            let module = AdapterFile.Target.projection(layer: layer, projection).moduleName
-            if isTargeted(module) {
-                let bias = try take(.underneath(role), named: "\(module).base_layer.bias")
+            let target = AdapterFile.Target.projection(layer: layer, projection)
+            if targets.contains(target) {
+                let bias = try take(
+                    .underneath(role), named: "\(target.moduleName).base_layer.bias")
                 replaced[role] = try shaped(bias, as: role)
             } else if configuration.bias == .all {
                 replaced[role] = try shaped(try take(.own(role), named: role.name), as: role)
@@ -368,7 +377,7 @@ private struct PEFTReader {
         into replaced: inout [Checkpoint.Role: StoredTensor]
     ) throws(ModelFileError) {
         var found: [Checkpoint.Role: StoredTensor] = [:]
-        for target in [AdapterFile.Target.embedding, .head] where isTargeted(target.moduleName) {
+        for target in [AdapterFile.Target.embedding, .head] where targets.contains(target) {
             guard let table = left.removeValue(forKey: .underneath(target.role)) else { continue }
             found[target.role] = try shaped(table, as: target.role)
         }

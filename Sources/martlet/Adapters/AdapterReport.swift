@@ -55,7 +55,11 @@ struct AdapterReport {
     // MARK: One
 
     private var byteCount: Int {
-        let own = Array(file.replaced.values) + file.tokenRows.values.map(\.rows)
+        // One tensor may be embedding and head.
+        let own = Dictionary(
+            (file.replaced.values + file.tokenRows.values.map(\.rows)).map { ($0.name, $0) },
+            uniquingKeysWith: { first, _ in first }
+        ).values
         return file.deltas.values.reduce(0) { $0 + $1.a.byteRange.count + $1.b.byteRange.count }
             + own.reduce(0) { $0 + $1.byteRange.count }
     }
