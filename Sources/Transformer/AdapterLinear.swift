@@ -68,23 +68,32 @@ struct AdapterLinear {
         max(4, outputsAtOnce / (Lanes.count * max(rowCount, 1)) / 4 * 4)
     }
 
-    /// The pieces that a team works on: some panels each, the same number but for the last.
+    /// The pieces that a team works on: a few panels each, and as many for one member as for another.
     struct Pieces {
-        let panelCount: Int
-        let width: Int
+        /// A few for each member, so that one who is late can be helped, unless there are not that many
+        /// tiles.
+        let count: Int
+        private let panelCount: Int
+        /// Pieces end where a tile of the kernels does.
+        private let tileCount: Int
+
+        private static let panelsPerTile = 2
 
         /// - Parameter outputs: of how many matrices a piece holds the outputs.
         init(panelCount: Int, rowCount: Int, memberCount: Int, outputs: Int = 1) {
             self.panelCount = panelCount
-            // A few for each member, so that one who is late can be helped.
-            let few = (panelCount / (2 * memberCount)).roundedUp(toMultipleOf: 4)
-            width = max(1, min(few, AdapterLinear.panelsAtOnce(rowCount: rowCount) / outputs))
+            tileCount = (panelCount + Pieces.panelsPerTile - 1) / Pieces.panelsPerTile
+            let largest =
+                AdapterLinear.panelsAtOnce(rowCount: rowCount) / outputs / Pieces.panelsPerTile
+            let least = max(2 * memberCount, (tileCount + largest - 1) / largest)
+            count = min(tileCount, least.roundedUp(toMultipleOf: memberCount))
         }
 
-        var count: Int { (panelCount + width - 1) / width }
-
         subscript(piece: Int) -> Range<Int> {
-            piece * width..<min((piece + 1) * width, panelCount)
+            func panel(_ boundary: Int) -> Int {
+                min(boundary * tileCount / count * Pieces.panelsPerTile, panelCount)
+            }
+            return panel(piece)..<panel(piece + 1)
         }
     }
 
