@@ -165,11 +165,9 @@ struct AdapterLinear {
             outputColumn: column)
         if let bias = group.biases[index] {
             let count = min(panels.count * Lanes.count, weights.outputCount - columnInProjection)
-            for row in 0..<rowCount {
-                kernels.add(
-                    bias, row: 0, column: columnInProjection, count: count, to: output,
-                    targetRow: row, targetColumn: column)
-            }
+            kernels.addFirstRow(
+                of: bias, column: columnInProjection, count: count, toRows: 0..<rowCount,
+                of: output, targetColumn: column)
         }
     }
 

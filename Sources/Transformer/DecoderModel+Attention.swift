@@ -3,9 +3,6 @@ internal import ModelFiles
 internal import Tensors
 
 extension DecoderModel {
-    /// A piece of attention and the run that it belongs to.
-    typealias RunPiece = (run: Int, piece: AttentionPiece)
-
     /// Normalizes (Qwen3) and rotates a row's queries and keys of some key/value heads, and stores
     /// their keys and values.
     func positionKeysAndQueries(
@@ -50,47 +47,49 @@ extension DecoderModel {
     /// Where every sequence has one row, each piece positions its own queries and key first: nobody
     /// else waits for them.
     func attend(
-        _ index: Int, _ pass: Pass, _ pieces: [RunPiece], _ member: Int
+        _ index: Int, _ pass: Pass, _ pieces: [AttentionPiece], _ member: Int
     ) {
         let c = configuration
         let group = c.headCount / c.keyValueHeadCount
         let scale = 1 / Float(c.headDimension).squareRoot()
-        team.spread(pieces.count, for: member) { next in
-            var piece = pieces[next].piece
+        func piece(_ number: Int) -> AttentionPiece {
+            var piece = pieces[number]
             piece.layer = index
             piece.window = c.window(layer: index)
+            return piece
+        }
+        let share = team.share(of: pieces.count, for: member)
+        team.spread(pieces.count, for: member) { number in
+            let own = piece(number)
             if pass.isDecode {
                 positionKeysAndQueries(
-                    index, pass.batch, pass.linear.owners, row: piece.rows.lowerBound,
-                    heads: piece.head..<piece.head + 1)
+                    index, pass.batch, pass.linear.owners, row: own.rows.lowerBound,
+                    heads: own.head..<own.head + 1)
             }
             kernels.attend(
-                piece, queries: workspace.projections, group: group, scale: scale, cache: cache,
-                blocks: pass.batch.runs[pieces[next].run].blocks,
-                into: workspace.attended.values,
-                scratch: scratch[member])
+                own, next: share.contains(number + 1) ? piece(number + 1) : nil,
+                queries: workspace.projections, group: group, scale: scale, cache: cache,
+                into: workspace.attended.values, scratch: scratch[member])
         }
     }
 
     /// Query rows of one attention piece: as many as fill a register tile.
     static func attentionRows(group: Int) -> Int { max(1, 12 / group) }
 
-    func attentionPieces(_ batch: Batch) -> [RunPiece] {
+    func attentionPieces(_ batch: Batch) -> [AttentionPiece] {
         let c = configuration
         let rows = DecoderModel.attentionRows(group: c.headCount / c.keyValueHeadCount)
-        var pieces: [RunPiece] = []
+        var pieces: [AttentionPiece] = []
         pieces.reserveCapacity(batch.runs.count * c.keyValueHeadCount)
-        for (index, run) in batch.runs.enumerated() {
+        for run in batch.runs {
             for start in stride(from: run.rows.lowerBound, to: run.rows.upperBound, by: rows) {
                 let own = start..<min(start + rows, run.rows.upperBound)
                 let position = run.firstPosition + start - run.rows.lowerBound
                 for head in 0..<c.keyValueHeadCount {
                     pieces.append(
-                        (
-                            index,
-                            AttentionPiece(
-                                layer: 0, head: head, rows: own, firstPosition: position, window: 0)
-                        ))
+                        AttentionPiece(
+                            layer: 0, head: head, rows: own, firstPosition: position, window: 0,
+                            blocks: run.blocks))
                 }
             }
         }

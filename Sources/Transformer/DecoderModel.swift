@@ -100,7 +100,7 @@ package final class DecoderModel {
         var rowCount: Int
         let batch: Batch
         var linear: AdapterLinear
-        var attention: [RunPiece]
+        var attention: [AttentionPiece]
         /// Every sequence has one row.
         let isDecode: Bool
     }
@@ -116,8 +116,8 @@ package final class DecoderModel {
         if !pass.isDecode {
             var next = wanted[...]
             last.attention = pass.attention.filter { piece in
-                next = next.drop { $0 < piece.piece.rows.lowerBound }
-                return next.first.map(piece.piece.rows.contains) ?? false
+                next = next.drop { $0 < piece.rows.lowerBound }
+                return next.first.map(piece.rows.contains) ?? false
             }
         }
         return last
@@ -149,7 +149,7 @@ package final class DecoderModel {
         let head = headPass(wanted.segments(in: rows), rowCount: rows.count)
         for (index, row) in rows.enumerated() {
             kernels.rmsNorm(
-                workspace.hidden, row: row,
+                workspace.hidden, rows: row..<row + 1,
                 weight: head?.norm(row: index) ?? weights.finalNorm,
                 epsilon: configuration.normEpsilon, into: workspace.logitInput.values,
                 outputRow: index)
@@ -224,7 +224,7 @@ package final class DecoderModel {
     /// - Parameter pieces: nil for all.
     private func attention(
         _ index: Int, _ pass: Pass, _ member: Int,
-        pieces queries: [RunPiece]? = nil
+        pieces queries: [AttentionPiece]? = nil
     ) {
         let layer = weights.layers[index]
         normalizeAndShrink(
@@ -283,11 +283,9 @@ package final class DecoderModel {
                     ?? first(of: layer.feedForwardOutput, pass, for: member))
             let column = panels.lowerBound * Lanes.count
             let count = min(width, configuration.intermediateSize - column)
-            for row in 0..<rowCount {
-                kernels.siluMultiply(
-                    output, row: row, gateColumn: 0, upColumn: width, count: count,
-                    into: workspace.gated.values, column: column)
-            }
+            kernels.siluMultiply(
+                output, rows: 0..<rowCount, gateColumn: 0, upColumn: width, count: count,
+                into: workspace.gated.values, column: column)
         }
         finishAndShrink(index, .feedForwardOutput, pass, member, input: workspace.gated)
         projectOntoHidden(
@@ -302,18 +300,14 @@ package final class DecoderModel {
         into input: ProductInput
     ) {
         let rows = team.share(of: pass.rowCount, for: member)
-        for row in rows {
-            kernels.rmsNorm(
-                workspace.hidden, row: row, weight: weight, epsilon: configuration.normEpsilon,
-                into: input.values, outputRow: row)
-        }
+        kernels.rmsNorm(
+            workspace.hidden, rows: rows, weight: weight, epsilon: configuration.normEpsilon,
+            into: input.values)
         for segment in pass.linear.owners {
             guard let weight = segment.adapter.own?.norm(role) else { continue }
-            for row in segment.rows.clamped(to: rows) {
-                kernels.rmsNorm(
-                    workspace.hidden, row: row, weight: weight, epsilon: configuration.normEpsilon,
-                    into: input.values, outputRow: row)
-            }
+            kernels.rmsNorm(
+                workspace.hidden, rows: segment.rows.clamped(to: rows), weight: weight,
+                epsilon: configuration.normEpsilon, into: input.values)
         }
         pass.linear.shrink(layer: layer, site: site, rows: rows, input: input)
         team.meet()
@@ -350,11 +344,9 @@ package final class DecoderModel {
                     ?? first(of: next, pass, for: member))
             let column = panels.lowerBound * Lanes.count
             let count = min(output.columnCount, configuration.hiddenSize - column)
-            for row in 0..<rowCount {
-                kernels.add(
-                    output, row: row, column: 0, count: count, to: workspace.hidden,
-                    targetRow: row, targetColumn: column)
-            }
+            kernels.add(
+                output, rows: 0..<rowCount, column: 0, count: count, to: workspace.hidden,
+                targetColumn: column)
         }
     }
 

@@ -213,10 +213,10 @@ struct KernelTests {
         }
         let results = Self.sets.map { set in
             let out = Activations(format: format, rowCount: 1, columnCount: count)
-            set.rmsNorm(narrow, row: 0, weight: weight, epsilon: 1e-5, into: out, outputRow: 0)
+            set.rmsNorm(narrow, rows: 0..<1, weight: weight, epsilon: 1e-5, into: out)
             let norm = shown(out)
             set.siluMultiply(
-                x, row: 0, gateColumn: 0, upColumn: count, count: count, into: out, column: 0)
+                x, rows: 0..<1, gateColumn: 0, upColumn: count, count: count, into: out, column: 0)
             let gated = shown(out)
             let heads = Matrix(rows: [x.row(0)])
             let angles = Matrix(rows: [(0..<2 * count).map { Float($0) * 0.1 }])
@@ -274,12 +274,14 @@ struct KernelTests {
                     columnCount: KernelSet.attentionScratchCount(
                         rowCount: rows.count, group: group, headDimension: d,
                         positionCount: positionCount))
-                for head in 0..<2 {
+                let pieces = (0..<2).map { head in
+                    AttentionPiece(
+                        layer: 0, head: head, rows: rows, firstPosition: rows.lowerBound,
+                        window: window, blocks: blocks)
+                }
+                for (piece, next) in [(pieces[0], pieces[1]), (pieces[1], nil)] {
                     set.attend(
-                        AttentionPiece(
-                            layer: 0, head: head, rows: rows, firstPosition: rows.lowerBound,
-                            window: window),
-                        queries: queries, group: group, scale: 0.3, cache: cache, blocks: blocks,
+                        piece, next: next, queries: queries, group: group, scale: 0.3, cache: cache,
                         into: out, scratch: scratch)
                 }
                 let identity = Self.packed(
@@ -319,9 +321,9 @@ struct KernelTests {
             columnCount: KernelSet.attentionScratchCount(
                 rowCount: 1, group: 1, headDimension: d, positionCount: count))
         Self.scalar.attend(
-            AttentionPiece(layer: 0, head: 0, rows: 0..<1, firstPosition: count - 1, window: 0),
-            queries: query,
-            group: 1, scale: 0.5, cache: cache, blocks: [0, 1], into: out, scratch: scratch)
+            AttentionPiece(
+                layer: 0, head: 0, rows: 0..<1, firstPosition: count - 1, window: 0, blocks: [0, 1]),
+            queries: query, group: 1, scale: 0.5, cache: cache, into: out, scratch: scratch)
         let identity = Self.packed(
             Matrix(rows: (0..<d).map { row in (0..<d).map { $0 == row ? 1 : 0 } }), .f32)
         let y = Matrix(rowCount: 1, columnCount: d)

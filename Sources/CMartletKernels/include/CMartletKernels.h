@@ -70,6 +70,9 @@ typedef struct cmk_attention {
     size_t window;             ///< only the last `window` of them when not 0
     float scale;               ///< multiplies q · k
     float *scratch;            ///< cmk_attention_scratch_count floats of the calling thread's own
+    /// What the thread attends to after this piece, or NULL; of a single row its first keys are fetched
+    /// on the way. `q`, `out` and `scratch` are not looked at.
+    const struct cmk_attention *next;
 } cmk_attention;
 
 /// Floats of scratch that a call with these sizes needs.

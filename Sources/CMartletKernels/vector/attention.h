@@ -35,6 +35,47 @@ CMK_INLINE float softmax(
     return fold(lanes);
 }
 
+// A single row is all memory. What it reads is one stream of chunks, which is fetched some way ahead: the
+// keys of a block each, then two panels of a block's values each, block after block, panels after
+// panels, then the keys of the piece after this one.
+enum { CHUNKS_AHEAD = 8, CHUNK_PANELS = 2 };
+
+CMK_INLINE size_t attention_blocks(const cmk_attention *job) {
+    size_t first = cmk_attention_first_block(job);
+    return (cmk_attention_end(job) + CMK_BLOCK_POSITIONS - 1) / CMK_BLOCK_POSITIONS - first;
+}
+
+CMK_INLINE void prefetch_lines(const char *from, size_t bytes) {
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at, 0, 2);
+}
+
+CMK_INLINE void prefetch_keys(bool bf16, const cmk_attention *job, size_t block) {
+    size_t element = bf16 ? 2 : 4;
+    prefetch_lines(
+        (const char *)job->keys + (size_t)job->blocks[block] * job->key_stride * element,
+        job->head_dim * CMK_BLOCK_POSITIONS * element);
+}
+
+CMK_INLINE void prefetch_chunk(bool bf16, const cmk_attention *job, size_t chunk) {
+    size_t first = cmk_attention_first_block(job), blocks = attention_blocks(job);
+    if (chunk < blocks) return prefetch_keys(bf16, job, first + chunk);
+    size_t width = CHUNK_PANELS * CMK_LANES, groups = (job->head_dim + width - 1) / width;
+    size_t element = bf16 ? 2 : 4, bytes = width * CMK_BLOCK_POSITIONS * element;
+    chunk -= blocks;
+    if (chunk < groups * blocks) {
+        size_t block = (size_t)job->blocks[first + chunk % blocks];
+        const char *values = (const char *)job->values + block * job->value_stride * element;
+        return prefetch_lines(values + chunk / blocks * bytes, bytes);
+    }
+    chunk -= groups * blocks;
+    const cmk_attention *next = job->next;
+    if (next == NULL || chunk >= attention_blocks(next)) return;
+    first = cmk_attention_first_block(next);
+    prefetch_keys(bf16, next, first + chunk);
+    // The newest position is written before anything is read.
+    if (chunk == 0) prefetch_keys(bf16, next, first + attention_blocks(next) - 1);
+}
+
 /// weights (rows, positions) · values for `panels` panels of dimensions, block after block.
 CMK_INLINE void weigh_values(
     bool bf16, int rows, int panels, const cmk_attention *job, const uint32_t *weights,
@@ -43,8 +84,11 @@ CMK_INLINE void weigh_values(
     tile t;
     UNROLL for (int i = 0; i < rows * panels; i++) t.acc[i] = splat(0);
     size_t per_block = bf16 ? CMK_BLOCK_POSITIONS / 2 : CMK_BLOCK_POSITIONS;
+    size_t blocks = (width + CMK_BLOCK_POSITIONS - 1) / CMK_BLOCK_POSITIONS;
+    size_t chunk = blocks + panel / CHUNK_PANELS * blocks + CHUNKS_AHEAD;
     size_t units = bf16 ? (width + 1) / 2 : width, stride = bf16 ? job->value_stride / 2 : job->value_stride;
-    for (size_t b = 0; b * per_block < units; b++) {
+    for (size_t b = 0; b < blocks; b++) {
+        if (job->row_count == 1) prefetch_chunk(bf16, job, chunk + b);
         const uint32_t *values =
             (const uint32_t *)job->values + (size_t)job->blocks[first_block + b] * stride;
         const uint32_t *w[TILE_PANELS];
@@ -57,22 +101,6 @@ CMK_INLINE void weigh_values(
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int p = 0; p < panels; p++)
             store(result + (size_t)r * result_stride + p * CMK_LANES, t.acc[r * panels + p]);
-}
-
-/// Asks for the keys and values of blocks begin ..< end.
-enum { AHEAD = 4 };
-
-CMK_INLINE void prefetch_blocks(
-    bool bf16, const cmk_attention *job, size_t first, size_t begin, size_t end) {
-    size_t element = bf16 ? 2 : 4, bytes = job->head_dim * CMK_BLOCK_POSITIONS * element;
-    for (size_t b = begin; b < end; b++) {
-        const char *keys = (const char *)job->keys + (size_t)job->blocks[first + b] * job->key_stride * element;
-        for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(keys + at, 0, 3);
-    }
-    for (size_t b = begin; b < end; b++) {
-        const char *values = (const char *)job->values + (size_t)job->blocks[first + b] * job->value_stride * element;
-        for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(values + at, 0, 2);
-    }
 }
 
 CMK_INLINE void attention(bool bf16, const cmk_attention *job) {
@@ -91,16 +119,17 @@ CMK_INLINE void attention(bool bf16, const cmk_attention *job) {
             store_up_to(bf16, query, j, load_up_to(q + j, d - j, 0), d - j);
     }
 
-    // A single row is all memory: its blocks are fetched two ahead, and the values with the keys.
     bool fetches = job->row_count == 1;
-    if (fetches) prefetch_blocks(bf16, job, first, 0, smaller(AHEAD, blocks));
+    if (fetches)
+        for (size_t i = 0; i < CHUNKS_AHEAD; i++) prefetch_chunk(bf16, job, i);
     size_t height = tile_height(queries);
     for (size_t b = 0, width_blocks; b < blocks; b += width_blocks) {
         width_blocks = blocks - b >= TILE_PANELS ? TILE_PANELS : 1;
         const uint32_t *keys[FEW_PANELS];
         for (size_t i = 0; i < width_blocks; i++)
             keys[i] = (const uint32_t *)job->keys + (size_t)job->blocks[first + b + i] * key_stride;
-        if (fetches) prefetch_blocks(bf16, job, first, b + AHEAD, smaller(b + AHEAD + width_blocks, blocks));
+        if (fetches)
+            for (size_t i = 0; i < width_blocks; i++) prefetch_chunk(bf16, job, b + i + CHUNKS_AHEAD);
         for (size_t i = 0; i < queries; i += height)
             products(bf16 ? CMK_BF16 : CMK_F32, smaller(height, queries - i), width_blocks, &(product){
                 .x = (const uint32_t *)(packed + i * padded), .x_stride = padded, .w = keys,

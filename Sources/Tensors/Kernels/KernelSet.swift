@@ -172,25 +172,30 @@ extension cmk_kind {
 // MARK: Row by row
 
 extension KernelSet {
-    /// Root mean square norm of one row, rounded to the activations' format.
+    /// Root mean square norm of some rows, rounded to the activations' format.
+    ///
+    /// - Parameter outputRow: where the first of them goes; nil for where it was.
     package func rmsNorm(
-        _ input: Matrix, row: Int, weight: Matrix, epsilon: Float, into output: Activations,
-        outputRow: Int
+        _ input: Matrix, rows: Range<Int>, weight: Matrix, epsilon: Float, into output: Activations,
+        outputRow: Int? = nil
     ) {
         let count = input.columnCount
-        input.check(rows: row..<row + 1, columns: 0..<count)
+        let first = outputRow ?? rows.lowerBound
+        input.check(rows: rows, columns: 0..<count)
         weight.check(rows: 0..<1, columns: 0..<count)
-        output.check(rows: outputRow..<outputRow + 1, columns: 0..<count)
-        let x = unsafe input.pointer(row, 0)
+        output.check(rows: first..<first + rows.count, columns: 0..<count)
         let w = unsafe weight.pointer(0, 0)
-        let y = unsafe output.pointer(outputRow, 0)
-        switch output.format {
-        case .f32:
-            unsafe table.pointee.rms_norm_f32(
-                x, w, epsilon, count, y.assumingMemoryBound(to: Float.self))
-        case .bf16:
-            unsafe table.pointee.rms_norm_bf16(
-                x, w, epsilon, count, y.assumingMemoryBound(to: UInt16.self))
+        for row in rows {
+            let x = unsafe input.pointer(row, 0)
+            let y = unsafe output.pointer(first + row - rows.lowerBound, 0)
+            switch output.format {
+            case .f32:
+                unsafe table.pointee.rms_norm_f32(
+                    x, w, epsilon, count, y.assumingMemoryBound(to: Float.self))
+            case .bf16:
+                unsafe table.pointee.rms_norm_bf16(
+                    x, w, epsilon, count, y.assumingMemoryBound(to: UInt16.self))
+            }
         }
     }
 
@@ -205,24 +210,27 @@ extension KernelSet {
         unsafe table.pointee.rms_norm_f32(x, weight.pointer(0, 0), epsilon, count, x)
     }
 
-    /// output[row, columns] = silu(gate[row, gateColumn...]) * gate[row, upColumn...], rounded.
+    /// output[row, columns] = silu(gate[row, gateColumn...]) * gate[row, upColumn...], rounded, for
+    /// some rows.
     package func siluMultiply(
-        _ input: Matrix, row: Int, gateColumn: Int, upColumn: Int, count: Int,
+        _ input: Matrix, rows: Range<Int>, gateColumn: Int, upColumn: Int, count: Int,
         into output: Activations, column: Int
     ) {
-        input.check(rows: row..<row + 1, columns: gateColumn..<gateColumn + count)
-        input.check(rows: row..<row + 1, columns: upColumn..<upColumn + count)
-        output.check(rows: row..<row + 1, columns: column..<column + count)
-        let gate = unsafe input.pointer(row, gateColumn)
-        let up = unsafe input.pointer(row, upColumn)
-        let y = unsafe output.pointer(row, column)
-        switch output.format {
-        case .f32:
-            unsafe table.pointee.silu_mul_f32(
-                gate, up, count, y.assumingMemoryBound(to: Float.self))
-        case .bf16:
-            unsafe table.pointee.silu_mul_bf16(
-                gate, up, count, y.assumingMemoryBound(to: UInt16.self))
+        input.check(rows: rows, columns: gateColumn..<gateColumn + count)
+        input.check(rows: rows, columns: upColumn..<upColumn + count)
+        output.check(rows: rows, columns: column..<column + count)
+        for row in rows {
+            let gate = unsafe input.pointer(row, gateColumn)
+            let up = unsafe input.pointer(row, upColumn)
+            let y = unsafe output.pointer(row, column)
+            switch output.format {
+            case .f32:
+                unsafe table.pointee.silu_mul_f32(
+                    gate, up, count, y.assumingMemoryBound(to: Float.self))
+            case .bf16:
+                unsafe table.pointee.silu_mul_bf16(
+                    gate, up, count, y.assumingMemoryBound(to: UInt16.self))
+            }
         }
     }
 
@@ -243,15 +251,30 @@ extension KernelSet {
         }
     }
 
-    /// target[targetRow, targetColumn...] += source[row, column...].
+    /// target[row, targetColumn...] += source[row, column...] for some rows.
     package func add(
-        _ source: Matrix, row: Int, column: Int, count: Int, to target: Matrix, targetRow: Int,
+        _ source: Matrix, rows: Range<Int>, column: Int, count: Int, to target: Matrix,
         targetColumn: Int
     ) {
-        source.check(rows: row..<row + 1, columns: column..<column + count)
-        target.check(rows: targetRow..<targetRow + 1, columns: targetColumn..<targetColumn + count)
-        unsafe table.pointee.add(
-            source.pointer(row, column), count, target.pointer(targetRow, targetColumn))
+        source.check(rows: rows, columns: column..<column + count)
+        target.check(rows: rows, columns: targetColumn..<targetColumn + count)
+        for row in rows {
+            unsafe table.pointee.add(
+                source.pointer(row, column), count, target.pointer(row, targetColumn))
+        }
+    }
+
+    /// target[row, targetColumn...] += source[0, column...] for some rows.
+    package func addFirstRow(
+        of source: Matrix, column: Int, count: Int, toRows rows: Range<Int>, of target: Matrix,
+        targetColumn: Int
+    ) {
+        source.check(rows: 0..<1, columns: column..<column + count)
+        target.check(rows: rows, columns: targetColumn..<targetColumn + count)
+        let x = unsafe source.pointer(0, column)
+        for row in rows {
+            unsafe table.pointee.add(x, count, target.pointer(row, targetColumn))
+        }
     }
 
     /// target[targetRow, targetColumn...] *= source[row, column...].
@@ -277,88 +300,6 @@ extension KernelSet {
         unsafe table.pointee.rope(
             matrix.pointer(row, column), headCount, headDimension, angles.pointer(position, 0),
             angles.pointer(position, headDimension / 2))
-    }
-}
-
-// MARK: Attention
-
-/// Consecutive query rows of one sequence against one key/value head.
-package struct AttentionPiece {
-    package var layer: Int
-    package var head: Int
-    package var rows: Range<Int>
-    /// Position of the first row.
-    package var firstPosition: Int
-    /// Positions that a row sees, itself included; 0 for all.
-    package var window: Int
-
-    package init(layer: Int, head: Int, rows: Range<Int>, firstPosition: Int, window: Int) {
-        self.layer = layer
-        self.head = head
-        self.rows = rows
-        self.firstPosition = firstPosition
-        self.window = window
-    }
-}
-
-extension KernelSet {
-    /// Floats of scratch that `attend` needs for pieces up to these sizes.
-    package static func attentionScratchCount(
-        rowCount: Int, group: Int, headDimension: Int, positionCount: Int
-    ) -> Int {
-        cmk_attention_scratch_count(rowCount, group, headDimension, positionCount)
-    }
-
-    /// Softmax attention with `group` query heads to a key/value head.
-    ///
-    /// - Parameters:
-    ///   - queries: query heads of a row one after another, from column 0.
-    ///   - blocks: the sequence's block table.
-    ///   - output: attended values, heads in the same order, in the cache's format.
-    ///   - scratch: one row of at least `attentionScratchCount` columns, the calling thread's own.
-    package func attend(
-        _ piece: AttentionPiece, queries: Matrix, group: Int, scale: Float, cache: KeyValueCache,
-        blocks: [Int32], into output: Activations, scratch: Matrix
-    ) {
-        let (rows, d) = (piece.rows, cache.headDimension)
-        let columns = piece.head * group * d..<(piece.head + 1) * group * d
-        let end = piece.firstPosition + rows.count
-        queries.check(rows: rows, columns: columns)
-        output.check(rows: rows, columns: columns)
-        precondition(
-            piece.layer >= 0 && piece.layer < cache.layerCount && piece.head >= 0
-                && piece.head < cache.headCount && output.format == cache.format
-                && end <= blocks.count * KeyValueCache.blockPositions
-                && blocks.allSatisfy { $0 >= 0 && $0 < cache.blockCount }
-                && scratch.columnCount
-                    >= KernelSet.attentionScratchCount(
-                        rowCount: rows.count, group: group, headDimension: d, positionCount: end),
-            "Shapes do not fit.")
-        unsafe blocks.withUnsafeBufferPointer { table in
-            var job = unsafe cmk_attention()
-            unsafe job.q = UnsafePointer(queries.pointer(rows.lowerBound, columns.lowerBound))
-            unsafe job.q_stride = queries.stride
-            unsafe job.out = output.pointer(rows.lowerBound, columns.lowerBound)
-            unsafe job.out_stride = output.stride
-            unsafe job.keys = UnsafeRawPointer(
-                cache.keyBlock(layer: piece.layer, block: 0, head: piece.head))
-            unsafe job.key_stride = cache.headCount * cache.keyElementCount
-            unsafe job.values = UnsafeRawPointer(
-                cache.valueBlock(layer: piece.layer, block: 0, head: piece.head))
-            unsafe job.value_stride = cache.headCount * cache.valueElementCount
-            unsafe job.blocks = table.baseAddress
-            unsafe job.row_count = rows.count
-            unsafe job.group = group
-            unsafe job.head_dim = d
-            unsafe job.first_position = piece.firstPosition
-            unsafe job.window = piece.window
-            unsafe job.scale = scale
-            unsafe job.scratch = scratch.pointer(0, 0)
-            switch cache.format {
-            case .f32: unsafe self.table.pointee.attention_f32(&job)
-            case .bf16: unsafe self.table.pointee.attention_bf16(&job)
-            }
-        }
     }
 }
 
