@@ -1,4 +1,5 @@
 internal import Adapters
+internal import Dispatch
 internal import Foundation
 internal import Metrics
 internal import ServiceLifecycle
@@ -183,6 +184,10 @@ private struct EngineLoop {
     var core: EngineCore
     let mailbox: Mailbox
     let metrics = EngineMetrics()
+    /// Wakes the tasks of many requests, which takes longer than choosing their tokens, beside the next step.
+    let delivery = DispatchQueue(label: "martlet.delivery", qos: .userInitiated)
+
+    private static let fewOutputs = 2
 
     init(core: EngineCore, mailbox: Mailbox) {
         self.core = core
@@ -202,8 +207,14 @@ private struct EngineLoop {
             let status = core.status
             mailbox.status = status
             metrics.record(status)
-            mailbox.deliver(outputs)
+            if outputs.count > EngineLoop.fewOutputs {
+                delivery.async { [mailbox] in mailbox.deliver(outputs) }
+            } else if !outputs.isEmpty {
+                // On this thread: waking another one costs more. The queue keeps the order of steps.
+                delivery.sync { mailbox.deliver(outputs) }
+            }
         }
+        delivery.sync {}
         mailbox.didStop()
     }
 }
