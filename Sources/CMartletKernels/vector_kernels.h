@@ -2,12 +2,18 @@
 // which defines before including this:
 //   SET_NAME, SET_TABLE    the table's name and symbol
 //   TILE_ROWS TILE_PANELS  the register tile: rows * panels accumulators, plus panels, plus one
+//   PAIR_ROWS              rows of the tile for weights in bf16, which take two registers where the
+//                          instruction set has no product of pairs
 //   FEW_ROWS FEW_PANELS    the wider tile for few rows, where streaming the weights is the work
 //   QUANTIZED_ROWS         rows of the tile for quantized weights, which takes twice the accumulators
 //   dot_quad_step(acc, x, w)  in 32-bit lanes: acc + the products of signed bytes x and unsigned w
 //   dot_pair_step(acc, x, w)  bf16 pairs in 32-bit lanes: acc + x1 * w1 + x0 * w0, in that order
 // Tiles index their accumulators by constants only, once unrolled, so they live in registers.
 #include "internal.h"
+
+#ifndef QUADS_ARE_SIGNED
+#define QUADS_ARE_SIGNED 0
+#endif
 
 #include "vector/vectors.h"
 #include "vector/products.h"

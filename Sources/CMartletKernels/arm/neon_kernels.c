@@ -11,6 +11,7 @@ CMK_INLINE v16i dot_quad_step(v16i acc, v16u x, v16u w) {
 #define SET_TABLE cmk_neon_kernels
 #define TILE_ROWS 6
 #define TILE_PANELS 1
+#define PAIR_ROWS 6
 #define QUANTIZED_ROWS 2
 #define FEW_ROWS 4
 #define FEW_PANELS 1

@@ -122,7 +122,7 @@ CMK_INLINE void attention(bool bf16, const cmk_attention *job) {
     bool fetches = job->row_count == 1;
     if (fetches)
         for (size_t i = 0; i < CHUNKS_AHEAD; i++) prefetch_chunk(bf16, job, i);
-    size_t height = tile_height(queries);
+    size_t height = tile_height(bf16 ? CMK_BF16 : CMK_F32, queries);
     for (size_t b = 0, width_blocks; b < blocks; b += width_blocks) {
         width_blocks = blocks - b >= TILE_PANELS ? TILE_PANELS : 1;
         const uint32_t *keys[FEW_PANELS];

@@ -86,8 +86,8 @@ CMK_INLINE void products(cmk_kind kind, size_t rows, size_t panels, const produc
 }
 
 /// Tiles of equal height: 12 rows are two of 6, not one of 8 and one of 4.
-CMK_INLINE size_t tile_height(size_t rows) {
-    size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+CMK_INLINE size_t tile_height(cmk_kind kind, size_t rows) {
+    size_t most = kind == CMK_F32 ? TILE_ROWS : PAIR_ROWS, tiles = (rows + most - 1) / most;
     return (rows + tiles - 1) / tiles;
 }
 
@@ -146,7 +146,7 @@ CMK_INLINE void matmul_one(cmk_kind kind, const cmk_product *job, stream *ahead)
     assert(kind == CMK_F32 || job->in % 2 == 0);
     size_t rows = job->rows, units = kind == CMK_F32 ? job->in : job->in / 2;
     size_t x_stride = kind == CMK_BF16 ? job->x_stride / 2 : job->x_stride;
-    size_t height = tile_height(rows), widest = rows <= FEW_ROWS ? FEW_PANELS : TILE_PANELS;
+    size_t height = tile_height(kind, rows), widest = rows <= FEW_ROWS ? FEW_PANELS : TILE_PANELS;
     size_t tiles = (rows + height - 1) / height;
     const uint32_t *w = job->w;
     for (size_t p = 0, width; p < job->panels; p += width) {

@@ -5,6 +5,11 @@ enum { BLOCK_LINES = CMK_BLOCK / 4 };
 
 typedef _Float16 v16half __attribute__((vector_size(32), aligned(2)));
 
+#ifndef HAS_NIBBLE_STEP
+CMK_INLINE v16i dot_nibble_step(v16i acc, v16u x, v16u w) { return dot_quad_step(acc, x, w); }
+CMK_INLINE v16i nibble_sums(v16i acc) { return acc; }
+#endif
+
 CMK_INLINE v16i splat_integer(int32_t x) { return (v16i){} + x; }
 
 /// Adds the products of one line of weights, `j` of block `b` of a superblock.
@@ -21,7 +26,9 @@ CMK_INLINE void line_quantized(
         uint32_t quad;
         memcpy(&quad, values + (size_t)r * job->x_stride + j * 4, sizeof quad);
         UNROLL for (int p = 0; p < panels; p++)
-            acc[r * panels + p] = dot_quad_step(acc[r * panels + p], (v16u){} + quad, weights[p]);
+            acc[r * panels + p] = kind == CMK_Q4
+                ? dot_nibble_step(acc[r * panels + p], (v16u){} + quad, weights[p])
+                : dot_quad_step(acc[r * panels + p], (v16u){} + quad, weights[p]);
     }
 }
 
@@ -35,7 +42,7 @@ CMK_INLINE void block_quantized(
     v16i acc[QUANTIZED_ROWS * TILE_PANELS];
     UNROLL for (int r = 0; r < rows; r++) {
         row[r] = cmk_row_blocks(x + (size_t)r * job->x_stride)[block];
-        v16i start = splat_integer(-cmk_zero_point(kind) * row[r].sum);
+        v16i start = splat_integer(QUADS_ARE_SIGNED ? 0 : -cmk_zero_point(kind) * row[r].sum);
         UNROLL for (int p = 0; p < panels; p++) acc[r * panels + p] = start;
     }
     if (lines == cmk_superblock_lines(kind)) {
@@ -54,7 +61,8 @@ CMK_INLINE void block_quantized(
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int p = 0; p < panels; p++) {
             v16f *sum = &sums[r * panels + p];
-            v16f product = __builtin_convertvector(acc[r * panels + p], v16f);
+            v16i integers = kind == CMK_Q4 ? nibble_sums(acc[r * panels + p]) : acc[r * panels + p];
+            v16f product = __builtin_convertvector(integers, v16f);
             *sum = fused(product, scales[p] * row[r].scale, *sum);
             if (kind == CMK_Q4)
                 *sum = fused(minima[p], splat(row[r].scale * (float)row[r].sum), *sum);

@@ -112,28 +112,61 @@ static float log_sum_exp(const float *x, float maximum, size_t n) {
 
 // MARK: Probes
 
+/// Accumulators that are in registers together with an input and weights: those of a tile.
+CMK_INLINE int probe_accumulators(int rows) {
+    return rows * TILE_PANELS < CMK_PROBE_STEPS ? rows * TILE_PANELS : CMK_PROBE_STEPS;
+}
+
+/// Inputs and weights that the compiler cannot know, so that no step is worked out ahead.
+typedef struct probe_operands {
+    uint32_t inputs[CMK_PROBE_STEPS], weights[CMK_LANES];
+} probe_operands;
+
+CMK_INLINE probe_operands probe_fill(uint32_t input, uint32_t weight) {
+    probe_operands operands;
+    for (int i = 0; i < CMK_PROBE_STEPS; i++) operands.inputs[i] = input;
+    for (int i = 0; i < CMK_LANES; i++) operands.weights[i] = weight;
+    return operands;
+}
+
+CMK_INLINE void probe_forget(probe_operands *operands) { __asm__ volatile("" : "+m"(*operands)); }
+
 CMK_INLINE float probe(bool bf16, size_t rounds) {
+    probe_operands operands = bf16 ? probe_fill(0x3f003f00u, 0x3e803e80u)
+                                   : probe_fill(cmk_bits(0.5f), cmk_bits(0.25f));
+    int count = probe_accumulators(bf16 ? PAIR_ROWS : TILE_ROWS);
     v16f acc[CMK_PROBE_STEPS];
-    v16f x = splat(0.5f), w = splat(0.25f);
-    UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) acc[i] = splat((float)i);
+    UNROLL for (int i = 0; i < count; i++) acc[i] = splat((float)i);
     for (size_t round = 0; round < rounds; round++) {
+        probe_forget(&operands);
+        v16u w = load_units(operands.weights);
         UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) {
-            acc[i] = bf16 ? dot_pair_step(acc[i], (v16u)x, (v16u)w) : fused(x, w, acc[i]);
+            v16f *sum = &acc[i % count];
+            uint32_t x = operands.inputs[i];
+            *sum = bf16 ? dot_pair_step(*sum, (v16u){} + x, w)
+                        : fused(splat(cmk_float(x)), (v16f)w, *sum);
         }
     }
     v16f sum = splat(0);
-    UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) sum += acc[i];
+    UNROLL for (int i = 0; i < count; i++) sum += acc[i];
     return fold(sum);
 }
 
 static float probe_q8(size_t rounds) {
+    probe_operands operands = probe_fill(0x01020304u, 0x04030201u);
+    int count = probe_accumulators(TILE_ROWS);
     v16i acc[CMK_PROBE_STEPS];
-    UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) acc[i] = splat_integer(i);
-    for (size_t round = 0; round < rounds; round++)
-        UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++)
-            acc[i] = dot_quad_step(acc[i], (v16u){} + 0x01020304u, (v16u){} + 0x04030201u);
+    UNROLL for (int i = 0; i < count; i++) acc[i] = splat_integer(i);
+    for (size_t round = 0; round < rounds; round++) {
+        probe_forget(&operands);
+        v16u w = load_units(operands.weights);
+        UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) {
+            v16i *sum = &acc[i % count];
+            *sum = dot_quad_step(*sum, (v16u){} + operands.inputs[i], w);
+        }
+    }
     v16i sum = splat_integer(0);
-    UNROLL for (int i = 0; i < CMK_PROBE_STEPS; i++) sum += acc[i];
+    UNROLL for (int i = 0; i < count; i++) sum += acc[i];
     return fold(__builtin_convertvector(sum, v16f));
 }
 

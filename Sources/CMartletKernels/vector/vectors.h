@@ -4,7 +4,8 @@
 #define WIDEST (TILE_PANELS > FEW_PANELS ? TILE_PANELS : FEW_PANELS)
 #define UNROLL _Pragma("clang loop unroll(full)")
 
-CMK_INLINE v16f splat(float x) { return (v16f){} + x; }
+/// Not `(v16f){} + x`: adding to zero is an instruction, as it makes a positive zero of a negative one.
+CMK_INLINE v16f splat(float x) { return (v16f){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
 CMK_INLINE v16f load(const float *p) { return *(const v16f_unaligned *)p; }
 CMK_INLINE v16u load_units(const uint32_t *p) { return *(const v16u_unaligned *)p; }
 CMK_INLINE void store(float *p, v16f x) { *(v16f_unaligned *)p = x; }

@@ -14,6 +14,7 @@ CMK_INLINE v16i dot_quad_step(v16i acc, v16u x, v16u w) {
 #define SET_TABLE cmk_avx512vnni_kernels
 #define TILE_ROWS 8
 #define TILE_PANELS 2
+#define PAIR_ROWS 8
 #define QUANTIZED_ROWS 6
 #define FEW_ROWS 4
 #define FEW_PANELS 4
