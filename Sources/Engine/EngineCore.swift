@@ -70,7 +70,8 @@ package struct EngineCore {
         let shares = ordered(scheduler.schedule())
         report = StepReport()
         guard !shares.isEmpty else { return [] }
-        var batch = Batch(rowCount: shares.reduce(0) { $0 + $1.tokenCount })
+        var batch = Batch(
+            rowCount: shares.reduce(0) { $0 + $1.tokenCount }, runCount: shares.count)
         for share in shares {
             guard let sequence = scheduler[share.id] else { continue }
             let range = sequence.computedCount..<sequence.computedCount + share.tokenCount
@@ -121,6 +122,7 @@ package struct EngineCore {
 
     private func wantedRows(of shares: [Scheduler.Share]) -> [WantedRow] {
         var wanted: [WantedRow] = []
+        wanted.reserveCapacity(shares.count)
         var firstRow = 0
         for share in shares {
             guard let sequence = scheduler[share.id] else { continue }
@@ -142,6 +144,7 @@ package struct EngineCore {
 
     private mutating func outputs(for wanted: [WantedRow], _ rows: WantedRows) -> [Output] {
         var outputs: [Output] = []
+        outputs.reserveCapacity(wanted.count)
         for start in stride(from: 0, to: wanted.count, by: DecoderModel.maximumLogitRows) {
             let some = start..<min(start + DecoderModel.maximumLogitRows, wanted.count)
             for (row, choice) in zip(wanted[some], choose(wanted, some, rows)) {
@@ -213,40 +216,24 @@ package struct EngineCore {
     }
 
     private mutating func output(for wanted: WantedRow, _ choice: Choice) -> Output? {
-        guard let sequence = scheduler[wanted.id] else { return nil }
         guard choice.isValid else {
-            scheduler.remove(wanted.id)
+            guard scheduler.remove(wanted.id) != nil else { return nil }
             return Output(id: wanted.id, event: .failed(.notFinite))
         }
-        if wanted.promptToken != nil {
-            if let scores = choice.scores {
-                scheduler.update(wanted.id) { $0.promptScores.append(scores) }
+        let maximumContext = limits.maximumContext
+        var event: EngineEvent.Step?
+        // In place: a sequence that is held twice would be copied for its next token.
+        scheduler.update(wanted.id) { sequence in
+            if wanted.promptToken != nil {
+                if let scores = choice.scores { sequence.promptScores.append(scores) }
+            } else {
+                event = sequence.take(
+                    choice.token, scores: choice.scores, maximumContext: maximumContext)
             }
-            return nil
         }
-        var event = EngineEvent.Step()
-        event.foundPromptCount = sequence.foundPromptCount ?? 0
-        if sequence.completionCount == 0, sequence.request.parameters.promptLogprobCount != nil {
-            event.promptScores = sequence.promptScores
-        }
-        event.token = choice.token
-        event.scores = choice.scores
-        event.finish = .length
-        if let token = choice.token {
-            scheduler.update(wanted.id) { $0.append(token) }
-            event.finish = finish(of: sequence, after: token)
-        }
+        guard let event else { return nil }
         if event.finish != nil { scheduler.remove(wanted.id) }
         return Output(id: wanted.id, event: .step(event))
-    }
-
-    private func finish(of sequence: TokenSequence, after token: Int32) -> FinishReason? {
-        let parameters = sequence.request.parameters
-        if parameters.endTokens.contains(token) { return .endToken(token) }
-        let isLong =
-            sequence.completionCount + 1 >= parameters.maximumTokens
-            || sequence.tokens.count + 1 >= limits.maximumContext
-        return isLong ? .length : nil
     }
 }
 

@@ -84,6 +84,7 @@ struct Scheduler {
 
     private mutating func tryToSchedule() -> [Share] {
         var shares: [Share] = []
+        shares.reserveCapacity(running.count)
         var budget = limits.maximumStepTokens
         chooseAdapters()
         for id in running where sequences[id]?.isPrefilling == false && isPresent(id) {
@@ -156,7 +157,8 @@ struct Scheduler {
     private static let patience = 8
 
     private mutating func allocate(_ id: RequestID, budget: Int) -> Int? {
-        guard var sequence = sequences[id] else { return nil }
+        guard var sequence = sequences.removeValue(forKey: id) else { return nil }
+        defer { sequences[id] = sequence }
         let begins = sequence.holding.blocks.isEmpty
         if begins, sequence.mayFindBlocks {
             sequence.holding = cache.find(sequence.tokens, owners: sequence.request.owners)
@@ -167,14 +169,17 @@ struct Scheduler {
         let needed = (sequence.computedCount + tokenCount + positions - 1) / positions
         if !begins, needed <= sequence.holding.blocks.count { return tokenCount }
         guard cache.extend(&sequence.holding, to: needed) else {
-            if begins { cache.release(sequence.holding) }
+            if begins {
+                cache.release(sequence.holding)
+                sequence.holding = BlockCache.Holding()
+                sequence.computedCount = 0
+            }
             return nil
         }
         if begins {
             cache.count(sequence.holding)
             sequence.foundPromptCount = sequence.foundPromptCount ?? sequence.holding.foundCount
         }
-        sequences[id] = sequence
         return tokenCount
     }
 

@@ -76,9 +76,34 @@ struct TokenSequence {
     var uncomputedCount: Int { tokens.count - computedCount }
     var isPrefilling: Bool { uncomputedCount > 1 }
 
-    mutating func append(_ token: Int32) {
-        tokens.append(token)
-        if request.parameters.changesLogits { completionCounts[token, default: 0] += 1 }
+    /// Appends the token that was chosen, if one is wanted.
+    ///
+    /// - Returns: what the request is told.
+    mutating func take(
+        _ token: Int32?, scores: TokenScores?, maximumContext: Int
+    ) -> EngineEvent.Step {
+        var event = EngineEvent.Step()
+        event.foundPromptCount = foundPromptCount ?? 0
+        if completionCount == 0, request.parameters.promptLogprobCount != nil {
+            event.promptScores = promptScores
+        }
+        event.token = token
+        event.scores = scores
+        event.finish = .length
+        if let token {
+            tokens.append(token)
+            if request.parameters.changesLogits { completionCounts[token, default: 0] += 1 }
+            event.finish = finish(after: token, maximumContext: maximumContext)
+        }
+        return event
+    }
+
+    private func finish(after token: Int32, maximumContext: Int) -> FinishReason? {
+        let parameters = request.parameters
+        if parameters.endTokens.contains(token) { return .endToken(token) }
+        let isLong =
+            completionCount >= parameters.maximumTokens || tokens.count >= maximumContext
+        return isLong ? .length : nil
     }
 
     /// Whether the prompt's scores are still wanted from row `position` on.

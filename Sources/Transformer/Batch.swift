@@ -35,10 +35,13 @@ package struct Batch: Sendable {
 
     package var rowCount: Int { tokens.count }
 
-    /// - Parameter rowCount: rows to come, about.
-    package init(rowCount: Int = 0) {
+    /// - Parameters:
+    ///   - rowCount: rows to come, about.
+    ///   - runCount: sequences to come, about.
+    package init(rowCount: Int = 0, runCount: Int = 0) {
         tokens.reserveCapacity(rowCount)
         positions.reserveCapacity(rowCount)
+        runs.reserveCapacity(runCount)
     }
 
     /// Appends tokens of one sequence.
