@@ -7,6 +7,9 @@
 //   FEW_ROWS FEW_PANELS    the wider tile for few rows, where streaming the weights is the work
 //   QUANTIZED_ROWS         rows of the tile for quantized weights, which takes twice the accumulators
 //   dot_quad_step(acc, x, w)  in 32-bit lanes: acc + the products of signed bytes x and unsigned w
+//   QUADS_ARE_SIGNED       1 where dot_quad_step takes the 128 off stored weights itself; 0 unless said
+//   HAS_NIBBLE_STEP        where dot_nibble_step, for weights of 4 bits, may leave in acc what
+//                          nibble_sums makes such sums of after a block
 //   dot_pair_step(acc, x, w)  bf16 pairs in 32-bit lanes: acc + x1 * w1 + x0 * w0, in that order
 // Tiles index their accumulators by constants only, once unrolled, so they live in registers.
 #include "internal.h"
