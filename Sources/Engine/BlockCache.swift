@@ -20,6 +20,12 @@ struct BlockCache {
         fileprivate(set) var nodes: [NodeID] = []
         /// Positions that were found and need not be computed.
         fileprivate(set) var foundCount = 0
+
+        /// So that it does not grow while steps are computed.
+        mutating func reserveCapacity(_ blockCount: Int) {
+            blocks.reserveCapacity(blockCount)
+            nodes.reserveCapacity(blockCount)
+        }
     }
 
     /// Whose keys and values a block holds; the base's have none.
@@ -44,7 +50,15 @@ struct BlockCache {
     private struct Key: Hashable {
         var parent: NodeID
         var owner: Owner?
-        var tokens: ArraySlice<Int32>
+        var tokens: SIMD16<Int32>
+
+        /// - Parameter block: of the tokens' blocks, which are full up to it.
+        init(parent: NodeID, owners: Owners, tokens: [Int32], block: Int) {
+            self.parent = parent
+            owner = owners[block]
+            let first = block * BlockCache.positions
+            self.tokens = SIMD16(tokens[first..<first + BlockCache.positions])
+        }
     }
 
     private struct Node {
@@ -119,10 +133,8 @@ struct BlockCache {
         var parent = BlockCache.root
         let positions = BlockCache.positions
         while (holding.nodes.count + 1) * positions < tokens.count {
-            let start = holding.nodes.count * positions
             let key = Key(
-                parent: parent, owner: owners[holding.nodes.count],
-                tokens: tokens[start..<start + positions])
+                parent: parent, owners: owners, tokens: tokens, block: holding.nodes.count)
             guard let id = children[key] else { break }
             parent = id
             holding.nodes.append(id)
@@ -158,9 +170,7 @@ struct BlockCache {
         while (holding.nodes.count + 1) * positions <= computedCount {
             let index = holding.nodes.count
             let parent = holding.nodes.last ?? BlockCache.root
-            let key = Key(
-                parent: parent, owner: owners[index],
-                tokens: ArraySlice(Array(tokens[index * positions..<(index + 1) * positions])))
+            let key = Key(parent: parent, owners: owners, tokens: tokens, block: index)
             if let id = children[key] {
                 free.append(holding.blocks[index])
                 holding.blocks[index] = hold(id)

@@ -19,6 +19,12 @@ package struct EngineCore {
     private var scheduler: Scheduler
     /// One for each member of the team.
     private let choosers: [Chooser]
+    /// The step's rows, whose logits are wanted and what for, and what came of them: in the same memory
+    /// step after step.
+    private var batch = Batch()
+    private var wantedRows: [Int] = []
+    private var wants: [Want] = []
+    private var outputs: [Output] = []
     /// Counts of the last step, for metrics.
     package private(set) var report = StepReport()
 
@@ -67,91 +73,61 @@ package struct EngineCore {
     ///
     /// - Returns: the events of all requests that moved, in no particular order of requests.
     package mutating func step() -> [Output] {
-        let shares = ordered(scheduler.schedule())
+        scheduler.schedule()
         report = StepReport()
-        guard !shares.isEmpty else { return [] }
-        var batch = Batch(
-            rowCount: shares.reduce(0) { $0 + $1.tokenCount }, runCount: shares.count)
-        for share in shares {
+        outputs.removeAll(keepingCapacity: true)
+        guard !scheduler.shares.isEmpty else { return outputs }
+        fillBatch()
+        report = StepReport(batch: batch, sequenceCount: scheduler.shares.count)
+        let rows = model.forward(batch, wanting: wantedRows)
+        for share in scheduler.shares { scheduler.advance(share.id, by: share.tokenCount) }
+        for start in stride(from: 0, to: wants.count, by: DecoderModel.maximumLogitRows) {
+            answer(start..<min(start + DecoderModel.maximumLogitRows, wants.count), rows)
+        }
+        // What sequences hold is theirs alone again.
+        batch.removeAll()
+        return outputs
+    }
+
+    // MARK: Rows that need logits
+
+    /// What the logits of a row are wanted for.
+    private struct Want {
+        var id: RequestID
+        /// The prompt token to score; nil to choose a token.
+        var promptToken: Int32?
+    }
+
+    private mutating func fillBatch() {
+        wants.removeAll(keepingCapacity: true)
+        wantedRows.removeAll(keepingCapacity: true)
+        for share in scheduler.shares {
             guard let sequence = scheduler[share.id] else { continue }
             let range = sequence.computedCount..<sequence.computedCount + share.tokenCount
+            for position in range {
+                let promptToken =
+                    sequence.wantsScore(after: position) ? sequence.tokens[position + 1] : nil
+                guard promptToken != nil || position + 1 == sequence.tokens.count else { continue }
+                wants.append(Want(id: share.id, promptToken: promptToken))
+                wantedRows.append(batch.rowCount + position - range.lowerBound)
+            }
             batch.append(
                 tokens: sequence.tokens[range], firstPosition: range.lowerBound,
                 blocks: sequence.holding.blocks, adapter: sequence.request.adapter,
                 adapterStart: sequence.request.adapterStart)
         }
-        let wanted = wantedRows(of: shares)
-        let rows = model.forward(batch, wanting: wanted.map(\.row))
-        report = StepReport(batch: batch, sequenceCount: shares.count)
-        for share in shares {
-            scheduler.advance(share.id, by: share.tokenCount)
-        }
-        return outputs(for: wanted, rows)
     }
 
-    /// Base rows first, then adapter by adapter, so that each adapter is one segment, but for those that
-    /// act from some token on.
-    private func ordered(_ shares: [Scheduler.Share]) -> [Scheduler.Share] {
-        var places: [ObjectIdentifier: Int] = [:]
-        var keyed: [(place: Int, order: Int, share: Scheduler.Share)] = []
-        keyed.reserveCapacity(shares.count)
-        for share in shares {
-            guard let adapter = scheduler[share.id]?.request.adapter else {
-                keyed.append((0, keyed.count, share))
-                continue
-            }
-            let key = ObjectIdentifier(adapter)
-            let place = places[key] ?? places.count + 1
-            places[key] = place
-            keyed.append((place, keyed.count, share))
-        }
-        keyed.sort { ($0.place, $0.order) < ($1.place, $1.order) }
-        return keyed.map(\.share)
-    }
-
-    // MARK: Rows that need logits
-
-    /// A row of the batch whose logits are wanted: to score the prompt's next token, or to choose
-    /// the next one.
-    private struct WantedRow {
-        var id: RequestID
-        var row: Int
-        /// The prompt token to score; nil to choose a token.
-        var promptToken: Int32?
-    }
-
-    private func wantedRows(of shares: [Scheduler.Share]) -> [WantedRow] {
-        var wanted: [WantedRow] = []
-        wanted.reserveCapacity(shares.count)
-        var firstRow = 0
-        for share in shares {
-            guard let sequence = scheduler[share.id] else { continue }
-            for offset in 0..<share.tokenCount {
-                let position = sequence.computedCount + offset
-                if sequence.wantsScore(after: position) {
-                    wanted.append(
-                        WantedRow(
-                            id: share.id, row: firstRow + offset,
-                            promptToken: sequence.tokens[position + 1]))
-                } else if position + 1 == sequence.tokens.count {
-                    wanted.append(WantedRow(id: share.id, row: firstRow + offset))
-                }
-            }
-            firstRow += share.tokenCount
-        }
-        return wanted
-    }
-
-    private mutating func outputs(for wanted: [WantedRow], _ rows: WantedRows) -> [Output] {
-        var outputs: [Output] = []
-        outputs.reserveCapacity(wanted.count)
-        for start in stride(from: 0, to: wanted.count, by: DecoderModel.maximumLogitRows) {
-            let some = start..<min(start + DecoderModel.maximumLogitRows, wanted.count)
-            for (row, choice) in zip(wanted[some], choose(wanted, some, rows)) {
-                if let output = output(for: row, choice) { outputs.append(output) }
+    /// Computes the logits of some of the wanted rows, and adds what comes of them to the outputs.
+    private mutating func answer(_ range: Range<Int>, _ rows: WantedRows) {
+        choose(range, rows)
+        var number = range.lowerBound
+        for chooser in choosers {
+            for choice in chooser.choices {
+                if let output = output(for: wants[number], choice) { outputs.append(output) }
+                number += 1
             }
         }
-        return outputs
     }
 
     /// What the logits of a wanted row come to.
@@ -171,32 +147,32 @@ package struct EngineCore {
         init(sampler: Sampler) { self.sampler = sampler }
     }
 
-    private func choose(
-        _ all: [WantedRow], _ range: Range<Int>, _ rows: WantedRows
-    ) -> [Choice] {
-        let wanted = Array(all[range])
-        let peaksOnly = wanted.allSatisfy { row in
-            guard let sequence = scheduler[row.id], row.promptToken == nil else { return false }
+    /// Leaves what the rows come to with the choosers, in order.
+    private func choose(_ range: Range<Int>, _ rows: WantedRows) {
+        let peaksOnly = wants[range].allSatisfy { want in
+            guard let sequence = scheduler[want.id], want.promptToken == nil else { return false }
             return !sequence.wantsToken
                 || Sampler.needsPeakOnly(sequence)
                     && sequence.request.parameters.logprobCount == nil
         }
         let (logits, peaks) = model.logits(of: range, in: rows, peaksOnly: peaksOnly)
-        if peaksOnly {
-            return wanted.indices.map { choice(wanted[$0], logits, $0, peaks[$0], choosers[0]) }
-        }
         for chooser in choosers { chooser.choices.removeAll(keepingCapacity: true) }
-        model.forEach(wanted.count) { member, index in
+        func choose(_ index: Int, _ member: Int) {
             let chooser = choosers[member]
-            chooser.choices.append(choice(wanted[index], logits, index, peaks[index], chooser))
+            chooser.choices.append(
+                choice(wants[range.lowerBound + index], logits, index, peaks[index], chooser))
         }
-        return choosers.flatMap(\.choices)
+        if peaksOnly {
+            for index in peaks.indices { choose(index, 0) }
+        } else {
+            model.forEach(peaks.count) { member, index in choose(index, member) }
+        }
     }
 
     private func choice(
-        _ wanted: WantedRow, _ logits: Matrix, _ index: Int, _ peak: LogitPeak, _ chooser: Chooser
+        _ want: Want, _ logits: Matrix, _ index: Int, _ peak: LogitPeak, _ chooser: Chooser
     ) -> Choice {
-        guard let sequence = scheduler[wanted.id] else { return Choice() }
+        guard let sequence = scheduler[want.id] else { return Choice() }
         guard peak.maximum.isFinite else { return Choice(isValid: false) }
         let parameters = sequence.request.parameters
         func scored(_ token: Int32, count: Int?) -> Choice {
@@ -207,7 +183,7 @@ package struct EngineCore {
                         logits, row: index, peak: peak, token: token, count: $0)
                 })
         }
-        if let token = wanted.promptToken {
+        if let token = want.promptToken {
             return scored(token, count: parameters.promptLogprobCount ?? 0)
         }
         guard sequence.wantsToken else { return Choice() }
@@ -215,16 +191,16 @@ package struct EngineCore {
         return scored(token, count: parameters.logprobCount)
     }
 
-    private mutating func output(for wanted: WantedRow, _ choice: Choice) -> Output? {
+    private mutating func output(for want: Want, _ choice: Choice) -> Output? {
         guard choice.isValid else {
-            guard scheduler.remove(wanted.id) != nil else { return nil }
-            return Output(id: wanted.id, event: .failed(.notFinite))
+            guard scheduler.remove(want.id) != nil else { return nil }
+            return Output(id: want.id, event: .failed(.notFinite))
         }
         let maximumContext = limits.maximumContext
         var event: EngineEvent.Step?
         // In place: a sequence that is held twice would be copied for its next token.
-        scheduler.update(wanted.id) { sequence in
-            if wanted.promptToken != nil {
+        scheduler.update(want.id) { sequence in
+            if want.promptToken != nil {
                 if let scores = choice.scores { sequence.promptScores.append(scores) }
             } else {
                 event = sequence.take(
@@ -232,8 +208,8 @@ package struct EngineCore {
             }
         }
         guard let event else { return nil }
-        if event.finish != nil { scheduler.remove(wanted.id) }
-        return Output(id: wanted.id, event: .step(event))
+        if event.finish != nil { scheduler.remove(want.id) }
+        return Output(id: want.id, event: .step(event))
     }
 }
 
@@ -276,7 +252,12 @@ package struct StepReport: Sendable {
     init(batch: Batch, sequenceCount: Int) {
         tokenCount = batch.rowCount
         self.sequenceCount = sequenceCount
-        adapterCount = Set(batch.segments.map { ObjectIdentifier($0.adapter) }).count
+        // Segments of one adapter stand together.
+        var last: DeviceAdapter?
+        for segment in batch.segments where segment.adapter !== last {
+            adapterCount += 1
+            last = segment.adapter
+        }
     }
 }
 

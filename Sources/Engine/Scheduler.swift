@@ -12,9 +12,12 @@ internal import Tensors
 /// again later. The first sequence is thus never stopped by another one, so something always finishes.
 struct Scheduler {
     /// Tokens of a sequence that the step computes: from its `computedCount` on.
-    struct Share: Equatable {
-        var id: RequestID
-        var tokenCount: Int
+    struct Share {
+        let id: RequestID
+        let tokenCount: Int
+        fileprivate let adapter: ObjectIdentifier?
+        /// Among the adapters of the step; 0 for the base.
+        fileprivate var adapterPlace = 0
     }
 
     let limits: EngineLimits
@@ -23,6 +26,9 @@ struct Scheduler {
     private var waiting: Deque<RequestID> = []
     /// In the order of admission.
     private var running: [RequestID] = []
+    /// What the next step computes: base rows first, then adapter by adapter, so that each adapter is
+    /// one segment, but for those that act from some token on.
+    private(set) var shares: [Share] = []
     private(set) var preemptionCount = 0
     private(set) var slots = DeviceSlots()
     /// The adapters of the step that is being scheduled; nil for all.
@@ -75,27 +81,39 @@ struct Scheduler {
         sequences[id] = sequence
     }
 
-    /// The next step's shares, blocks reserved. Empty only when there is nothing to do.
-    mutating func schedule() -> [Share] {
-        let shares = tryToSchedule()
+    /// Chooses the next step's shares and reserves their blocks. There are none only when there is
+    /// nothing to do.
+    mutating func schedule() {
+        tryToSchedule()
         // Adapters that came on for sequences without blocks leave the step to those that hold them.
-        return shares.isEmpty && isBlocked ? tryToSchedule() : shares
+        if shares.isEmpty, isBlocked { tryToSchedule() }
+        sortByAdapter()
     }
 
-    private mutating func tryToSchedule() -> [Share] {
-        var shares: [Share] = []
-        shares.reserveCapacity(running.count)
+    private mutating func sortByAdapter() {
+        var last = 0
+        for index in shares.indices {
+            guard let adapter = shares[index].adapter else { continue }
+            let before = shares[..<index].first { $0.adapter == adapter }
+            if before == nil { last += 1 }
+            shares[index].adapterPlace = before?.adapterPlace ?? last
+        }
+        shares.sort { $0.adapterPlace < $1.adapterPlace }
+    }
+
+    private mutating func tryToSchedule() {
+        shares.removeAll(keepingCapacity: true)
         var budget = limits.maximumStepTokens
         chooseAdapters()
         for id in running where sequences[id]?.isPrefilling == false && isPresent(id) {
-            continueSequence(id, &shares, &budget)
+            continueSequence(id, &budget)
         }
         if !shares.isEmpty { budget = min(budget, limits.prefillTokensBesideDecode) }
         for id in running where sequences[id]?.isPrefilling == true && isPresent(id) {
-            continueSequence(id, &shares, &budget)
+            continueSequence(id, &budget)
         }
         while budget > 0, running.count < limits.maximumSequences,
-            let place = nextWaiting(beside: shares)
+            let place = nextWaiting()
         {
             guard let tokenCount = allocate(waiting[place], budget: budget) else {
                 if takeOffIdleAdapters() { continue }
@@ -105,21 +123,23 @@ struct Scheduler {
             for earlier in waiting.prefix(place) { update(earlier) { $0.passedOverCount += 1 } }
             let id = waiting.remove(at: place)
             running.append(id)
-            shares.append(Share(id: id, tokenCount: tokenCount))
+            append(id, tokenCount)
             budget -= tokenCount
         }
-        return shares
+    }
+
+    private mutating func append(_ id: RequestID, _ tokenCount: Int) {
+        let adapter = sequences[id]?.request.adapter.map(ObjectIdentifier.init)
+        shares.append(Share(id: id, tokenCount: tokenCount, adapter: adapter))
     }
 
     /// Gives a running sequence its next tokens, preempting from the end of the line as needed; not
     /// if it had to give way itself.
-    private mutating func continueSequence(
-        _ id: RequestID, _ shares: inout [Share], _ budget: inout Int
-    ) {
+    private mutating func continueSequence(_ id: RequestID, _ budget: inout Int) {
         // Whoever was preempted for another in this step holds no blocks any more.
         while budget > 0, sequences[id]?.holding.blocks.isEmpty == false {
             if let tokenCount = allocate(id, budget: budget) {
-                shares.append(Share(id: id, tokenCount: tokenCount))
+                append(id, tokenCount)
                 budget -= tokenCount
                 return
             }
@@ -133,7 +153,8 @@ struct Scheduler {
     /// Who is admitted next, by the place in the line: the first one, or one close behind whose
     /// adapter the step uses already, so that the adapter's weights are read once for both. Nobody is
     /// passed over more than a few times.
-    private func nextWaiting(beside shares: [Share]) -> Int? {
+    private func nextWaiting() -> Int? {
+        if waiting.isEmpty { return nil }
         // Whoever waited long for its adapter to come on keeps the seat free.
         if let first = waiting.first, !isPresent(first),
             (sequences[first]?.passedOverCount ?? 0) >= Scheduler.patience
@@ -177,6 +198,7 @@ struct Scheduler {
             return nil
         }
         if begins {
+            sequence.reserveRoom(maximumContext: limits.maximumContext)
             cache.count(sequence.holding)
             sequence.foundPromptCount = sequence.foundPromptCount ?? sequence.holding.foundCount
         }

@@ -1,4 +1,5 @@
 package import Adapters
+internal import Tensors
 
 /// Names a request inside the engine.
 package struct RequestID: Hashable, Sendable, CustomStringConvertible {
@@ -75,6 +76,15 @@ struct TokenSequence {
     var mayFindBlocks: Bool { request.parameters.promptLogprobCount == nil }
     var uncomputedCount: Int { tokens.count - computedCount }
     var isPrefilling: Bool { uncomputedCount > 1 }
+
+    /// Makes room for all tokens to come, so that no step has to.
+    mutating func reserveRoom(maximumContext: Int) {
+        let longest = min(
+            promptCount + min(request.parameters.maximumTokens, maximumContext), maximumContext)
+        tokens.reserveCapacity(longest)
+        let positions = KeyValueCache.blockPositions
+        holding.reserveCapacity((longest + positions - 1) / positions)
+    }
 
     /// Appends the token that was chosen, if one is wanted.
     ///

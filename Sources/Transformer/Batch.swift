@@ -35,13 +35,14 @@ package struct Batch: Sendable {
 
     package var rowCount: Int { tokens.count }
 
-    /// - Parameters:
-    ///   - rowCount: rows to come, about.
-    ///   - runCount: sequences to come, about.
-    package init(rowCount: Int = 0, runCount: Int = 0) {
-        tokens.reserveCapacity(rowCount)
-        positions.reserveCapacity(rowCount)
-        runs.reserveCapacity(runCount)
+    package init() {}
+
+    /// Makes room for the next pass, in the same memory.
+    package mutating func removeAll() {
+        tokens.removeAll(keepingCapacity: true)
+        positions.removeAll(keepingCapacity: true)
+        runs.removeAll(keepingCapacity: true)
+        segments.removeAll(keepingCapacity: true)
     }
 
     /// Appends tokens of one sequence.
@@ -70,6 +71,7 @@ package struct Batch: Sendable {
 
     /// The segments when only some rows are left, in their order.
     func segments(of rows: [Int]) -> [Segment] {
+        if rows.count == rowCount { return segments }
         var rest = rows[...]
         var start = 0
         return segments.compactMap { segment in

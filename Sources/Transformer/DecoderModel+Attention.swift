@@ -46,20 +46,26 @@ extension DecoderModel {
 
     /// Where every sequence has one row, each piece positions its own queries and key first: nobody
     /// else waits for them.
+    ///
+    /// - Parameter queries: each meets all heads.
     func attend(
-        _ index: Int, _ pass: Pass, _ pieces: [AttentionPiece], _ member: Int
+        _ index: Int, _ pass: Pass, _ queries: [Workspace.QueryRows], _ member: Int
     ) {
         let c = configuration
-        let group = c.headCount / c.keyValueHeadCount
+        let (heads, window) = (c.keyValueHeadCount, c.window(layer: index))
+        let group = c.headCount / heads
         let scale = 1 / Float(c.headDimension).squareRoot()
         func piece(_ number: Int) -> AttentionPiece {
-            var piece = pieces[number]
-            piece.layer = index
-            piece.window = c.window(layer: index)
-            return piece
+            let own = queries[number / heads]
+            let run = pass.batch.runs[own.run]
+            return AttentionPiece(
+                layer: index, head: number % heads, rows: own.rows,
+                firstPosition: run.firstPosition + own.rows.lowerBound - run.rows.lowerBound,
+                window: window, blocks: run.blocks)
         }
-        let share = team.share(of: pieces.count, for: member)
-        team.spread(pieces.count, for: member) { number in
+        let count = queries.count * heads
+        let share = team.share(of: count, for: member)
+        team.spread(count, for: member) { number in
             let own = piece(number)
             if pass.isDecode {
                 positionKeysAndQueries(
@@ -75,26 +81,6 @@ extension DecoderModel {
 
     /// Query rows of one attention piece: as many as fill a register tile.
     static func attentionRows(group: Int) -> Int { max(1, 12 / group) }
-
-    func attentionPieces(_ batch: Batch) -> [AttentionPiece] {
-        let c = configuration
-        let rows = DecoderModel.attentionRows(group: c.headCount / c.keyValueHeadCount)
-        var pieces: [AttentionPiece] = []
-        pieces.reserveCapacity(batch.runs.count * c.keyValueHeadCount)
-        for run in batch.runs {
-            for start in stride(from: run.rows.lowerBound, to: run.rows.upperBound, by: rows) {
-                let own = start..<min(start + rows, run.rows.upperBound)
-                let position = run.firstPosition + start - run.rows.lowerBound
-                for head in 0..<c.keyValueHeadCount {
-                    pieces.append(
-                        AttentionPiece(
-                            layer: 0, head: head, rows: own, firstPosition: position, window: 0,
-                            blocks: run.blocks))
-                }
-            }
-        }
-        return pieces
-    }
 
     /// A member's rows, never parting an odd position from the even one before it in its sequence:
     /// the two share a pair of the cache (see `KeyValueCache.store`).

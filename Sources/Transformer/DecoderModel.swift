@@ -7,7 +7,7 @@ package import Tensors
 ///
 /// Not thread-safe: one owner calls it, and it spreads the work over its team. A row's result
 /// depends on its own sequence and adapter alone, bit for bit (see CMartletKernels.h).
-package final class DecoderModel {
+package final class DecoderModel: TeamWork {
     package let weights: ModelWeights
     package let cache: KeyValueCache
     package let kernels: KernelSet
@@ -20,6 +20,10 @@ package final class DecoderModel {
     private var shrunkInput: ShrunkInput
     private let adapterFormat: WeightFormat
     let scratch: [Matrix]
+    /// The adapters of a pass's rows, of those that its last layer goes on with, and of the head.
+    private let (adapters, lastAdapters, headAdapters): (LowRankStep, LowRankStep, LowRankStep)
+    /// What the members of the team are at.
+    private var job = Job.none
 
     package var configuration: ModelConfiguration { weights.configuration }
     package var vocabularySize: Int { configuration.vocabularySize }
@@ -57,6 +61,9 @@ package final class DecoderModel {
             rowCount: DecoderModel.attentionRows(group: group), group: group,
             headDimension: c.headDimension, positionCount: maximumContext)
         scratch = (0..<team.memberCount).map { _ in Matrix(rowCount: 1, columnCount: scratchCount) }
+        adapters = LowRankStep(kernels: kernels, capacity: maximumRows)
+        lastAdapters = LowRankStep(kernels: kernels, capacity: maximumRows)
+        headAdapters = LowRankStep(kernels: kernels, capacity: DecoderModel.maximumLogitRows)
     }
 
     /// Writes every row's keys and values into the cache, and computes the last hidden states of the
@@ -71,28 +78,57 @@ package final class DecoderModel {
             zip(wanted, wanted.dropFirst()).allSatisfy(<)
                 && wanted.allSatisfy { (0..<batch.rowCount).contains($0) }, "Not rows of the batch."
         )
-        workspace.prepare(batch)
+        workspace.prepare(
+            batch, wanting: wanted,
+            queryRows: DecoderModel.attentionRows(
+                group: configuration.headCount / configuration.keyValueHeadCount))
         let rows = WantedRows(count: wanted.count, segments: batch.segments(of: wanted))
         let pass = Pass(
-            rowCount: batch.rowCount, batch: batch, linear: adapterLinear(batch.segments),
-            attention: attentionPieces(batch),
+            rowCount: batch.rowCount, batch: batch,
+            linear: adapterLinear(batch.segments, adapters), queries: workspace.queries,
             isDecode: batch.runs.allSatisfy { $0.rows.count == 1 })
-        let last = narrowed(pass, to: wanted, rows.segments)
-        team.run { member in
-            embed(pass, member)
-            for layer in weights.layers.indices.dropLast() {
-                attention(layer, pass, member)
-                attentionOutput(layer, pass, member)
-                feedForward(layer, pass, member)
-            }
-            let layer = weights.layers.count - 1
-            attention(layer, pass, member, pieces: last.attention)
-            if last.rowCount < pass.rowCount { gather(wanted, member) }
-            guard last.rowCount > 0 else { return }
-            attentionOutput(layer, last, member)
-            feedForward(layer, last, member)
-        }
+        run(.layers(pass, last: narrowed(pass, to: wanted, rows.segments), wanted: wanted))
         return rows
+    }
+
+    /// What the team does.
+    private enum Job {
+        case none
+        case layers(Pass, last: Pass, wanted: [Int])
+        case logits(LogitPass)
+    }
+
+    private func run(_ job: Job) {
+        self.job = job
+        team.run(self)
+        // Nothing of a step outlives it.
+        self.job = .none
+        adapters.removeAll()
+        lastAdapters.removeAll()
+        headAdapters.removeAll()
+    }
+
+    package func doPart(of member: Int) {
+        switch job {
+        case .none: break
+        case .layers(let pass, let last, let wanted): layers(pass, last, wanted, member)
+        case .logits(let pass): logits(pass, member)
+        }
+    }
+
+    private func layers(_ pass: Pass, _ last: Pass, _ wanted: [Int], _ member: Int) {
+        embed(pass, member)
+        for layer in weights.layers.indices.dropLast() {
+            attention(layer, pass, member)
+            attentionOutput(layer, pass, member)
+            feedForward(layer, pass, member)
+        }
+        let layer = weights.layers.count - 1
+        attention(layer, pass, member, queries: last.queries)
+        if last.rowCount < pass.rowCount { gather(wanted, member) }
+        guard last.rowCount > 0 else { return }
+        attentionOutput(layer, last, member)
+        feedForward(layer, last, member)
     }
 
     /// What the parts of a layer know of the step.
@@ -100,7 +136,7 @@ package final class DecoderModel {
         var rowCount: Int
         let batch: Batch
         var linear: AdapterLinear
-        var attention: [AttentionPiece]
+        var queries: [Workspace.QueryRows]
         /// Every sequence has one row.
         let isDecode: Bool
     }
@@ -112,14 +148,9 @@ package final class DecoderModel {
         guard wanted.count < pass.rowCount else { return pass }
         var last = pass
         last.rowCount = wanted.count
-        last.linear = adapterLinear(segments)
-        if !pass.isDecode {
-            var next = wanted[...]
-            last.attention = pass.attention.filter { piece in
-                next = next.drop { $0 < piece.rows.lowerBound }
-                return next.first.map(piece.rows.contains) ?? false
-            }
-        }
+        last.linear = adapterLinear(segments, lastAdapters)
+        // Where each sequence has one row, its attention positions its key as well.
+        if !pass.isDecode { last.queries = workspace.lastQueries }
         return last
     }
 
@@ -158,37 +189,47 @@ package final class DecoderModel {
             }
         }
         head?.prepare()
-        let pieces = pieces(of: weights.head.panelCount, rowCount: rows.count)
         for peaks in workspace.peaks { peaks.reset(count: rows.count) }
-        team.run { member in
-            team.spread(pieces.count, for: member) { piece in
-                let panels = pieces[piece]
-                let output =
-                    peaksOnly
-                    ? workspace.pieces[member].reshaped(
-                        rowCount: rows.count, columnCount: panels.count * Lanes.count)
-                    : workspace.logits
-                let first = panels.lowerBound * Lanes.count
-                let column = peaksOnly ? 0 : first
-                kernels.multiply(
-                    workspace.logitInput, rows: 0..<rows.count, by: weights.head, panels: panels,
-                    into: output, outputColumn: column)
-                head?.apply(panels: panels, to: output, column: column)
-                let count = min(panels.count * Lanes.count, vocabularySize - first)
-                for row in 0..<rows.count {
-                    var peak = kernels.peak(output, row: row, columns: column..<column + count)
-                    peak.column += first
-                    workspace.peaks[member].merge(peak, row: row)
-                }
+        run(.logits(LogitPass(rowCount: rows.count, head: head, peaksOnly: peaksOnly)))
+        return (workspace.logits, workspace.mergedPeaks(count: rows.count))
+    }
+
+    /// The head's product for rows that are normalized.
+    private struct LogitPass {
+        let rowCount: Int
+        let head: HeadPass?
+        let peaksOnly: Bool
+    }
+
+    private func logits(_ pass: LogitPass, _ member: Int) {
+        let rowCount = pass.rowCount
+        let pieces = pieces(of: weights.head.panelCount, rowCount: rowCount)
+        team.spread(pieces.count, for: member) { piece in
+            let panels = pieces[piece]
+            let output =
+                pass.peaksOnly
+                ? workspace.pieces[member].reshaped(
+                    rowCount: rowCount, columnCount: panels.count * Lanes.count)
+                : workspace.logits
+            let first = panels.lowerBound * Lanes.count
+            let column = pass.peaksOnly ? 0 : first
+            kernels.multiply(
+                workspace.logitInput, rows: 0..<rowCount, by: weights.head, panels: panels,
+                into: output, outputColumn: column)
+            pass.head?.apply(panels: panels, to: output, column: column)
+            let count = min(panels.count * Lanes.count, vocabularySize - first)
+            for row in 0..<rowCount {
+                var peak = kernels.peak(output, row: row, columns: column..<column + count)
+                peak.column += first
+                workspace.peaks[member].merge(peak, row: row)
             }
         }
-        return (workspace.logits, workspace.peaks(count: rows.count))
     }
 
     private func headPass(_ segments: [Batch.Segment], rowCount: Int) -> HeadPass? {
         guard !segments.isEmpty else { return nil }
         return HeadPass(
-            segments: segments, linear: adapterLinear(segments),
+            segments: segments, linear: adapterLinear(segments, headAdapters),
             update: DeviceAdapter.headUpdate(configuration), input: workspace.logitInput,
             vocabularySize: vocabularySize)
     }
@@ -221,10 +262,10 @@ package final class DecoderModel {
 
     /// Keys and values of all rows, and what the queries of some find.
     ///
-    /// - Parameter pieces: nil for all.
+    /// - Parameter queries: nil for all.
     private func attention(
         _ index: Int, _ pass: Pass, _ member: Int,
-        pieces queries: [AttentionPiece]? = nil
+        queries: [Workspace.QueryRows]? = nil
     ) {
         let layer = weights.layers[index]
         normalizeAndShrink(
@@ -247,7 +288,7 @@ package final class DecoderModel {
             }
             team.meet()
         }
-        attend(index, pass, queries ?? pass.attention, member)
+        attend(index, pass, queries ?? pass.queries, member)
     }
 
     private func attentionOutput(_ index: Int, _ pass: Pass, _ member: Int) {
@@ -390,9 +431,9 @@ package final class DecoderModel {
 
     // MARK: Preparation
 
-    private func adapterLinear(_ segments: [Batch.Segment]) -> AdapterLinear {
-        let step = LowRankStep(
-            kernels: kernels, segments: segments.map { ($0.rows, $0.adapter.table) })
+    private func adapterLinear(_ segments: [Batch.Segment], _ step: LowRankStep) -> AdapterLinear {
+        step.removeAll()
+        for segment in segments { step.append(rows: segment.rows, table: segment.adapter.table) }
         precondition(
             segments.isEmpty || step.format == adapterFormat,
             "The adapters are in another format.")

@@ -15,7 +15,17 @@ final class Workspace {
     let logits: Matrix
     /// Each member's own.
     let peaks: [RowPeaks]
+    private var merged: [LogitPeak] = []
     private var runOfRow: [Int] = []
+    /// Query rows of the pass that attend together, and those of them that the last layer needs.
+    private(set) var queries: [QueryRows] = []
+    private(set) var lastQueries: [QueryRows] = []
+
+    /// Consecutive rows of one run, few enough for a register tile.
+    struct QueryRows {
+        var run: Int
+        var rows: Range<Int>
+    }
 
     init(
         weights: ModelWeights, adapterFormat: WeightFormat, format: ComputeFormat, rowCount: Int,
@@ -52,17 +62,34 @@ final class Workspace {
         peaks = (0..<memberCount).map { _ in RowPeaks() }
     }
 
-    func prepare(_ batch: Batch) {
+    /// - Parameters:
+    ///   - wanted: rows whose logits are wanted, ascending.
+    ///   - queryRows: rows that attend together at most.
+    func prepare(_ batch: Batch, wanting wanted: [Int], queryRows: Int) {
         runOfRow.removeAll(keepingCapacity: true)
+        queries.removeAll(keepingCapacity: true)
+        lastQueries.removeAll(keepingCapacity: true)
+        var next = wanted[...]
         for (index, run) in batch.runs.enumerated() {
             for _ in run.rows { runOfRow.append(index) }
+            for start in stride(from: run.rows.lowerBound, to: run.rows.upperBound, by: queryRows) {
+                let rows = start..<min(start + queryRows, run.rows.upperBound)
+                queries.append(QueryRows(run: index, rows: rows))
+                next = next.drop { $0 < rows.lowerBound }
+                if let row = next.first, rows.contains(row) {
+                    lastQueries.append(QueryRows(run: index, rows: rows))
+                }
+            }
         }
     }
 
-    func peaks(count: Int) -> [LogitPeak] {
-        (0..<count).map { row in
-            peaks.reduce(into: .none) { $0.merge($1.values[row]) }
+    /// Each row's largest logit, over what all members have computed.
+    func mergedPeaks(count: Int) -> [LogitPeak] {
+        merged.removeAll(keepingCapacity: true)
+        for row in 0..<count {
+            merged.append(peaks.reduce(into: .none) { $0.merge($1.values[row]) })
         }
+        return merged
     }
 
     func blocks(of batch: Batch, row: Int) -> [Int32] { batch.runs[runOfRow[row]].blocks }

@@ -121,61 +121,68 @@ package struct LowRankUpdate: Sendable {
     }
 }
 
-/// The rows of one step that have adapters, and how to apply them.
+/// The rows of one step that have adapters, and how to apply them; filled anew for each step.
 ///
-/// Threads share it: one splits rows between them to shrink and panels to expand.
+/// Threads share it while nobody fills it: one splits rows between them to shrink and panels to expand.
 @safe package final class LowRankStep: @unchecked Sendable {
-    // Safety: written once, here; `tables` keeps alive what the segments point to.
+    // Safety: changed only while no other thread uses it; `tables` keeps alive what the segments point
+    // to, of which there are as many as tables and never more than `capacity`.
     private let segments: UnsafeMutablePointer<cmk_segment>
-    private let tables: [LowRankTable]
+    private let capacity: Int
+    private var tables: [LowRankTable] = []
     private let kernels: KernelSet
-    private let rowEnd: Int
-    package let format: WeightFormat
+    private var rowEnd = 0
+    package private(set) var format = WeightFormat.f32
     /// As in `LowRankTable`, over all adapters of the step.
-    private let shapes: [Int]
+    private var shapes: [Int] = []
     /// Columns of the widest shrink, and the width of what it hands to expansions.
-    package let shrinkWidth: Int
-    package let roundedWidth: Int
+    package private(set) var shrinkWidth = 0
+    package private(set) var roundedWidth = 0
 
-    /// - Parameter segments: rows and the adapter that they share, in ascending order of rows.
-    package init(kernels: KernelSet, segments: [(rows: Range<Int>, table: LowRankTable)]) {
+    /// - Parameter capacity: segments at most.
+    package init(kernels: KernelSet, capacity: Int) {
         self.kernels = kernels
-        tables = segments.map(\.table)
-        format = tables.first?.format ?? .f32
-        shapes = LowRankStep.commonShapes(tables)
-        precondition(
-            zip(segments, segments.dropFirst()).allSatisfy {
-                $0.rows.upperBound <= $1.rows.lowerBound
-            }, "Segments overlap.")
-        rowEnd = segments.last?.rows.upperBound ?? 0
-        shrinkWidth = tables.map(\.shrinkWidth).max() ?? 0
-        roundedWidth = tables.map(\.roundedWidth).max() ?? 0
-        unsafe self.segments = .allocate(capacity: max(segments.count, 1))
-        for (index, segment) in segments.enumerated() {
-            unsafe (self.segments + index).initialize(
-                to: cmk_segment(
-                    first_row: segment.rows.lowerBound, row_count: segment.rows.count,
-                    updates: segment.table.entries))
-        }
+        self.capacity = capacity
+        unsafe segments = .allocate(capacity: capacity)
     }
 
     deinit { unsafe segments.deallocate() }
 
-    /// - Precondition: the adapters are for one model and in one format.
-    private static func commonShapes(_ tables: [LowRankTable]) -> [Int] {
-        guard var shapes = tables.first?.shapes else { return [] }
-        for table in tables.dropFirst() {
+    /// Begins a step without adapters; nothing of the last one is kept alive.
+    package func removeAll() {
+        tables.removeAll(keepingCapacity: true)
+        shapes.removeAll(keepingCapacity: true)
+        (rowEnd, shrinkWidth, roundedWidth) = (0, 0, 0)
+    }
+
+    /// Adds rows that share an adapter.
+    ///
+    /// - Precondition: the rows come after those before, and the adapters are for one model and in one
+    ///   format.
+    package func append(rows: Range<Int>, table: LowRankTable) {
+        precondition(
+            tables.count < capacity && rows.lowerBound >= rowEnd, "Segments overlap.")
+        add(table.shapes)
+        precondition(
+            tables.isEmpty || table.format == format, "The adapters are in different formats.")
+        format = table.format
+        unsafe (segments + tables.count).initialize(
+            to: cmk_segment(
+                first_row: rows.lowerBound, row_count: rows.count, updates: table.entries))
+        tables.append(table)
+        rowEnd = rows.upperBound
+        shrinkWidth = max(shrinkWidth, table.shrinkWidth)
+        roundedWidth = max(roundedWidth, table.roundedWidth)
+    }
+
+    private func add(_ own: [Int]) {
+        if shapes.isEmpty { return shapes.append(contentsOf: own) }
+        precondition(own.count == shapes.count, "The adapters are not for one model.")
+        for (index, size) in own.enumerated() where size != 0 {
             precondition(
-                table.shapes.count == shapes.count && table.format == tables[0].format,
-                "The adapters are not for one model.")
-            for (index, size) in table.shapes.enumerated() where size != 0 {
-                precondition(
-                    shapes[index] == 0 || shapes[index] == size,
-                    "The adapters are not for one model.")
-                shapes[index] = size
-            }
+                shapes[index] == 0 || shapes[index] == size, "The adapters are not for one model.")
+            shapes[index] = size
         }
-        return shapes
     }
 
     private static let shapeCount = 1 + CMK_SITE_PROJECTIONS

@@ -2,6 +2,21 @@ internal import CMartletKernels
 internal import Glibc
 internal import Synchronization
 
+/// Work that a team does together. What is done over and over is an object: a closure that other
+/// threads call is memory to allocate each time.
+package protocol TeamWork: AnyObject {
+    /// Called once for each member, at the same time.
+    func doPart(of member: Int)
+}
+
+private final class ClosureWork: TeamWork {
+    private let work: (Int) -> Void
+
+    init(_ work: @escaping (Int) -> Void) { self.work = work }
+
+    func doPart(of member: Int) { work(member) }
+}
+
 /// A fixed team of threads that run one piece of work together, over and over.
 ///
 /// The caller is member 0 and works too. Between pieces the others spin for a moment, then sleep,
@@ -30,14 +45,18 @@ package final class WorkerTeam: Sendable {
         max(1, cmk_usable_processors())
     }
 
+    /// Has every member do its part, at the same time, and returns when all are done.
+    package func run(_ work: some TeamWork) {
+        guard memberCount > 1 else { return work.doPart(of: 0) }
+        state.begin(work, otherMembers: memberCount - 1)
+        work.doPart(of: 0)
+        state.waitForOthers()
+    }
+
     /// Calls `work` once for each member number, at the same time, and returns when all are done.
     package func run(_ work: (_ member: Int) -> Void) {
         guard memberCount > 1 else { return work(0) }
-        withoutActuallyEscaping(work) { work in
-            state.begin(work, otherMembers: memberCount - 1)
-            work(0)
-            state.waitForOthers()
-        }
+        withoutActuallyEscaping(work) { run(ClosureWork($0)) }
     }
 
     // MARK: Inside `run`
@@ -75,7 +94,7 @@ package final class WorkerTeam: Sendable {
     @safe private final class State: @unchecked Sendable {
         // Safety: `work` is written only while no other member runs (`remaining` is 0) and read by
         // the others after they saw the new epoch; mutex and condition are used by their rules.
-        private var work: ((Int) -> Void)?
+        private var work: (any TeamWork)?
         private let epoch = Atomic<UInt64>(0)
         private let remaining = Atomic<Int>(0)
         private let sleeping = Atomic<Int>(0)
@@ -115,7 +134,7 @@ package final class WorkerTeam: Sendable {
             pthread_detach(thread)
         }
 
-        func begin(_ work: @escaping (Int) -> Void, otherMembers: Int) {
+        func begin(_ work: any TeamWork, otherMembers: Int) {
             self.work = work
             remaining.store(otherMembers, ordering: .relaxed)
             wake()
@@ -166,7 +185,7 @@ package final class WorkerTeam: Sendable {
             while true {
                 seen = waitForEpoch(after: seen)
                 if stopping.load(ordering: .sequentiallyConsistent) { return }
-                work?(member)
+                work?.doPart(of: member)
                 remaining.subtract(1, ordering: .releasing)
             }
         }
