@@ -7,45 +7,62 @@ internal import Tensors
 final class Sampler {
     private let kernels: KernelSet
     private let vocabularySize: Int
-    private var logits: [Float]
-    private var weights: [Float]
+    /// A row's logits, where a request changes them.
+    private let changed: Matrix
+    /// What tokens are drawn by: their probabilities as multiples of the likeliest one's, and sums of
+    /// blocks of them.
+    private let weights: Matrix
+    private let sums: Matrix
+    /// Those that are drawn from, where not all are.
+    private var candidates: [Candidate] = []
+
+    private struct Candidate {
+        var token: Int
+        var weight: Float
+
+        /// Of equally likely ones the lower comes first.
+        func precedes(_ other: Candidate) -> Bool {
+            weight > other.weight || weight == other.weight && token < other.token
+        }
+    }
 
     init(kernels: KernelSet, vocabularySize: Int) {
         self.kernels = kernels
         self.vocabularySize = vocabularySize
-        logits = Array(repeating: 0, count: vocabularySize)
-        weights = logits
+        changed = Matrix(rowCount: 1, columnCount: vocabularySize)
+        weights = Matrix(rowCount: 1, columnCount: vocabularySize)
+        let block = KernelSet.sumBlock
+        sums = Matrix(rowCount: 1, columnCount: (vocabularySize + block - 1) / block)
     }
 
     /// The next token of a sequence.
     ///
     /// - Parameters:
-    ///   - matrix: logits; the choice is made from row `row`. Not read when the peak says it all.
+    ///   - logits: the choice is made from row `row`. Not read when the peak says it all.
     ///   - peak: of that row.
     func sample(
-        _ matrix: Matrix, row: Int, peak: LogitPeak, for sequence: TokenSequence
+        _ logits: Matrix, row: Int, peak: LogitPeak, for sequence: TokenSequence
     ) -> Int32 {
         if Sampler.needsPeakOnly(sequence) { return Int32(peak.column) }
         let parameters = sequence.request.parameters
         let holdsBackEnd = sequence.completionCount < parameters.minimumTokens
-        let isChanged = parameters.changesLogits || holdsBackEnd
-        matrix.withRow(row) { source in
-            for index in 0..<vocabularySize { logits[index] = source[index] }
+        var (logits, row, peak) = (logits, row, peak)
+        if parameters.changesLogits || holdsBackEnd {
+            change(logits, row: row, for: sequence, holdsBackEnd: holdsBackEnd)
+            (logits, row) = (changed, 0)
+            peak = kernels.peak(changed, row: 0, columns: 0..<vocabularySize)
         }
-        var maximum = peak.maximum
-        if isChanged {
-            change(for: sequence, holdsBackEnd: holdsBackEnd)
-            maximum = logits.max() ?? 0
-        }
-        if parameters.temperature == 0 { return Int32(logits.firstIndex(of: maximum) ?? 0) }
-        let sum = kernels.exponentials(
-            logits, maximum: maximum, inverseTemperature: 1 / parameters.temperature, into: &weights
-        )
+        if parameters.temperature == 0 { return Int32(peak.column) }
+        // A temperature may be so low that its reciprocal overflows.
+        let inverse = min(1 / parameters.temperature, .greatestFiniteMagnitude)
+        kernels.exponentials(
+            logits, row: row, maximum: peak.maximum, inverseTemperature: inverse, into: weights,
+            sums: sums)
         let uniform = Sampler.uniform(seed: parameters.seed, index: sequence.completionCount)
-        guard parameters.topK > 0 || parameters.topP < 1 || parameters.minP > 0 else {
-            return draw(weights.indices, total: sum, uniform)
-        }
-        return drawFromMostLikely(parameters, total: sum, uniform)
+        let token =
+            parameters.topK > 0 || parameters.topP < 1 || parameters.minP > 0
+            ? drawFromMostLikely(parameters, uniform) : draw(uniform)
+        return Int32(token)
     }
 
     /// Whether the likeliest token is the next one.
@@ -55,108 +72,162 @@ final class Sampler {
             && sequence.completionCount >= parameters.minimumTokens
     }
 
-    private func change(for sequence: TokenSequence, holdsBackEnd: Bool) {
+    private func change(
+        _ logits: Matrix, row: Int, for sequence: TokenSequence, holdsBackEnd: Bool
+    ) {
         let parameters = sequence.request.parameters
-        if parameters.repetitionPenalty != 1 {
-            for token in sequence.promptTokens.union(sequence.completionCounts.keys) {
-                let logit = logits[Int(token)]
-                logits[Int(token)] =
-                    logit > 0
-                    ? logit / parameters.repetitionPenalty : logit * parameters.repetitionPenalty
+        logits.withRow(row) { source in
+            changed.withMutableRow(0) { logits in
+                for index in source.indices { logits[index] = source[index] }
+                if parameters.repetitionPenalty != 1 {
+                    for token in sequence.promptTokens.union(sequence.completionCounts.keys) {
+                        let logit = logits[Int(token)]
+                        logits[Int(token)] =
+                            logit > 0
+                            ? logit / parameters.repetitionPenalty
+                            : logit * parameters.repetitionPenalty
+                    }
+                }
+                for (token, count) in sequence.completionCounts {
+                    logits[Int(token)] -=
+                        parameters.presencePenalty + parameters.frequencyPenalty * Float(count)
+                }
+                for (token, bias) in parameters.logitBias { logits[Int(token)] += bias }
+                if holdsBackEnd {
+                    for token in parameters.endTokens { logits[Int(token)] = -.infinity }
+                }
             }
-        }
-        for (token, count) in sequence.completionCounts {
-            logits[Int(token)] -=
-                parameters.presencePenalty + parameters.frequencyPenalty * Float(count)
-        }
-        for (token, bias) in parameters.logitBias { logits[Int(token)] += bias }
-        if holdsBackEnd {
-            for token in parameters.endTokens { logits[Int(token)] = -.infinity }
         }
     }
 
     // MARK: Drawing
 
-    /// Walks the weights in the order given until their sum passes the drawn share of the total.
-    private func draw(
-        _ candidates: some BidirectionalCollection<Int>, total: Float, _ uniform: Float
-    ) -> Int32 {
+    /// Calls `body` with the tokens of each block whose weights' sum is wanted, until it has seen enough.
+    private func forEachBlock(
+        where isWanted: (_ sum: Float) -> Bool,
+        _ body: (_ tokens: Range<Int>, _ weights: Span<Float>) -> Bool
+    ) {
+        sums.withRow(0) { sums in
+            weights.withRow(0) { weights in
+                for block in sums.indices where isWanted(sums[block]) {
+                    let first = block * KernelSet.sumBlock
+                    let tokens = first..<min(first + KernelSet.sumBlock, vocabularySize)
+                    if body(tokens, weights) { return }
+                }
+            }
+        }
+    }
+
+    /// Sum of all weights.
+    private var total: Double {
+        sums.withRow(0) { sums in sums.indices.reduce(0) { $0 + Double(sums[$1]) } }
+    }
+
+    /// From all tokens: walks their weights until the sum passes the drawn share of the total.
+    private func draw(_ uniform: Double) -> Int {
         var left = uniform * total
-        for index in candidates {
-            left -= weights[index]
-            if left < 0 { return Int32(index) }
+        var token = 0
+        forEachBlock { sum in
+            if left < Double(sum) { return true }
+            left -= Double(sum)
+            return false
+        } _: { tokens, weights in
+            for index in tokens where weights[index] > 0 {
+                token = index
+                left -= Double(weights[index])
+                if left < 0 { return true }
+            }
+            // Sums are rounded: a little may be left at the end of the block.
+            left = 0
+            return false
         }
-        // Rounding may leave a rest beyond the last weight.
-        return Int32(candidates.last { weights[$0] > 0 } ?? 0)
+        return token
     }
 
-    /// min-p, then top-k, then top-p, in that order as vLLM applies them.
-    private func drawFromMostLikely(
-        _ parameters: SamplingParameters, total: Float, _ uniform: Float
-    ) -> Int32 {
-        let wanted = parameters.topK > 0 ? min(parameters.topK, vocabularySize) : vocabularySize
-        var candidates = mostLikely(
-            count: wanted, share: parameters.topK > 0 ? 1 : parameters.topP, total: total,
-            minimum: parameters.minP)
-        if candidates.count > wanted { candidates.removeLast(candidates.count - wanted) }
-        var kept: Float = candidates.reduce(0) { $0 + weights[$1] }
+    /// From the tokens that min-p, then top-k, then top-p leave, in that order as vLLM applies them.
+    private func drawFromMostLikely(_ parameters: SamplingParameters, _ uniform: Double) -> Int {
+        let count = parameters.topK > 0 ? parameters.topK : vocabularySize
+        // Top-p goes by the sum of what the others leave.
+        let isShareKnown = parameters.topK == 0 && parameters.minP == 0
+        let share = isShareKnown ? Double(parameters.topP) * total : .infinity
+        var kept = 0.0
+        // Most tokens are far less likely than the likeliest: no need to look at those.
+        for floor: Float in [0x1p-6, 0x1p-12, 0x1p-24, 0] {
+            kept = collect(atLeast: max(floor, parameters.minP))
+            if candidates.count >= count || kept >= share || floor <= parameters.minP { break }
+        }
+        if candidates.count > count { kept = keepMostLikely(Double(count)) { _ in 1 } }
         if parameters.topP < 1 {
-            // With top-k (or min-p) the share is of what they left.
-            let basis = parameters.topK > 0 || parameters.minP > 0 ? kept : total
-            var sum: Float = 0
-            var count = 0
-            while count < candidates.count, sum < parameters.topP * basis || count == 0 {
-                sum += weights[candidates[count]]
-                count += 1
-            }
-            candidates.removeLast(candidates.count - count)
-            kept = sum
+            let share = isShareKnown ? share : Double(parameters.topP) * kept
+            kept = keepMostLikely(share) { Double($0.weight) }
         }
-        return draw(candidates, total: kept, uniform)
+        var left = uniform * kept
+        for candidate in candidates {
+            left -= Double(candidate.weight)
+            if left < 0 { return candidate.token }
+        }
+        return candidates.last?.token ?? 0
     }
 
-    /// Candidates, most likely first, lower index first among equals: at least those that make up
-    /// `count` of them or `share` of the total, whichever is fewer. Only as many are sorted as it
-    /// takes: weights fall into buckets by their power of two.
-    private func mostLikely(count: Int, share: Float, total: Float, minimum: Float) -> [Int] {
-        // The largest weight is exp(0) = 1, so the exponents are 0, -1, -2, …
-        var counts = [Int](repeating: 0, count: 256)
-        var sums = [Float](repeating: 0, count: 256)
-        for weight in weights where weight > 0 && weight >= minimum {
-            let bucket = Sampler.bucket(of: weight)
-            counts[bucket] += 1
-            sums[bucket] += weight
-        }
-        let basis = minimum > 0 ? sums.reduce(0, +) : total
-        var last = 0
-        var seen = 0
-        var sum: Float = 0
-        for bucket in counts.indices where counts[bucket] > 0 {
-            last = bucket
-            seen += counts[bucket]
-            sum += sums[bucket]
-            // A little beyond the share, for the order of summation differs.
-            if seen >= count || sum > min(1, share * 1.0001) * basis && share < 1 { break }
-        }
-        return weights.indices
-            .filter {
-                weights[$0] > 0 && weights[$0] >= minimum && Sampler.bucket(of: weights[$0]) <= last
+    /// Makes candidates of the tokens of at least some weight.
+    ///
+    /// - Returns: the sum of their weights.
+    private func collect(atLeast least: Float) -> Double {
+        candidates.removeAll(keepingCapacity: true)
+        var sum = 0.0
+        // A sum of what is not negative is never rounded below its largest part.
+        forEachBlock(where: { $0 >= least }) { tokens, weights in
+            for token in tokens where weights[token] >= least && weights[token] > 0 {
+                candidates.append(Candidate(token: token, weight: weights[token]))
+                sum += Double(weights[token])
             }
-            .sorted { (weights[$0], $1) > (weights[$1], $0) }
+            return false
+        }
+        return sum
     }
 
-    private static func bucket(of weight: Float) -> Int {
-        max(0, min(255, 127 - Int(weight.bitPattern >> 23 & 0xFF)))
+    /// Keeps the most likely candidates, as many as it takes for their amounts to add up to `wanted`:
+    /// quickselect, by the sum instead of the rank.
+    ///
+    /// - Returns: the sum of the weights kept.
+    private func keepMostLikely(_ wanted: Double, _ amount: (Candidate) -> Double) -> Double {
+        // Those before `low` are kept, those from `high` on are not.
+        var (low, high, left) = (0, candidates.count, wanted)
+        while high - low > 1 {
+            let middle = partition(low..<high)
+            let upper = candidates[low..<middle].reduce(0) { $0 + amount($1) }
+            if upper >= left {
+                high = middle
+            } else {
+                left -= upper
+                low = middle
+            }
+        }
+        candidates.removeLast(candidates.count - high)
+        return candidates.reduce(0) { $0 + Double($1.weight) }
+    }
+
+    /// Puts the more likely part of some candidates before the others; neither part is empty.
+    private func partition(_ range: Range<Int>) -> Int {
+        let pivot = candidates[range.lowerBound + (range.count - 1) / 2]
+        var (i, j) = (range.lowerBound, range.upperBound - 1)
+        while true {
+            while candidates[i].precedes(pivot) { i += 1 }
+            while pivot.precedes(candidates[j]) { j -= 1 }
+            if i >= j { return j + 1 }
+            candidates.swapAt(i, j)
+            (i, j) = (i + 1, j - 1)
+        }
     }
 
     /// A number in 0 ..< 1 for a seed and a place, by SplitMix64's mixing function
     /// (https://doi.org/10.1145/2714064.2660195).
-    static func uniform(seed: UInt64, index: Int) -> Float {
+    static func uniform(seed: UInt64, index: Int) -> Double {
         var z = seed &+ UInt64(index + 1) &* 0x9E37_79B9_7F4A_7C15
         z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
         z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
         z ^= z >> 31
-        return Float(z >> 40) / Float(1 << 24)
+        return Double(z >> 11) / Double(1 << 53)
     }
 
     // MARK: Scores

@@ -202,100 +202,6 @@ struct EngineCoreTests {
         #expect(distance(rounded, exact) < 0.06 * distance(base, exact))
     }
 
-    @Test func seedsDecide() throws {
-        let engine = try TinyEngine()
-        func tokens(seed: UInt64) -> [Int32]? {
-            var core = engine.core()
-            let request = Self.request(
-                1, adapter: nil, promptCount: 5, maximumTokens: 30, seed: seed)
-            return Self.run(&core, [request])[request.id]?.tokens
-        }
-        #expect(tokens(seed: 1) == tokens(seed: 1))
-        #expect(tokens(seed: 1) != tokens(seed: 2))
-    }
-
-    @Test func samplingParametersDoWhatTheySay() throws {
-        let engine = try TinyEngine(format: .f32)
-        func run(_ change: (inout SamplingParameters) -> Void) throws -> Result {
-            var core = engine.core()
-            let request = Self.request(
-                3, adapter: nil, promptCount: 6, maximumTokens: 20, change: change)
-            return try #require(Self.run(&core, [request])[request.id])
-        }
-        let greedy = try run { $0.temperature = 0 }
-        #expect(try run { $0.topK = 1 }.tokens == greedy.tokens)
-        #expect(try run { $0.topP = 1e-6 }.tokens == greedy.tokens)
-        #expect(try run { $0.minP = 1 }.tokens == greedy.tokens)
-        let first = try #require(greedy.tokens.first)
-        #expect(
-            try run {
-                $0.temperature = 0; $0.logitBias = [first: -100]
-            }.tokens.first != first)
-        #expect(try run { $0.logitBias = [7: 100] }.tokens.allSatisfy { $0 == 7 })
-        // An end token ends, unless it is too early.
-        let ended = try run {
-            $0.temperature = 0; $0.endTokens = [first]
-        }
-        #expect(ended.tokens == [first] && ended.finish == .endToken(first))
-        let later = try run {
-            $0.temperature = 0; $0.endTokens = [first]; $0.minimumTokens = 3
-        }
-        #expect(later.tokens.count >= 3 && !later.tokens.prefix(3).contains(first))
-        // Penalties: nothing repeats when repeating is made hopeless.
-        let unrepeated = try run {
-            $0.temperature = 0; $0.presencePenalty = 1000
-        }
-        #expect(Set(unrepeated.tokens).count == unrepeated.tokens.count)
-        let frequency = try run {
-            $0.temperature = 0; $0.frequencyPenalty = 1000
-        }
-        #expect(Set(frequency.tokens).count == frequency.tokens.count)
-        #expect(
-            try run {
-                $0.temperature = 0; $0.repetitionPenalty = 50
-            }.tokens != greedy.tokens)
-        #expect(greedy.finish == .length && greedy.tokens.count == 20)
-    }
-
-    /// Drawn tokens follow the model's distribution: chi-squared over many seeds.
-    @Test func drawsFollowTheDistribution() throws {
-        let engine = try TinyEngine(format: .f32)
-        var counts = [Int](repeating: 0, count: 70)
-        var core = engine.core()
-        let draws = 3000
-        var probabilities = [Double](repeating: 0, count: 70)
-        for seed in 0..<draws {
-            let request = Self.request(
-                1000 + seed, adapter: nil, promptCount: 1, maximumTokens: 1,
-                seed: UInt64(seed) &* 77
-            ) {
-                $0.temperature = 1
-                $0.logprobCount = 70
-            }
-            let same = EngineRequest(
-                id: request.id, prompt: [5, 9], adapter: nil, adapterName: nil,
-                parameters: request.parameters)
-            core.apply(.submit(same))
-            while !core.isIdle {
-                for output in core.step() {
-                    guard case .step(let step) = output.event, let token = step.token else {
-                        continue
-                    }
-                    counts[Int(token)] += 1
-                    for score in step.scores?.top ?? [] {
-                        probabilities[Int(score.token)] = exponential(Double(score.logprob))
-                    }
-                }
-            }
-        }
-        let statistic = zip(counts, probabilities).reduce(0.0) { sum, pair in
-            let expected = pair.1 * Double(draws)
-            return expected < 5
-                ? sum : sum + (Double(pair.0) - expected) * (Double(pair.0) - expected) / expected
-        }
-        #expect(statistic < 130, "chi-squared \(statistic) over at most 69 degrees of freedom")
-    }
-
     @Test func cancellingFreesBlocksAtOnce() throws {
         let engine = try TinyEngine()
         var core = engine.core(maximumStepTokens: 8)
@@ -317,14 +223,4 @@ struct EngineCoreTests {
         #expect(result.tokens.isEmpty && result.finish == .length)
         #expect(result.promptLogprobs.count == 8 * 3)
     }
-}
-
-/// e to the power of x, by its series.
-private func exponential(_ x: Double) -> Double {
-    var (term, sum) = (1.0, 1.0)
-    for n in 1...60 {
-        term *= x / 16 / Double(n)
-        sum += term
-    }
-    return (0..<4).reduce(sum) { value, _ in value * value }
 }

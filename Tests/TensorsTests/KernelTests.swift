@@ -225,15 +225,16 @@ struct KernelTests {
                 position: 0)
             let peak = set.peak(narrow, row: 0, columns: 0..<count)
             let logSumExp = set.logSumExp(narrow, row: 0, maximum: peak.maximum)
-            var weights = narrow.row(0)
-            let sum = set.exponentials(
-                narrow.row(0), maximum: peak.maximum, inverseTemperature: 1.3, into: &weights)
+            let weights = Matrix(rowCount: 1, columnCount: count)
+            let sums = Matrix(rowCount: 1, columnCount: count / KernelSet.sumBlock + 1)
+            set.exponentials(
+                narrow, row: 0, maximum: peak.maximum, inverseTemperature: 1.3, into: weights,
+                sums: sums)
             return [
-                norm, gated, Self.bits(heads), [weights.map(\.bitPattern)],
+                norm, gated, Self.bits(heads), Self.bits(weights), Self.bits(sums),
                 [
                     [
-                        sum.bitPattern, peak.maximum.bitPattern, logSumExp.bitPattern,
-                        UInt32(peak.column),
+                        peak.maximum.bitPattern, logSumExp.bitPattern, UInt32(peak.column),
                     ]
                 ],
             ]

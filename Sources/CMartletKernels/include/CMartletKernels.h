@@ -40,6 +40,7 @@
 
 enum {
     /// Outputs in one panel, and lanes in every reduction.
+    CMK_SUM_BLOCK = 64,        ///< numbers that `exp_scaled` adds up
     CMK_LANES = 16,
     /// Positions in one key/value block.
     CMK_BLOCK_POSITIONS = 16,
@@ -152,8 +153,9 @@ typedef struct cmk_kernels {
     cmk_peak (*peak)(const float *x, size_t n);
     /// log Σ exp(x[i]) of numbers of which none is above `maximum`.
     float (*log_sum_exp)(const float *x, float maximum, size_t n);
-    /// y[i] = exp((x[i] - maximum) / temperature's reciprocal); returns the sum of y.
-    float (*exp_scaled)(const float *x, float maximum, float inverse_temperature, size_t n, float *y);
+    /// y[i] = exp((x[i] - maximum) · inverse_temperature), and the sums of each CMK_SUM_BLOCK of them.
+    void (*exp_scaled)(
+        const float *x, float maximum, float inverse_temperature, size_t n, float *y, float *sums);
 
     /// For measuring a machine's ceilings: `rounds` times CMK_PROBE_STEPS independent steps of the
     /// products' inner loop on registers alone. A step is 16 lanes of one multiply-add (f32) or of

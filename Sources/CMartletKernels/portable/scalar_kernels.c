@@ -247,14 +247,16 @@ static void attention(const cmk_attention *job, bool bf16) {
 static void attention_f32(const cmk_attention *job) { attention(job, false); }
 static void attention_bf16(const cmk_attention *job) { attention(job, true); }
 
-static float exp_scaled(
-    const float *x, float maximum, float inverse_temperature, size_t n, float *y) {
-    float lanes[CMK_LANES] = {0};
-    for (size_t i = 0; i < n; i++) {
-        y[i] = cmk_exp((x[i] - maximum) * inverse_temperature);
-        lanes[i % CMK_LANES] += y[i];
+static void exp_scaled(
+    const float *x, float maximum, float inverse_temperature, size_t n, float *y, float *sums) {
+    for (size_t block = 0; block < n; block += CMK_SUM_BLOCK) {
+        float lanes[CMK_LANES] = {0};
+        for (size_t i = block; i < block + CMK_SUM_BLOCK && i < n; i++) {
+            y[i] = cmk_exp((x[i] - maximum) * inverse_temperature);
+            lanes[i % CMK_LANES] += y[i];
+        }
+        sums[block / CMK_SUM_BLOCK] = cmk_fold(lanes);
     }
-    return cmk_fold(lanes);
 }
 
 static cmk_peak peak(const float *x, size_t n) {

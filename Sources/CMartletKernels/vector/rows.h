@@ -72,16 +72,18 @@ static void rope(
 
 // MARK: Logits
 
-static float exp_scaled(
-    const float *x, float maximum, float inverse_temperature, size_t n, float *y) {
+static void exp_scaled(
+    const float *x, float maximum, float inverse_temperature, size_t n, float *y, float *sums) {
     v16f lanes = splat(0);
     for (size_t i = 0; i < n; i += CMK_LANES) {
         v16f value = load_up_to(x + i, n - i, -INFINITY);
         value = exponential((value - maximum) * inverse_temperature);
         store_up_to(false, y, i, value, n - i);
         lanes += value;
+        if ((i + CMK_LANES) % CMK_SUM_BLOCK > 0 && i + CMK_LANES < n) continue;
+        sums[i / CMK_SUM_BLOCK] = fold(lanes);
+        lanes = splat(0);
     }
-    return fold(lanes);
 }
 
 static cmk_peak peak(const float *x, size_t n) {

@@ -345,19 +345,24 @@ extension KernelSet {
             logits.pointer(row, 0), maximum, logits.columnCount)
     }
 
-    /// weights[i] = exp((logits[i] - maximum) * inverseTemperature).
+    /// weights[i] = exp((logits[i] - maximum) · inverseTemperature) of a row, and the sums of each
+    /// `sumBlock` of them.
     ///
-    /// - Returns: the sum of the weights.
+    /// - Parameters:
+    ///   - weights: one row of as many columns.
+    ///   - sums: one row with a column for each block.
     package func exponentials(
-        _ logits: [Float], maximum: Float, inverseTemperature: Float, into weights: inout [Float]
-    ) -> Float {
-        precondition(weights.count == logits.count, "Shapes do not fit.")
-        return unsafe logits.withUnsafeBufferPointer { x in
-            unsafe weights.withUnsafeMutableBufferPointer { y in
-                guard let x = x.baseAddress, let y = y.baseAddress else { return 0 }
-                return unsafe table.pointee.exp_scaled(
-                    x, maximum, inverseTemperature, logits.count, y)
-            }
-        }
+        _ logits: Matrix, row: Int, maximum: Float, inverseTemperature: Float,
+        into weights: Matrix, sums: Matrix
+    ) {
+        let count = logits.columnCount
+        logits.check(rows: row..<row + 1, columns: 0..<count)
+        weights.check(rows: 0..<1, columns: 0..<count)
+        sums.check(rows: 0..<1, columns: 0..<(count + KernelSet.sumBlock - 1) / KernelSet.sumBlock)
+        unsafe table.pointee.exp_scaled(
+            logits.pointer(row, 0), maximum, inverseTemperature, count, weights.pointer(0, 0),
+            sums.pointer(0, 0))
     }
+
+    package static let sumBlock = Int(CMK_SUM_BLOCK)
 }

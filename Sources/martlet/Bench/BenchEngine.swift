@@ -42,12 +42,22 @@ struct BenchEngine: AsyncParsableCommand {
     )
     var assign = Assignment.base
 
+    @Option(help: "How tokens are drawn; 0 takes the likeliest.")
+    var temperature: Float = 0
+
+    @Option(help: "Draw from the likeliest tokens that make up this share.")
+    var topP: Float = 1
+
     @Option(help: "Rounds; the median counts.")
     var rounds = 3
 
     func validate() throws {
         guard counts.allSatisfy({ (1...1024).contains($0) }), !counts.isEmpty else {
             throw ValidationError("--sequences wants numbers between 1 and 1024, such as 1,16.")
+        }
+        guard temperature >= 0, temperature.isFinite, topP > 0, topP <= 1 else {
+            throw ValidationError(
+                "--temperature must not be below 0, --top-p be above 0 and at most 1.")
         }
         guard promptTokens > 0, newTokens > 1, rounds > 0 else {
             throw ValidationError(
@@ -137,7 +147,9 @@ struct BenchEngine: AsyncParsableCommand {
         for index in 0..<count {
             var parameters = SamplingParameters()
             parameters.maximumTokens = newTokens
-            parameters.temperature = 0
+            parameters.temperature = temperature
+            parameters.topP = topP
+            parameters.seed = UInt64(index)
             let prompt = (0..<promptTokens).map {
                 Int32(($0 * 7919 + index * 104_729 + round * 1_299_709) % vocabularySize)
             }
