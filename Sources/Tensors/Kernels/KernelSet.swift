@@ -277,17 +277,6 @@ extension KernelSet {
         }
     }
 
-    /// target[targetRow, targetColumn...] *= source[row, column...].
-    package func multiply(
-        _ source: Matrix, row: Int, column: Int, count: Int, into target: Matrix, targetRow: Int,
-        targetColumn: Int
-    ) {
-        source.check(rows: row..<row + 1, columns: column..<column + count)
-        target.check(rows: targetRow..<targetRow + 1, columns: targetColumn..<targetColumn + count)
-        unsafe table.pointee.multiply(
-            source.pointer(row, column), count, target.pointer(targetRow, targetColumn))
-    }
-
     /// Rotary position embedding in place, over `headCount` consecutive heads.
     ///
     /// - Parameter angles: row p holds the cosines of position p, then the sines.
