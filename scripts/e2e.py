@@ -107,7 +107,7 @@ def same_bits_alone_crowded_threaded_and_chunked(_):
         alone = [ask(server, i) for i in range(16)]
     assert crowd == alone
     # One thread, chunks of at most 13 tokens, and a cache so small that sequences displace each other.
-    with Server("--threads", "1", "--max-step-tokens", "13", "--context-length", "128", "--kv-memory", "6200KiB") as server:
+    with Server("--threads", "1", "--max-step-tokens", "13", "--context-length", "128", "--kv-memory", "3200KiB") as server:
         assert together(lambda i: ask(server, i), range(16)) == crowd
         assert server.metric("martlet_preemptions") > 0, server.get("/metrics")[1]
 
