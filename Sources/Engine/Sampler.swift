@@ -151,8 +151,10 @@ final class Sampler {
         let isShareKnown = parameters.topK == 0 && parameters.minP == 0
         let share = isShareKnown ? Double(parameters.topP) * total : .infinity
         var kept = 0.0
-        // Most tokens are far less likely than the likeliest: no need to look at those.
-        for floor: Float in [0x1p-6, 0x1p-12, 0x1p-24, 0] {
+        // Most tokens are far less likely than the likeliest: no need to look at those, unless all that
+        // min-p leaves are wanted.
+        for floor: Float in [0x1p-6, 0x1p-12, 0x1p-24, 0]
+        where floor == 0 || isShareKnown || parameters.topK > 0 {
             kept = collect(atLeast: max(floor, parameters.minP))
             if candidates.count >= count || kept >= share || floor <= parameters.minP { break }
         }

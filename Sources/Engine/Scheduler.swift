@@ -115,7 +115,7 @@ struct Scheduler {
         while budget > 0, running.count < limits.maximumSequences,
             let place = nextWaiting()
         {
-            guard let tokenCount = allocate(waiting[place], budget: budget) else {
+            guard allocate(waiting[place], &budget) else {
                 if takeOffIdleAdapters() { continue }
                 isBlocked = true
                 break
@@ -123,14 +123,7 @@ struct Scheduler {
             for earlier in waiting.prefix(place) { update(earlier) { $0.passedOverCount += 1 } }
             let id = waiting.remove(at: place)
             running.append(id)
-            append(id, tokenCount)
-            budget -= tokenCount
         }
-    }
-
-    private mutating func append(_ id: RequestID, _ tokenCount: Int) {
-        let adapter = sequences[id]?.request.adapter.map(ObjectIdentifier.init)
-        shares.append(Share(id: id, tokenCount: tokenCount, adapter: adapter))
     }
 
     /// Gives a running sequence its next tokens, preempting from the end of the line as needed; not
@@ -138,11 +131,7 @@ struct Scheduler {
     private mutating func continueSequence(_ id: RequestID, _ budget: inout Int) {
         // Whoever was preempted for another in this step holds no blocks any more.
         while budget > 0, sequences[id]?.holding.blocks.isEmpty == false {
-            if let tokenCount = allocate(id, budget: budget) {
-                append(id, tokenCount)
-                budget -= tokenCount
-                return
-            }
+            if allocate(id, &budget) { return }
             if takeOffIdleAdapters() { continue }
             guard let victim = running.last else { return }
             preempt(victim)
@@ -177,8 +166,11 @@ struct Scheduler {
     private static let lookahead = 16
     private static let patience = 8
 
-    private mutating func allocate(_ id: RequestID, budget: Int) -> Int? {
-        guard var sequence = sequences.removeValue(forKey: id) else { return nil }
+    /// Gives a sequence its next tokens, as far as the budget goes, and reserves their blocks.
+    ///
+    /// - Returns: false when there are not enough blocks.
+    private mutating func allocate(_ id: RequestID, _ budget: inout Int) -> Bool {
+        guard var sequence = sequences.removeValue(forKey: id) else { return false }
         defer { sequences[id] = sequence }
         let begins = sequence.holding.blocks.isEmpty
         if begins, sequence.mayFindBlocks {
@@ -188,21 +180,23 @@ struct Scheduler {
         let tokenCount = min(sequence.uncomputedCount, budget)
         let positions = KeyValueCache.blockPositions
         let needed = (sequence.computedCount + tokenCount + positions - 1) / positions
-        if !begins, needed <= sequence.holding.blocks.count { return tokenCount }
         guard cache.extend(&sequence.holding, to: needed) else {
             if begins {
                 cache.release(sequence.holding)
                 sequence.holding = BlockCache.Holding()
                 sequence.computedCount = 0
             }
-            return nil
+            return false
         }
         if begins {
             sequence.reserveRoom(maximumContext: limits.maximumContext)
             cache.count(sequence.holding)
             sequence.foundPromptCount = sequence.foundPromptCount ?? sequence.holding.foundCount
         }
-        return tokenCount
+        let adapter = sequence.request.adapter.map(ObjectIdentifier.init)
+        shares.append(Share(id: id, tokenCount: tokenCount, adapter: adapter))
+        budget -= tokenCount
+        return true
     }
 
     // MARK: Adapters on the device

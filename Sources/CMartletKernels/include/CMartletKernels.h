@@ -40,8 +40,9 @@
 
 enum {
     /// Outputs in one panel, and lanes in every reduction.
-    CMK_SUM_BLOCK = 64,        ///< numbers that `exp_scaled` adds up
     CMK_LANES = 16,
+    /// Numbers of which `exp_scaled` gives one sum.
+    CMK_SUM_BLOCK = 64,
     /// Positions in one key/value block.
     CMK_BLOCK_POSITIONS = 16,
     /// Steps in one round of a probe.
