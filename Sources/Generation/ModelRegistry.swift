@@ -29,15 +29,10 @@ package final class ModelRegistry: Sendable {
         self.created = created
     }
 
-    /// Names beyond which requests for unknown ones get no hint.
-    private static let hintLimit = 1000
-
     /// - Throws: `GenerationError` with the names that are spelled like it, when it is nothing's name.
     package func check(_ name: String) throws(GenerationError) {
         if baseNames.contains(name) || library.serves(name) { return }
-        // To look through more of them would cost more than a hint is worth.
-        let names = library.count <= ModelRegistry.hintLimit ? library.names : []
-        let near = EditDistance.nearest(to: name, among: baseNames + names)
+        let near = EditDistance.nearest(to: name, among: baseNames + library.names)
         let hint =
             near.isEmpty
             ? "GET /v1/models lists what is served."
@@ -57,17 +52,28 @@ package final class ModelRegistry: Sendable {
 }
 
 /// Levenshtein's distance, for "did you mean".
-enum EditDistance {
-    static func nearest(to name: String, among names: [String]) -> [String] {
-        guard name.utf8.count <= 200 else { return [] }
-        let limit = max(1, name.count / 3)
-        return names.lazy.filter { abs($0.utf8.count - name.utf8.count) <= limit }
-            .map { ($0, distance(name, $0)) }.filter { $0.1 <= limit }
-            .sorted { ($0.1, $0.0) < ($1.1, $1.0) }.prefix(3).map(\.0)
+package enum EditDistance {
+    /// Longer names get no hint, and no more cells than these are computed for one: a hint is worth
+    /// a millisecond.
+    private static let longestName = 64
+    private static let cellLimit = 500_000
+
+    package static func nearest(to name: String, among names: [String]) -> [String] {
+        let wanted = Array(name.lowercased().utf8)
+        guard wanted.count <= longestName else { return [] }
+        let limit = max(1, wanted.count / 3)
+        var cellCount = 0
+        var near: [(distance: Int, name: String)] = []
+        for candidate in names where abs(candidate.utf8.count - wanted.count) <= limit {
+            cellCount += candidate.utf8.count * wanted.count
+            guard cellCount <= cellLimit else { break }
+            let distance = distance(wanted, Array(candidate.lowercased().utf8))
+            if distance <= limit { near.append((distance, candidate)) }
+        }
+        return near.sorted { ($0.distance, $0.name) < ($1.distance, $1.name) }.prefix(3).map(\.name)
     }
 
-    static func distance(_ a: String, _ b: String) -> Int {
-        let (a, b) = (Array(a.lowercased().utf8), Array(b.lowercased().utf8))
+    private static func distance(_ a: [UInt8], _ b: [UInt8]) -> Int {
         var row = Array(0...b.count)
         for (i, x) in a.enumerated() {
             var diagonal = row[0]

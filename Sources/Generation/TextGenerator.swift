@@ -57,14 +57,21 @@ package struct TextGenerator: Sendable {
         }
     }
 
-    /// Checks token ids from outside.
-    package func checked(_ tokens: [Int]) throws(GenerationError) -> [Int] {
+    /// Every token id that a request brings, whichever way, is checked here: nothing behind this looks
+    /// again before it indexes by one.
+    private func check(_ prompt: [Int], _ options: CompletionOptions) throws(GenerationError) {
         let count = registry.checkpoint.configuration.vocabularySize
-        if let token = tokens.first(where: { $0 < 0 || $0 >= count }) {
+        func check(_ tokens: some Sequence<Int>) throws(GenerationError) {
+            guard let token = tokens.first(where: { $0 < 0 || $0 >= count }) else { return }
+            let name = tokenizer.token(token).map { " (\"\($0.prefix(100))\")" } ?? ""
             throw GenerationError(
-                .invalidToken, "The token id \(token) is not in the vocabulary of \(count) tokens.")
+                .invalidToken,
+                "The token id \(token)\(name) is not among the \(count) that the model has an embedding for."
+            )
         }
-        return tokens
+        try check(prompt)
+        try check(options.stopTokens)
+        try check(options.logitBias.keys)
     }
 
     // MARK: Completions
@@ -93,13 +100,7 @@ package struct TextGenerator: Sendable {
                 "The prompt has \(prompt.count) tokens and max_tokens is \(maximum), together more than the context of \(contextLength)."
             )
         }
-        let vocabularySize = registry.checkpoint.configuration.vocabularySize
-        for token in options.stopTokens + Array(options.logitBias.keys)
-        where token < 0 || token >= vocabularySize {
-            throw GenerationError(
-                .invalidToken,
-                "The token id \(token) is not in the vocabulary of \(vocabularySize) tokens.")
-        }
+        try check(prompt, options)
         let lease = model.lease
         if let lease, let limit = engine.limits.deviceMemory?.maximumAdapterByteCount,
             lease.adapter.byteCount > limit

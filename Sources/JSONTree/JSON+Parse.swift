@@ -186,20 +186,21 @@ private struct Parser {
     private mutating func string() throws(JSONError) -> String {
         let start = position
         position += 1
-        var escaped: [UInt8]?
+        // What came before the last escape; appended to in place, so that escapes cost what they are long.
+        var text: [UInt8] = []
         var runStart = position
         while let byte = next {
             switch byte {
             case UInt8(ascii: "\""):
                 let run = bytes[runStart..<position]
                 position += 1
-                return try decode(escaped.map { $0[...] + run } ?? run, at: start)
+                if text.isEmpty { return try decode(run, at: start) }
+                text += run
+                return try decode(text[...], at: start)
             case UInt8(ascii: "\\"):
-                var text = escaped ?? []
-                text.append(contentsOf: bytes[runStart..<position])
+                text += bytes[runStart..<position]
                 position += 1
                 try escape(into: &text)
-                escaped = text
                 runStart = position
             case 0..<0x20:
                 throw failure("a control character in a string")

@@ -101,7 +101,7 @@ struct CompletionRoutes {
                         generator.tokenizer.encode(
                             text, addsSpecialTokens: request.addsSpecialTokens), text
                     ))
-            case .tokens(let tokens): prompts.append((try generator.checked(tokens), nil))
+            case .tokens(let tokens): prompts.append((tokens, nil))
             }
         }
         var options = CompletionOptions(request.sampling)

@@ -25,9 +25,9 @@ public struct LineLogHandler: LogHandler {
         let pairs = all.sorted { $0.key < $1.key }.map {
             " \($0)=\(LineLogHandler.quoted("\($1)"))"
         }.joined()
-        let time = Date().formatted(.iso8601.time(includingFractionalSeconds: true))
+        let time = Date().formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
         let line = "\(time) \(event.level) \(LineLogHandler.plain("\(event.message)"))\(pairs)\n"
-        FileHandle.standardError.write(Data(line.utf8))
+        StandardStream.error.write(line)
     }
 
     /// Values with spaces or worse are quoted, so that a value cannot pretend to be another pair.
@@ -36,7 +36,10 @@ public struct LineLogHandler: LogHandler {
             !value.isEmpty
             && value.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x3D }
         return isPlain
-            ? value : "\"" + plain(value).replacingOccurrences(of: "\"", with: "\\\"") + "\""
+            ? value
+            : "\""
+                + plain(value).replacingOccurrences(of: "\\", with: "\\\\")
+                .replacingOccurrences(of: "\"", with: "\\\"") + "\""
     }
 
     private static func plain(_ text: String) -> String {

@@ -18,34 +18,53 @@ struct AddedTokens: Sendable {
         case text(Range<Int>)
     }
 
-    /// By first byte, longest first.
-    private var tokens: [UInt8: [Token]] = [:]
+    /// A place in the tree of all tokens' bytes.
+    private struct Node {
+        var next: [UInt8: Int] = [:]
+        var token: Token?
+    }
 
-    var isEmpty: Bool { tokens.isEmpty }
+    private var nodes = [Node()]
 
+    var isEmpty: Bool { nodes.count == 1 }
+
+    /// Of several tokens with one text the lowest id counts.
     init(_ tokens: [Token]) {
         for token in tokens where !token.content.isEmpty {
-            self.tokens[token.content[0], default: []].append(token)
-        }
-        for key in self.tokens.keys {
-            self.tokens[key]?.sort { ($0.content.count, $1.id) > ($1.content.count, $0.id) }
+            var place = 0
+            for byte in token.content {
+                if let next = nodes[place].next[byte] {
+                    place = next
+                } else {
+                    nodes.append(Node())
+                    nodes[place].next[byte] = nodes.count - 1
+                    place = nodes.count - 1
+                }
+            }
+            if (nodes[place].token?.id ?? .max) > token.id { nodes[place].token = token }
         }
     }
 
+    /// The longest token that begins at a place.
+    private func token(in text: [UInt8], at start: Int) -> Token? {
+        var (place, position) = (0, start)
+        var longest: Token?
+        while position < text.count, let next = nodes[place].next[text[position]] {
+            place = next
+            position += 1
+            longest = nodes[place].token ?? longest
+        }
+        return longest
+    }
+
     /// Splits text at the tokens, leftmost first, longest first.
-    ///
-    /// - Parameter accepts: whether a token may be found; others are read as text.
-    func split(_ text: [UInt8], accepts: (Token) -> Bool = { _ in true }) -> [Piece] {
-        guard !tokens.isEmpty else { return text.isEmpty ? [] : [.text(0..<text.count)] }
+    func split(_ text: [UInt8]) -> [Piece] {
+        guard !isEmpty else { return text.isEmpty ? [] : [.text(0..<text.count)] }
         var pieces: [Piece] = []
         var textStart = 0
         var position = 0
         while position < text.count {
-            guard let candidates = tokens[text[position]],
-                let token = candidates.first(where: {
-                    accepts($0) && text[position...].starts(with: $0.content)
-                })
-            else {
+            guard let token = token(in: text, at: position) else {
                 position += 1
                 continue
             }
@@ -53,7 +72,7 @@ struct AddedTokens: Sendable {
             position = end
             if token.singleWord, AddedTokens.adjoinsWord(text, start, end) { continue }
             if token.stripsLeft {
-                start = max(textStart, AddedTokens.spaceStart(text, before: start))
+                start = AddedTokens.spaceStart(text, before: start, downTo: textStart)
             }
             if token.stripsRight { end = AddedTokens.spaceEnd(text, from: end) }
             if textStart < start { pieces.append(.text(textStart..<start)) }
@@ -90,9 +109,9 @@ struct AddedTokens: Sendable {
         return String(decoding: text[start..<end], as: UTF8.self).unicodeScalars.first
     }
 
-    private static func spaceStart(_ text: [UInt8], before end: Int) -> Int {
+    private static func spaceStart(_ text: [UInt8], before end: Int, downTo limit: Int) -> Int {
         var start = end
-        while let scalar = scalar(in: text, before: start), scalar.properties.isWhitespace {
+        while start > limit, let scalar = scalar(in: text, before: start), scalar.properties.isWhitespace {
             start -= UTF8.width(scalar)
         }
         return start

@@ -9,12 +9,38 @@ enum Normalizer: Sendable, Equatable {
     func apply(to text: String) -> String {
         guard !text.isEmpty else { return text }
         switch self {
-        case .canonicalComposition: return text.precomposedStringWithCanonicalMapping
+        case .canonicalComposition:
+            return Normalizer.withMarksInOrder(text).precomposedStringWithCanonicalMapping
         case .prepend(let prefix): return prefix + text
         case .replace(let pattern, let content):
             // By scalars: Swift's own search would not find a space before a combining mark.
             return Normalizer.replace(pattern, with: content, in: text)
         }
+    }
+
+    /// Text with each run of combining marks in the order that normalization gives them, which
+    /// Foundation's own sorting takes quadratic time for.
+    private static func withMarksInOrder(_ text: String) -> String {
+        guard !text.utf8.allSatisfy({ $0 < 0x80 }) else { return text }
+        var result = String.UnicodeScalarView()
+        var marks: [(order: UInt8, scalar: Unicode.Scalar)] = []
+        func flush() {
+            if marks.count > 1 { marks.sort { $0.order < $1.order } }
+            for mark in marks { result.append(mark.scalar) }
+            marks.removeAll(keepingCapacity: true)
+        }
+        for scalar in text.unicodeScalars {
+            let order =
+                scalar.value < 0x300 ? 0 : scalar.properties.canonicalCombiningClass.rawValue
+            if order == 0 {
+                flush()
+                result.append(scalar)
+            } else {
+                marks.append((order, scalar))
+            }
+        }
+        flush()
+        return String(result)
     }
 
     private static func replace(_ pattern: String, with content: String, in text: String) -> String

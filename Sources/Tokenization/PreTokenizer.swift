@@ -73,6 +73,8 @@ private struct Scanner {
     private let utf8: [UInt8]
     private var byteOffsets: [Int]
     private(set) var position = 0
+    /// Where the stretch without numbers that `skipSmolLM` is in ends.
+    private var stretchEnd = 0
 
     var count: Int { scalars.count }
 
@@ -127,9 +129,11 @@ private struct Scanner {
             position += 1
             return
         }
-        var end = position
-        while end < count, classes[end] != .number { end += 1 }
-        skipGPT2(until: end)
+        if stretchEnd <= position {
+            stretchEnd = position
+            while stretchEnd < count, classes[stretchEnd] != .number { stretchEnd += 1 }
+        }
+        skipGPT2(until: stretchEnd)
     }
 
     /// `\s+(?!\S)|\s+`: a run of spaces but for its last one, when something follows it.

@@ -98,9 +98,18 @@ extension Tokenizer.Definition {
             guard parts.count == 2 else { throw TokenizerError("merge \(rank) is not a pair") }
             try addMerge(parts[0], parts[1], rank: rank)
         }
-        unknownToken = vocabulary.unknownToken.flatMap {
-            tokens.indices.contains($0) ? Int32($0) : nil
+        unknownToken = try knownUnknownToken(vocabulary, default: nil)
+    }
+
+    private func knownUnknownToken(
+        _ vocabulary: GGUFVocabulary, default fallback: Int?
+    ) throws(TokenizerError) -> Int32? {
+        guard let id = vocabulary.unknownToken ?? fallback else { return nil }
+        guard tokens.indices.contains(id) else {
+            throw TokenizerError(
+                "the GGUF file's unknown token \(id) is not among its \(tokens.count) tokens")
         }
+        return Int32(id)
     }
 
     /// SentencePiece's scores become merges: every way to put a token together from two others,
@@ -112,7 +121,7 @@ extension Tokenizer.Definition {
         isByteLevel = false
         preTokenizer = .whole
         fusesUnknown = true
-        unknownToken = Int32(vocabulary.unknownToken ?? 0)
+        unknownToken = try knownUnknownToken(vocabulary, default: 0)
         normalizers = [.replace(" ", with: Tokenizer.spaceMark)]
         if vocabulary.addsSpacePrefix ?? true {
             normalizers.insert(.prepend(Tokenizer.spaceMark), at: 0)

@@ -7,6 +7,7 @@ import Foundation
 import Generation
 import Logging
 import ModelFiles
+import Telemetry
 import Tensors
 import Tokenization
 import Transformer
@@ -29,9 +30,10 @@ struct Assembly {
         let checkpoint = model.checkpoint
         let configuration = checkpoint.configuration
         let tokenizer = try Tokenizer(checkpoint.tokenizer)
-        guard tokenizer.tokenCount <= configuration.vocabularySize + 65_536 else {
-            throw TokenizerMismatch(
-                tokens: tokenizer.tokenCount, vocabulary: configuration.vocabularySize)
+        // What the tokenizer has and the embedding lacks is refused where a prompt needs it; a prompt of
+        // nothing already needs these.
+        if let token = tokenizer.encode("").first(where: { $0 >= configuration.vocabularySize }) {
+            throw TokenizerMismatch(token: token, vocabulary: configuration.vocabularySize)
         }
         let template = try checkpoint.tokenizer.chatTemplate.map { try ChatTemplate($0) }
 
@@ -67,11 +69,11 @@ struct Assembly {
 }
 
 struct TokenizerMismatch: Error, CustomStringConvertible {
-    let tokens: Int
+    let token: Int
     let vocabulary: Int
 
     var description: String {
-        "the tokenizer has \(tokens) tokens and the model \(vocabulary): they do not belong together"
+        "the tokenizer begins every prompt with token \(token) and the model has \(vocabulary) tokens: they do not belong together"
     }
 }
 
@@ -85,11 +87,11 @@ final class Progress {
         let line = "\(what) \(Int(share * 100)) %"
         guard line != last else { return }
         last = line
-        FileHandle.standardError.write(Data("\r\u{1B}[K\(line)".utf8))
+        StandardStream.error.write("\r\u{1B}[K\(line)")
     }
 
     func finish() {
         guard isTerminal, !last.isEmpty else { return }
-        FileHandle.standardError.write(Data("\r\u{1B}[K".utf8))
+        StandardStream.error.write("\r\u{1B}[K")
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Tensors
 
 @main
 struct Martlet: AsyncParsableCommand {
@@ -13,4 +14,9 @@ struct Martlet: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [Serve.self, Run.self, Inspect.self, AdaptersCommand.self, Bench.self])
+
+    static func main() async {
+        StandardDescriptors.secure()
+        await main(nil)
+    }
 }

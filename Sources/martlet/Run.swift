@@ -1,8 +1,8 @@
 import ArgumentParser
 import Engine
-import Foundation
 import Generation
 import JSONTree
+import Telemetry
 import Tokenization
 
 struct Run: AsyncParsableCommand {
@@ -57,9 +57,10 @@ struct Run: AsyncParsableCommand {
             group.addTask { try await engine.run() }
             let completion = try generator.complete(tokens, with: served, options: options)
             try await completion.forEachPiece { piece in
-                FileHandle.standardOutput.write(Data(piece.text.utf8))
+                // Nobody reads on: `run … | head`.
+                guard StandardStream.output.write(piece.text) else { throw ExitCode.failure }
             }
-            FileHandle.standardOutput.write(Data("\n".utf8))
+            StandardStream.output.write("\n")
             group.cancelAll()
         }
     }

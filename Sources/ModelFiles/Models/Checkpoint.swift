@@ -69,6 +69,7 @@ package struct Checkpoint: Sendable {
         self.generation = generation
         tensors = named
         try check()
+        try generation.check(vocabularySize: configuration.vocabularySize, source: path)
     }
 
     private func check() throws(ModelFileError) {
@@ -137,4 +138,29 @@ package struct GenerationDefaults: Sendable, Equatable {
     package var repetitionPenalty: Double?
 
     package init() {}
+
+    /// - Throws: `ModelFileError` with the code `invalid_field`, naming the one that no request could ask
+    ///   for either.
+    func check(vocabularySize: Int, source: String) throws(ModelFileError) {
+        func invalid(_ field: String, _ value: Any, _ wanted: String) -> ModelFileError {
+            ModelFileError(
+                .invalidField, "\(source): \(field) is \(value); it must be \(wanted)")
+        }
+        for token in endTokens where !(0..<vocabularySize).contains(token) {
+            throw invalid("eos_token_id", token, "a token of the \(vocabularySize) in the vocabulary")
+        }
+        if let temperature, !(0...100).contains(temperature) {
+            throw invalid("temperature", temperature, "between 0 and 100")
+        }
+        if let topK, !(0...Int(Int32.max)).contains(topK) {
+            throw invalid("top_k", topK, "0 or a count of tokens")
+        }
+        if let topP, !(topP > 0 && topP <= 1) {
+            throw invalid("top_p", topP, "above 0 and at most 1")
+        }
+        if let minP, !(0...1).contains(minP) { throw invalid("min_p", minP, "between 0 and 1") }
+        if let repetitionPenalty, !(0.01...100).contains(repetitionPenalty) {
+            throw invalid("repetition_penalty", repetitionPenalty, "between 0.01 and 100")
+        }
+    }
 }

@@ -1,6 +1,7 @@
 import JSONTree
 import ArgumentParser
 import Foundation
+import Telemetry
 
 /// Where adapters are kept.
 extension AdaptersCommand {
@@ -92,7 +93,9 @@ extension AdaptersCommand {
             try await server.withClient { client in
                 try await client.forEachEvent { event in
                     // Unlike print, at once, also into a pipe.
-                    FileHandle.standardOutput.write(Data((event.text() + "\n").utf8))
+                    guard StandardStream.output.write(event.text() + "\n") else {
+                        throw ExitCode.failure
+                    }
                 }
             }
         }

@@ -1,3 +1,4 @@
+import ArgumentParser
 import AsyncHTTPClient
 import Foundation
 import JSONTree
@@ -61,7 +62,7 @@ struct AdminClient: Sendable {
     func tiers() async throws -> TiersStatus { TiersStatus(try await send(.GET, "tiers")) }
 
     /// Hands on what happens until the server ends the stream.
-    func forEachEvent(_ body: (JSON) -> Void) async throws {
+    func forEachEvent(_ body: (JSON) throws -> Void) async throws {
         let response = try await answer(.GET, "events")
         guard response.status == .ok else {
             throw try await failure(response)
@@ -69,8 +70,10 @@ struct AdminClient: Sendable {
         var reader = EventReader()
         do {
             for try await buffer in response.body {
-                for event in try reader.add(Array(buffer.readableBytesView)) { body(event) }
+                for event in try reader.add(Array(buffer.readableBytesView)) { try body(event) }
             }
+        } catch let exit as ExitCode {
+            throw exit
         } catch {
             throw AdminError(brokenOff: url, by: error)
         }
