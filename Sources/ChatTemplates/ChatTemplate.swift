@@ -18,13 +18,18 @@ public struct ChatTemplate: Sendable {
 
     private let statements: [Statement]
     private let limits: Limits
+    /// Every name, attribute and string in the template's code.
+    private let words: Set<String>
+
+    /// Whether the template's code has a word: one without `tools` does not show tools to its model.
+    public func mentions(_ word: String) -> Bool { words.contains(word) }
 
     /// - Throws: `TemplateError` of the kind `syntax`.
     public init(_ source: String, limits: Limits = Limits()) throws(TemplateError) {
         guard source.utf8.count <= limits.sourceByteCount else {
             throw TemplateError(.limit, "longer than \(limits.sourceByteCount) bytes", line: 1)
         }
-        statements = try Parser.parse(source)
+        (statements, words) = try Parser.parse(source)
         self.limits = limits
     }
 

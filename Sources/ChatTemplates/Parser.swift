@@ -8,13 +8,21 @@ struct Parser {
 
     init(_ source: String) throws(TemplateError) { tokens = try Lexer.tokens(of: source) }
 
-    static func parse(_ source: String) throws(TemplateError) -> [Statement] {
+    static func parse(
+        _ source: String
+    ) throws(TemplateError) -> (statements: [Statement], words: Set<String>) {
         var parser = try Parser(source)
         let statements = try parser.statements(until: [])
         guard parser.token.kind == .end else {
             throw parser.fail("an end tag without its beginning")
         }
-        return statements
+        let words = parser.tokens.compactMap { token -> String? in
+            switch token.kind {
+            case .name(let word), .string(let word): word
+            default: nil
+            }
+        }
+        return (statements, Set(words))
     }
 
     private var token: Token { tokens[position] }

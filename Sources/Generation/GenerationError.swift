@@ -8,6 +8,8 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
         case noChatTemplate
         case templateRefused
         case templateFailed
+        /// The template has no place for this parameter.
+        case notShown(String)
         case adapterTooLarge
         case tooManyRequests
         case shuttingDown

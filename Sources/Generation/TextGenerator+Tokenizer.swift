@@ -33,15 +33,24 @@ extension GGUFVocabulary {
 }
 
 extension Checkpoint.TokenizerSource {
-    /// The chat template's text; of several named ones the default.
-    package var chatTemplate: String? {
+    /// The text of the template that a conversation is rendered with.
+    ///
+    /// - Parameter forTools: whether there are tools; of several named templates `tool_use` has them
+    ///   then, as transformers chooses.
+    package func chatTemplate(forTools: Bool) -> String? {
         switch self {
         case .huggingFace(_, let config):
             let template = config["chat_template"]
             if let text = template?.stringValue { return text }
-            let named = template?.arrayValue?.first { $0["name"]?.stringValue == "default" }
-            return named?["template"]?.stringValue
-        case .gguf(let metadata): return metadata["tokenizer.chat_template"]?.string
+            func named(_ name: String) -> String? {
+                template?.arrayValue?.first { $0["name"]?.stringValue == name }?["template"]?
+                    .stringValue
+            }
+            return forTools ? named("tool_use") ?? named("default") : named("default")
+        case .gguf(let metadata):
+            let name = "tokenizer.chat_template"
+            if forTools, let text = metadata[name + ".tool_use"]?.string { return text }
+            return metadata[name]?.string
         case .absent: return nil
         }
     }

@@ -13,18 +13,23 @@ package struct TextGenerator: Sendable {
     package let tokenizer: Tokenizer
     package let engine: InferenceEngine
     private let template: ChatTemplate?
+    private let toolTemplate: ChatTemplate?
     private let templateVariables: JSON.Object
     private let defaults: GenerationDefaults
 
-    /// - Parameter templateVariables: what every rendering sees, such as `bos_token`.
+    /// - Parameters:
+    ///   - toolTemplate: renders conversations with tools; often the same template.
+    ///   - templateVariables: what every rendering sees, such as `bos_token`.
     package init(
         registry: ModelRegistry, tokenizer: Tokenizer, engine: InferenceEngine,
-        template: ChatTemplate?, templateVariables: JSON.Object, defaults: GenerationDefaults
+        template: ChatTemplate?, toolTemplate: ChatTemplate?, templateVariables: JSON.Object,
+        defaults: GenerationDefaults
     ) {
         self.registry = registry
         self.tokenizer = tokenizer
         self.engine = engine
         self.template = template
+        self.toolTemplate = toolTemplate
         self.templateVariables = templateVariables
         self.defaults = defaults
     }
@@ -37,17 +42,22 @@ package struct TextGenerator: Sendable {
     package func prompt(
         messages: [JSON], tools: JSON?, addsGenerationPrompt: Bool, variables: JSON.Object
     ) throws(GenerationError) -> [Int] {
-        guard let template else {
+        guard let template = tools == nil ? template : toolTemplate else {
             throw GenerationError(
                 .noChatTemplate,
                 "This model has no chat template. Use /v1/completions, or serve a model that has one."
             )
+        }
+        if tools != nil { try require("tools", "tools", of: template) }
+        if let index = messages.firstIndex(where: { $0["tool_calls"] != nil }) {
+            try require("tool_calls", "messages[\(index)].tool_calls", of: template)
         }
         var values = templateVariables
         for (name, value) in variables.members { values[name] = value }
         values["messages"] = .array(messages)
         values["add_generation_prompt"] = .bool(addsGenerationPrompt)
         values["tools"] = tools ?? .null
+        values["documents"] = values["documents"] ?? .null
         do {
             return tokenizer.encode(try template.render(values), addsSpecialTokens: false)
         } catch {
@@ -55,6 +65,16 @@ package struct TextGenerator: Sendable {
                 error.kind == .raised ? .templateRefused : .templateFailed
             throw GenerationError(code, "\(error)")
         }
+    }
+
+    /// Refuses what a template would drop without a word.
+    private func require(
+        _ word: String, _ parameter: String, of template: ChatTemplate
+    ) throws(GenerationError) {
+        guard !template.mentions(word) else { return }
+        throw GenerationError(
+            .notShown(parameter),
+            "\(parameter) would not reach the model: its chat template has no place for \(word).")
     }
 
     /// Every token id that a request brings, whichever way, is checked here: nothing behind this looks

@@ -34,7 +34,7 @@ public struct ChatRequest: Sendable, Equatable {
         let wantsLogprobs = try parameters.bool("logprobs") ?? false
         let topCount = try parameters.integer(
             "top_logprobs", in: 0...SamplingOptions.Limits.logprobs)
-        if topCount != nil, !wantsLogprobs {
+        if let topCount, topCount > 0, !wantsLogprobs {
             throw .invalid("top_logprobs", "top_logprobs needs logprobs: true.")
         }
         logprobCount = wantsLogprobs ? topCount ?? 0 : nil
@@ -47,7 +47,7 @@ public struct ChatRequest: Sendable, Equatable {
             }
             templateVariables = object
         }
-        tools = parameters.json("tools")
+        tools = parameters.json("tools").flatMap { $0.arrayValue?.isEmpty == true ? nil : $0 }
         if let tools, tools.arrayValue?.allSatisfy({ $0.objectValue != nil }) != true {
             throw .invalid("tools", "tools must be a list of objects.")
         }
@@ -82,31 +82,64 @@ public struct ChatRequest: Sendable, Equatable {
         var messages: [JSON] = []
         for (index, element) in elements.enumerated() {
             let path = "messages[\(index)]"
-            guard var message = element.objectValue else {
-                throw .invalid(path, "\(path) must be an object.")
-            }
-            guard let role = message["role"]?.stringValue, roles.contains(role) else {
+            var parameters = try Parameters(element, path: path)
+            guard let role = try parameters.string("role"), roles.contains(role) else {
                 throw .invalid(
                     "\(path).role", "\(path).role must be one of \(roles.joined(separator: ", ")).")
             }
-            switch message["content"] {
-            case .string?: break
-            case nil, .null?:
-                guard role == "assistant" else {
-                    throw .invalid("\(path).content", "\(path).content is missing.")
-                }
-            case .array(let parts)?:
-                message["content"] = .string(try text(of: parts, "\(path).content"))
-            case let other?:
-                throw APIError(
-                    status: 400, code: "invalid_type",
-                    message:
-                        "\(path).content must be a string or a list of text parts, not \(other.kind).",
-                    parameter: "\(path).content")
+            var message = JSON.Object([("role", .string(role))])
+            message["content"] = try content(parameters.json("content"), role, path)
+            for name in ["name", "tool_call_id"] {
+                if let text = try parameters.string(name) { message[name] = .string(text) }
             }
+            message["tool_calls"] = try toolCalls(parameters.json("tool_calls"), path)
+            // vLLM's old and new name for one thing; templates look for either.
+            let names = ["reasoning_content", "reasoning"]
+            for name in names {
+                guard let text = try parameters.string(name) else { continue }
+                for name in names { message[name] = .string(text) }
+            }
+            // What answers carry and clients send back; nothing of it is shown to a model.
+            parameters.ignore("annotations")
+            for name in ["refusal", "audio", "function_call"] {
+                try parameters.accept(name, because: "no template here shows it to the model.")
+            }
+            try parameters.finish()
             messages.append(.object(message))
         }
         return messages
+    }
+
+    private static func content(
+        _ content: JSON?, _ role: String, _ path: String
+    ) throws(APIError) -> JSON? {
+        switch content {
+        case .string?: return content
+        case nil:
+            guard role == "assistant" else {
+                throw .invalid("\(path).content", "\(path).content is missing.")
+            }
+            return nil
+        case .array(let parts)?: return .string(try text(of: parts, "\(path).content"))
+        case let other?:
+            throw APIError(
+                status: 400, code: "invalid_type",
+                message:
+                    "\(path).content must be a string or a list of text parts, not \(other.kind).",
+                parameter: "\(path).content")
+        }
+    }
+
+    /// Calls as a template sees them. Members that are null are absent, as transformers has it.
+    private static func toolCalls(_ calls: JSON?, _ path: String) throws(APIError) -> JSON? {
+        guard let calls else { return nil }
+        guard let elements = calls.arrayValue,
+            !elements.contains(where: { $0["function"]?["name"]?.stringValue == nil })
+        else {
+            throw .invalid(
+                "\(path).tool_calls", "\(path).tool_calls must be a list of calls of functions.")
+        }
+        return elements.isEmpty ? nil : .array(elements.map(\.withoutNulls))
     }
 
     private static func text(of parts: [JSON], _ path: String) throws(APIError) -> String {
@@ -121,5 +154,21 @@ public struct ChatRequest: Sendable, Equatable {
             texts.append(text)
         }
         return texts.joined(separator: "\n")
+    }
+}
+
+extension JSON {
+    /// Without members that are null, at any depth.
+    fileprivate var withoutNulls: JSON {
+        switch self {
+        case .array(let elements): .array(elements.map(\.withoutNulls))
+        case .object(let object):
+            .object(
+                Object(
+                    object.members.filter { !$0.value.isNull }.map {
+                        ($0.name, $0.value.withoutNulls)
+                    }))
+        default: self
+        }
     }
 }

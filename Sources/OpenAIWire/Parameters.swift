@@ -112,12 +112,20 @@ struct Parameters {
             path + name, "\(path)\(name) = \(value.text()) is not supported: \(reason)")
     }
 
+    /// What to do instead of parameters that other servers have.
+    private static let hints = [
+        "lora": "Name the adapter as model.", "lora_name": "Name the adapter as model.",
+        "adapter_id": "Name the adapter as model.", "lora_request": "Name the adapter as model.",
+        "n_predict": "Say max_tokens.", "max_new_tokens": "Say max_tokens.",
+        "repeat_penalty": "Say repetition_penalty.",
+    ]
+
     /// Refuses what is left.
     func finish() throws(APIError) {
         for member in object.members where !read.contains(member.name) && !member.value.isNull {
             throw .unsupported(
                 path + member.name,
-                "\(path)\(member.name) is not a parameter of this server. Leave it out: nothing is ignored in silence."
+                "\(path)\(member.name) is not a parameter of this server. \(Parameters.hints[member.name] ?? "Leave it out: nothing is silently ignored.")"
             )
         }
     }

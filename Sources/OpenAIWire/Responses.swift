@@ -48,15 +48,18 @@ public struct WireToken: Sendable, Equatable {
     private var logprobJSON: JSON { logprob.map { .number($0) } ?? .null }
 
     /// As chat completions list it.
-    public var chatJSON: JSON {
-        var object = entry
-        object["top_logprobs"] = .array(top.map { .object($0.entry) })
+    public func chatJSON(writesIDs: Bool) -> JSON {
+        var object = entry(writesIDs)
+        object["top_logprobs"] = .array(top.map { .object($0.entry(writesIDs)) })
         return .object(object)
     }
 
-    private var entry: JSON.Object {
+    /// The token, or its id in vLLM's form.
+    private func name(_ writesIDs: Bool) -> String { writesIDs ? "token_id:\(id)" : text }
+
+    private func entry(_ writesIDs: Bool) -> JSON.Object {
         JSON.Object([
-            ("token", .string(text)), ("logprob", logprobJSON),
+            ("token", .string(name(writesIDs))), ("logprob", logprobJSON),
             ("bytes", .array(bytes.map { .integer(Int($0)) })),
         ])
     }
@@ -64,7 +67,7 @@ public struct WireToken: Sendable, Equatable {
     /// Text completions' form: parallel lists. A token that is not among the most likely ones is
     /// added to them.
     public static func completionJSON(_ tokens: [WireToken], offset: Int, writesIDs: Bool) -> JSON {
-        func name(_ token: WireToken) -> String { writesIDs ? "token_id:\(token.id)" : token.text }
+        func name(_ token: WireToken) -> String { token.name(writesIDs) }
         var offsets: [JSON] = []
         var position = offset
         for token in tokens {

@@ -50,7 +50,8 @@ public struct SamplingOptions: Sendable, Equatable {
         repetitionPenalty = try parameters.number("repetition_penalty", in: 0.01...100)
         presencePenalty = try parameters.number("presence_penalty", in: -2...2) ?? 0
         frequencyPenalty = try parameters.number("frequency_penalty", in: -2...2) ?? 0
-        seed = try parameters.integer("seed", in: Int.min...Int.max)
+        // As vLLM has it, -1 asks for no seed.
+        seed = try parameters.integer("seed", in: Int.min...Int.max).flatMap { $0 == -1 ? nil : $0 }
         count = try parameters.integer("n", in: 1...Limits.count) ?? 1
         stopStrings = try parameters.strings("stop", limit: Limits.stopStrings)
         guard stopStrings.allSatisfy({ !$0.isEmpty && $0.utf8.count <= Limits.stopStringByteCount })
@@ -100,10 +101,17 @@ public struct SamplingOptions: Sendable, Equatable {
 /// How a response is streamed; nil when it is not.
 public struct StreamOptions: Sendable, Equatable {
     public var includesUsage = false
+    /// Whether every chunk tells the usage so far.
+    public var includesRunningUsage = false
 
     static func read(_ parameters: inout Parameters) throws(APIError) -> StreamOptions? {
         let streams = try parameters.bool("stream") ?? false
         let json = parameters.json("stream_options")
+        if streams, let value = parameters.json("prompt_logprobs") {
+            throw .unsupported(
+                "prompt_logprobs",
+                "prompt_logprobs = \(value.text()) is not supported in streams: leave out stream.")
+        }
         guard streams else {
             if json != nil {
                 throw .invalid("stream_options", "stream_options needs stream: true.")
@@ -116,8 +124,7 @@ public struct StreamOptions: Sendable, Equatable {
             options.includesUsage = try inner.bool("include_usage") ?? false
             try inner.accept(
                 "include_obfuscation", only: false, because: "nothing is obfuscated.")
-            try inner.accept(
-                "continuous_usage_stats", only: false, because: "usage comes with the last chunk.")
+            options.includesRunningUsage = try inner.bool("continuous_usage_stats") ?? false
             try inner.finish()
         }
         return options

@@ -55,7 +55,7 @@ struct CompletionRoutes {
                 let writer = EventWriter(bodyWriter)
                 do {
                     try await departure.whileConnected(onDeparture: { exchange.cancel() }) {
-                        try await exchange.stream(includesUsage: stream.includesUsage) { text in
+                        try await exchange.stream(stream) { text in
                             try await writer.write(text)
                         }
                     }

@@ -68,6 +68,10 @@ extension APIError {
             self.init(
                 status: 400, code: "chat_template_error", message: error.message,
                 parameter: "messages")
+        case .notShown(let parameter):
+            self.init(
+                status: 400, code: "unsupported_parameter", message: error.message,
+                parameter: parameter)
         case .adapterTooLarge:
             self.init(
                 status: 400, code: "adapter_too_large", message: error.message, parameter: "model")

@@ -83,7 +83,9 @@ struct Exchange: Sendable {
         case .chat:
             json["message"] = ["role": "assistant", "content": .string(result.text)]
             json["logprobs"] =
-                logprobCount == nil ? .null : ["content": .array(result.tokens.map(\.chatJSON))]
+                logprobCount == nil ? .null : [
+                        "content": .array(result.tokens.map { $0.chatJSON(writesIDs: writesTokenIDs) })
+                    ]
         case .completion:
             json["text"] = .string((choice.echo ?? "") + result.text)
             json["logprobs"] = logprobCount == nil ? .null : completionLogprobs(result, choice)
@@ -104,53 +106,63 @@ struct Exchange: Sendable {
     // MARK: Streamed
 
     /// Writes server-sent events as the pieces come, usage and the end last.
-    func stream(includesUsage: Bool, write: (String) async throws -> Void) async throws {
+    func stream(_ options: StreamOptions, write: (String) async throws -> Void) async throws {
         let usage = Mutex(Usage(promptTokens: promptTokenCount))
-        if head.kind == .chat {
-            for choice in choices {
-                let delta: JSON = ["role": "assistant", "content": ""]
-                try await write(chunk([choiceJSON(choice, delta: delta, finish: nil)]))
-            }
+        func chunk(_ json: JSON) -> String {
+            ServerSentEvent.data(
+                head.json(
+                    choices: [json],
+                    usage: options.includesRunningUsage ? usage.withLock { $0 } : nil, isChunk: true
+                ))
         }
         var offsets = Array(repeating: 0, count: choices.count)
+        var hasBegun = Array(repeating: false, count: choices.count)
         for choice in choices {
             guard let echo = choice.echo else { continue }
             // With log probabilities the prompt's text goes with their first piece.
             if logprobCount == nil, !echo.isEmpty {
                 try await write(
-                    chunk([choiceJSON(choice, text: echo, tokens: nil, offset: 0, finish: nil)]))
+                    chunk(choiceJSON(choice, text: echo, tokens: nil, offset: 0, finish: nil)))
             }
             offsets[choice.index] = logprobCount == nil ? echo.unicodeScalars.count : 0
         }
         try await forEachPieceInOrder { choice, piece in
+            // The role comes with the first token: clients take its time for the first token's.
+            if head.kind == .chat, !hasBegun[choice.index] {
+                hasBegun[choice.index] = true
+                let delta: JSON = ["role": "assistant", "content": ""]
+                try await write(chunk(choiceJSON(choice, delta: delta, finish: nil)))
+            }
             usage.withLock {
                 $0.completionTokens += piece.tokens.count
                 if piece.finish != nil {
                     $0.cachedTokens += cachedTokens(piece.foundPromptCount, choice)
                 }
             }
-            try await write(event(piece, choice, &offsets[choice.index]))
+            try await write(chunk(self.json(of: piece, choice, &offsets[choice.index])))
         }
         let total = usage.withLock { $0 }
         metrics.finish(total)
-        if includesUsage {
+        if options.includesUsage {
             try await write(
                 ServerSentEvent.data(head.json(choices: [], usage: total, isChunk: true)))
         }
         try await write(ServerSentEvent.done)
     }
 
-    private func event(_ piece: Completion.Piece, _ choice: Choice, _ offset: inout Int) -> String {
+    private func json(of piece: Completion.Piece, _ choice: Choice, _ offset: inout Int) -> JSON {
         let tokens = piece.scores.map { token($0) }
         guard head.kind == .completion else {
             var json = choiceJSON(
                 choice, delta: piece.text.isEmpty ? [:] : ["content": .string(piece.text)],
                 finish: piece.finish)
             if logprobCount != nil, case .object(var object) = json {
-                object["logprobs"] = ["content": .array(tokens.map(\.chatJSON))]
+                object["logprobs"] = [
+                    "content": .array(tokens.map { $0.chatJSON(writesIDs: writesTokenIDs) })
+                ]
                 json = .object(object)
             }
-            return chunk([json])
+            return json
         }
         var text = piece.text
         var all = tokens
@@ -163,15 +175,9 @@ struct Exchange: Sendable {
                 all.isEmpty
                 ? text.unicodeScalars.count : all.reduce(0) { $0 + $1.text.unicodeScalars.count }
         }
-        return chunk([
-            choiceJSON(
-                choice, text: text, tokens: logprobCount == nil ? nil : all, offset: offset,
-                finish: piece.finish)
-        ])
-    }
-
-    private func chunk(_ choices: [JSON]) -> String {
-        ServerSentEvent.data(head.json(choices: choices, isChunk: true))
+        return choiceJSON(
+            choice, text: text, tokens: logprobCount == nil ? nil : all, offset: offset,
+            finish: piece.finish)
     }
 
     private func choiceJSON(_ choice: Choice, delta: JSON, finish: Completion.Finish?) -> JSON {

@@ -35,7 +35,9 @@ struct Assembly {
         if let token = tokenizer.encode("").first(where: { $0 >= configuration.vocabularySize }) {
             throw TokenizerMismatch(token: token, vocabulary: configuration.vocabularySize)
         }
-        let template = try checkpoint.tokenizer.chatTemplate.map { try ChatTemplate($0) }
+        let source = checkpoint.tokenizer
+        let template = try source.chatTemplate(forTools: false).map { try ChatTemplate($0) }
+        let toolTemplate = try source.chatTemplate(forTools: true).map { try ChatTemplate($0) }
 
         let fallbackName = URL(fileURLWithPath: settings.modelPath).deletingPathExtension()
             .lastPathComponent
@@ -54,6 +56,7 @@ struct Assembly {
 
         generator = TextGenerator(
             registry: registry, tokenizer: tokenizer, engine: engine, template: template,
+            toolTemplate: toolTemplate,
             templateVariables: checkpoint.tokenizer.templateVariables,
             defaults: checkpoint.generation)
         let seconds = (ContinuousClock.now - start) / .seconds(1)

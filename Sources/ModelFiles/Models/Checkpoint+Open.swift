@@ -128,15 +128,35 @@ extension Checkpoint {
         let configPath = folder + "/tokenizer_config.json"
         var config: JSON = [:]
         if FileManager.default.fileExists(atPath: configPath) { config = try readJSON(configPath) }
-        let templatePath = folder + "/chat_template.jinja"
-        if FileManager.default.fileExists(atPath: templatePath), var object = config.objectValue {
-            let file = try openFile(templatePath)
-            let bytes = file.bytes(in: 0..<file.byteCount) ?? []
-            object["chat_template"] = .string(String(decoding: bytes, as: UTF8.self))
+        if var object = config.objectValue, let template = try readTemplates(folder: folder) {
+            object["chat_template"] = template
             config = .object(object)
         }
         return .huggingFace(tokenizer: try readJSON(path), config: config)
     }
+
+    /// The chat templates that lie in files of their own, which win over the configuration's: one text,
+    /// or a list of named ones, in the configuration's form.
+    private static func readTemplates(folder: String) throws(ModelFileError) -> JSON? {
+        func read(_ path: String) throws(ModelFileError) -> JSON? {
+            guard FileManager.default.fileExists(atPath: path) else { return nil }
+            let file = try openFile(path)
+            let bytes = file.bytes(in: 0..<min(file.byteCount, templateByteLimit)) ?? []
+            return .string(String(decoding: bytes, as: UTF8.self))
+        }
+        let main = try read(folder + "/chat_template.jinja")
+        var named: [JSON] = main.map { [["name": "default", "template": $0]] } ?? []
+        let more = folder + "/additional_chat_templates"
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: more)) ?? []
+        for file in files.sorted() where file.hasSuffix(".jinja") {
+            guard let text = try read(more + "/" + file) else { continue }
+            named.append(["name": .string(String(file.dropLast(".jinja".count))), "template": text])
+        }
+        return named.count > (main == nil ? 0 : 1) ? .array(named) : main
+    }
+
+    /// Longer than any template that is accepted.
+    private static let templateByteLimit = 2 << 20
 
     // MARK: GGUF
 
