@@ -34,6 +34,10 @@ public struct SamplingOptions: Sendable, Equatable {
         public static let logprobs = 20
         public static let prompts = 64
         public static let messages = 4096
+        /// Prompts times `n`.
+        public static let choices = 64
+        /// Log probabilities of all prompts' tokens.
+        public static let promptScores = 400_000
     }
 
     init(_ parameters: inout Parameters) throws(APIError) {

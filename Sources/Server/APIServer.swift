@@ -67,15 +67,16 @@ package struct APIServer {
         OperationRoutes(generator: generator, metrics: metrics, version: configuration.version).add(
             to: router)
         let open = router.group("v1").add(middleware: Authentication(keys: configuration.keys))
-        CompletionRoutes(generator: generator).add(to: open)
-        let models = ModelRoutes(generator: generator)
+        let texts = TextQueue()
+        CompletionRoutes(generator: generator, texts: texts).add(to: open)
+        let models = ModelRoutes(generator: generator, texts: texts)
         models.add(to: open)
         let closed = router.group("v1").add(middleware: Authentication(keys: configuration.keys))
             .add(middleware: AdminOnly())
         models.addAdministration(to: closed)
         let admin = router.group("admin").add(middleware: Authentication(keys: configuration.keys))
             .add(middleware: AdminOnly())
-        AdapterRoutes(registry: generator.registry).add(to: admin)
+        AdapterRoutes(registry: generator.registry, texts: texts).add(to: admin)
         refuseOtherMethods(router)
         return router
     }

@@ -14,6 +14,7 @@ internal import ServiceLifecycle
 /// `/admin/adapters`: who is where, and what operators do about it.
 struct AdapterRoutes {
     let registry: ModelRegistry
+    let texts: TextQueue
 
     private var library: AdapterLibrary { registry.library }
 
@@ -26,7 +27,7 @@ struct AdapterRoutes {
         }
         group.put("adapters/**") { request, context -> Response in
             let name = context.catchAll
-            let put = try AdapterPut(try await body(of: request, context))
+            let put = try AdapterPut(try await texts.json(of: request, context))
             let entry = try await self.put(name, put)
             context.logger.info(
                 "adapter put",

@@ -14,13 +14,14 @@ internal import Tokenization
 /// `POST /v1/chat/completions` and `POST /v1/completions`.
 struct CompletionRoutes {
     let generator: TextGenerator
+    let texts: TextQueue
 
     func add(to group: RouterGroup<APIContext>) {
         group.post("chat/completions") { request, context -> Response in
-            try await respond(request, context, chatExchange)
+            try await respond(request, context, chatPrompts)
         }
         group.post("completions") { request, context -> Response in
-            try await respond(request, context, completionExchange)
+            try await respond(request, context, textPrompts)
         }
     }
 
@@ -28,12 +29,15 @@ struct CompletionRoutes {
     @concurrent
     private func respond(
         _ request: Request, _ context: APIContext,
-        _ start: @escaping @Sendable (JSON, APIContext) async throws -> Exchange
+        _ prepare: @escaping @Sendable (JSON) throws -> PreparedRequest
     ) async throws -> Response {
-        let json = try await body(of: request, context)
         let departure = await context.departure()
-        // A client may leave while its adapter is on the way.
-        let starting = Task { try await start(json, context) }
+        let reading = try await texts.body(of: request, context)
+        // A client may leave while its text is worked on or its adapter is on the way.
+        let starting = Task {
+            let prepared = try await texts.run(on: reading, prepare)
+            return try await begin(prepared, context)
+        }
         let exchange = try await departure.whileConnected(onDeparture: { starting.cancel() }) {
             try await withTaskCancellationHandler {
                 try await starting.value
@@ -71,105 +75,130 @@ struct CompletionRoutes {
             })
     }
 
-    // MARK: Requests to exchanges
+    // MARK: Requests to prompts
 
     @Sendable
-    private func chatExchange(_ json: JSON, _ context: APIContext) async throws -> Exchange {
+    private func chatPrompts(_ json: JSON) throws -> PreparedRequest {
         let request = try ChatRequest(json)
         try generator.registry.check(request.model)
         let prompt = try generator.prompt(
             messages: request.messages, tools: request.tools,
             addsGenerationPrompt: request.addsGenerationPrompt, variables: request.templateVariables
         )
-        var options = CompletionOptions(request.sampling)
-        options.logprobCount = request.logprobCount
-        return try await exchange(
-            .chat, request.model, prompts: [(prompt, nil)], options,
-            count: request.sampling.count, request.sampling, request.stream, context)
+        var prepared = PreparedRequest(
+            .chat, request.model, request.sampling, request.stream,
+            logprobCount: request.logprobCount)
+        prepared.prompts = [(prompt, nil)]
+        return prepared
     }
 
     @Sendable
-    private func completionExchange(_ json: JSON, _ context: APIContext) async throws -> Exchange {
+    private func textPrompts(_ json: JSON) throws -> PreparedRequest {
         let request = try CompletionRequest(json)
         try generator.registry.check(request.model)
-        var prompts: [(tokens: [Int], text: String?)] = []
+        var prepared = PreparedRequest(
+            .completion, request.model, request.sampling, request.stream,
+            logprobCount: request.logprobCount)
+        let tokenizer = generator.tokenizer
         for prompt in request.prompts {
             switch prompt {
             case .text(let text):
-                prompts.append(
-                    (
-                        generator.tokenizer.encode(
-                            text, addsSpecialTokens: request.addsSpecialTokens), text
-                    ))
-            case .tokens(let tokens): prompts.append((tokens, nil))
+                let tokens = tokenizer.encode(text, addsSpecialTokens: request.addsSpecialTokens)
+                prepared.prompts.append((tokens, request.echoes ? text : nil))
+            case .tokens(let tokens):
+                let text =
+                    request.echoes ? tokenizer.decode(tokens, skipsSpecialTokens: false) : nil
+                prepared.prompts.append((tokens, text))
             }
         }
-        var options = CompletionOptions(request.sampling)
-        options.logprobCount = request.logprobCount
         if request.echoes, let count = request.logprobCount {
-            options.promptLogprobCount = max(count, options.promptLogprobCount ?? 0)
+            prepared.options.promptLogprobCount = max(
+                count, prepared.options.promptLogprobCount ?? 0)
         }
-        if request.echoes {
-            prompts = prompts.map {
-                (
-                    $0.tokens,
-                    $0.text ?? generator.tokenizer.decode($0.tokens, skipsSpecialTokens: false)
-                )
-            }
-        }
-        return try await exchange(
-            .completion, request.model, prompts: prompts, options,
-            count: request.sampling.count, request.sampling, request.stream, context,
-            echoes: request.echoes)
+        return prepared
     }
 
-    private func exchange(
-        _ kind: ResponseHead.Kind, _ name: String, prompts: [(tokens: [Int], text: String?)],
-        _ options: CompletionOptions, count: Int, _ sampling: SamplingOptions,
-        _ stream: StreamOptions?, _ context: APIContext, echoes: Bool = false
+    // MARK: Prompts to exchanges
+
+    private func begin(
+        _ prepared: PreparedRequest, _ context: APIContext
     ) async throws -> Exchange {
-        let model = try await generator.registry.model(name)
+        try prepared.check()
+        let model = try await generator.registry.model(prepared.model)
         try Task.checkCancellation()
+        let count = prepared.sampling.count
         var choices: [Exchange.Choice] = []
         do {
-            for prompt in prompts {
+            for prompt in prepared.prompts {
                 for index in 0..<count {
                     let completion = try generator.complete(
-                        prompt.tokens, with: model, options: options, index: index)
+                        prompt.tokens, with: model, options: prepared.options, index: index)
                     choices.append(
                         Exchange.Choice(
-                            index: choices.count, completion: completion,
-                            echo: echoes ? prompt.text : nil))
+                            index: choices.count, completion: completion, echo: prompt.text))
                 }
             }
         } catch {
             for choice in choices { choice.completion.cancel() }
             throw error
         }
-        let prefix = kind == .chat ? "chatcmpl-" : "cmpl-"
+        let prefix = prepared.kind == .chat ? "chatcmpl-" : "cmpl-"
         let head = ResponseHead(
-            kind: kind, id: prefix + context.requestID, created: Int(Date().timeIntervalSince1970),
-            model: name, adapter: model.lease?.adapter.digest.description)
+            kind: prepared.kind, id: prefix + context.requestID,
+            created: Int(Date().timeIntervalSince1970), model: prepared.model,
+            adapter: model.lease?.adapter.digest.description)
         return Exchange(
-            head: head, choices: choices, stream: stream, tokenizer: generator.tokenizer,
-            promptTokenCount: prompts.reduce(0) { $0 + $1.tokens.count },
-            choicesPerPrompt: count,
-            logprobCount: options.logprobCount,
-            writesPromptLogprobs: sampling.promptLogprobCount != nil,
-            writesTokenIDs: sampling.writesTokenIDs,
-            metrics: ExchangeMetrics(model: name))
+            head: head, choices: choices, stream: prepared.stream, tokenizer: generator.tokenizer,
+            promptTokenCount: prepared.promptTokenCount, choicesPerPrompt: count,
+            logprobCount: prepared.options.logprobCount,
+            writesPromptLogprobs: prepared.sampling.promptLogprobCount != nil,
+            writesTokenIDs: prepared.sampling.writesTokenIDs,
+            metrics: ExchangeMetrics(model: prepared.model, logger: context.logger))
     }
 }
 
-/// Reads and parses a request's body.
-func body(of request: Request, _ context: APIContext) async throws -> JSON {
-    let limit = context.maxUploadSize
-    if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > limit {
-        throw NIOTooManyBytesError(maxBytes: limit)
+/// A request whose text has become tokens.
+struct PreparedRequest: Sendable {
+    let kind: ResponseHead.Kind
+    let model: String
+    let sampling: SamplingOptions
+    let stream: StreamOptions?
+    var options: CompletionOptions
+    /// With the text where it is to be repeated.
+    var prompts: [(tokens: [Int], text: String?)] = []
+
+    init(
+        _ kind: ResponseHead.Kind, _ model: String, _ sampling: SamplingOptions,
+        _ stream: StreamOptions?, logprobCount: Int?
+    ) {
+        self.kind = kind
+        self.model = model
+        self.sampling = sampling
+        self.stream = stream
+        options = CompletionOptions(sampling)
+        options.logprobCount = logprobCount
     }
-    let buffer = try await request.body.collect(upTo: limit)
-    return try JSON(
-        parsing: Array(buffer.readableBytesView), limits: JSON.Limits(byteCount: limit, depth: 64))
+
+    var promptTokenCount: Int { prompts.reduce(0) { $0 + $1.tokens.count } }
+
+    /// Refuses what would take more than one request's share.
+    func check() throws(APIError) {
+        let choiceCount = prompts.count * sampling.count
+        guard choiceCount <= SamplingOptions.Limits.choices else {
+            throw .invalid(
+                "n",
+                "\(prompts.count) prompts with n = \(sampling.count) are \(choiceCount) completions; at most \(SamplingOptions.Limits.choices) are allowed in one request."
+            )
+        }
+        guard let count = options.promptLogprobCount else { return }
+        let scores = promptTokenCount * sampling.count * (count + 1)
+        guard scores <= SamplingOptions.Limits.promptScores else {
+            throw .invalid(
+                "prompt",
+                "The prompts' log probabilities would be \(scores) numbers; at most \(SamplingOptions.Limits.promptScores) are allowed in one request. Send fewer or shorter prompts, or ask for fewer alternatives."
+            )
+        }
+    }
 }
 
 extension CompletionOptions {

@@ -2,6 +2,7 @@ internal import Engine
 internal import Foundation
 internal import Generation
 internal import JSONTree
+internal import Logging
 internal import Metrics
 internal import OpenAIWire
 internal import Synchronization
@@ -294,16 +295,22 @@ extension Completion.Finish {
 final class ExchangeMetrics: Sendable {
     private let model: String
     private let start = ContinuousClock.now
+    private let logger: Logger
     private let hasToken = Atomic<Bool>(false)
+    private let firstToken = Mutex<Duration?>(nil)
 
-    init(model: String) { self.model = model }
+    init(model: String, logger: Logger) {
+        self.model = model
+        self.logger = logger
+    }
 
     private var dimensions: [(String, String)] { [("model", model)] }
 
     func sawToken() {
         guard !hasToken.exchange(true, ordering: .relaxed) else { return }
-        Recorder(label: "martlet_time_to_first_token_seconds")
-            .record((ContinuousClock.now - start) / .seconds(1))
+        let time = ContinuousClock.now - start
+        firstToken.withLock { $0 = time }
+        Recorder(label: "martlet_time_to_first_token_seconds").record(time / .seconds(1))
     }
 
     func finish(_ usage: Usage) {
@@ -314,5 +321,17 @@ final class ExchangeMetrics: Sendable {
             .increment(by: Int64(usage.promptTokens))
         Counter(label: "martlet_completion_tokens_total", dimensions: dimensions)
             .increment(by: Int64(usage.completionTokens))
+        func seconds(_ time: Duration?) -> Logger.MetadataValue {
+            .string(time.map { "\(($0 / .milliseconds(1)).rounded() / 1000)" } ?? "none")
+        }
+        logger.info(
+            "completed",
+            metadata: [
+                "model": .string(model), "prompt_tokens": "\(usage.promptTokens)",
+                "cached_tokens": "\(usage.cachedTokens)",
+                "completion_tokens": "\(usage.completionTokens)",
+                "first_token_seconds": seconds(firstToken.withLock { $0 }),
+                "seconds": seconds(ContinuousClock.now - start),
+            ])
     }
 }

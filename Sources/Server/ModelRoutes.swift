@@ -13,6 +13,7 @@ internal import OpenAIWire
 /// `GET /v1/models`, and vLLM's routes to load and unload adapters.
 struct ModelRoutes {
     let generator: TextGenerator
+    let texts: TextQueue
 
     private var registry: ModelRegistry { generator.registry }
 
@@ -36,7 +37,7 @@ struct ModelRoutes {
 
     func addAdministration(to group: RouterGroup<APIContext>) {
         group.post("load_lora_adapter") { request, context -> Response in
-            let change = try AdapterChange(loading: try await body(of: request, context))
+            let change = try AdapterChange(loading: try await texts.json(of: request, context))
             let entry = try await registry.library.put(
                 name: change.name, source: try AdapterSource(change.path),
                 replaces: change.replaces)
@@ -48,7 +49,7 @@ struct ModelRoutes {
             return Response.text("Success: LoRA adapter '\(entry.name)' added successfully.")
         }
         group.post("unload_lora_adapter") { request, context -> Response in
-            let name = try AdapterChange.nameToUnload(try await body(of: request, context))
+            let name = try AdapterChange.nameToUnload(try await texts.json(of: request, context))
             try await registry.library.remove(name: name)
             context.logger.info("adapter unloaded", metadata: ["adapter": .string(name)])
             return Response.text("Success: LoRA adapter '\(name)' removed successfully.")

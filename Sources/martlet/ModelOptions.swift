@@ -2,12 +2,10 @@ import AdapterSources
 import AdapterStore
 import Adapters
 import ArgumentParser
-import Configuration
 import Foundation
 import Generation
 import JSONTree
 import ModelFiles
-import SystemPackage
 import Tensors
 
 extension ComputeFormat: ExpressibleByArgument {}
@@ -108,38 +106,6 @@ struct ModelOptions: ParsableArguments {
             "A YAML file with any of these options, by their long names; environment variables MARTLET_… and the command line win over it.",
             valueName: "file"))
     var config: String?
-}
-
-/// Options from the command line, then the environment, then the file, then defaults; read once.
-struct Settings {
-    private let reader: ConfigReader
-
-    init(file: String?) async throws {
-        var providers: [any ConfigProvider] = [
-            EnvironmentVariablesProvider().prefixKeys(with: "martlet")
-        ]
-        if let file {
-            guard FileManager.default.fileExists(atPath: file) else {
-                throw ValidationError("There is no configuration file at \(file).")
-            }
-            providers.append(try await FileProvider<YAMLSnapshot>(filePath: FilePath(file)))
-        }
-        reader = ConfigReader(providers: providers)
-    }
-
-    func string(_ name: String) -> String? { reader.string(forKey: ConfigKey([name])) }
-
-    func integer(_ name: String) throws -> Int? {
-        // YAML files hold integers as such, the environment as text.
-        if let value = reader.int(forKey: ConfigKey([name])) { return value }
-        guard let text = string(name) else { return nil }
-        guard let value = Int(text) else {
-            throw ValidationError("\(name) is \"\(text)\", not an integer.")
-        }
-        return value
-    }
-
-    func strings(_ name: String) -> [String] { reader.stringArray(forKey: ConfigKey([name])) ?? [] }
 }
 
 /// `ModelOptions` with everything decided.
@@ -295,15 +261,16 @@ struct ModelSettings: Sendable {
 }
 
 package enum ByteCount {
-    /// 4GiB, 512 MiB, 100000000.
+    /// 4GiB, 4G, 512 MiB, 100000000.
     package static func parse(_ text: String) -> Int? {
         let units: [(String, Int)] = [
             ("kib", 1 << 10), ("mib", 1 << 20), ("gib", 1 << 30), ("tib", 1 << 40), ("kb", 1000),
-            ("mb", 1_000_000), ("gb", 1_000_000_000), ("b", 1), ("", 1),
+            ("mb", 1_000_000), ("gb", 1_000_000_000), ("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30),
+            ("t", 1 << 40), ("b", 1), ("", 1),
         ]
         let lower = text.lowercased().filter { $0 != " " }
         for (suffix, unit) in units where lower.hasSuffix(suffix) {
-            guard let number = Double(lower.dropLast(suffix.count)), number >= 0 else { return nil }
+            guard let number = Double(lower.dropLast(suffix.count)), number >= 0 else { continue }
             return Int(exactly: (number * Double(unit)).rounded())
         }
         return nil

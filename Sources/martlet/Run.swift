@@ -35,7 +35,7 @@ struct Run: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let settings = try ModelSettings(model, try await Settings(file: model.config))
+        let settings = try ModelSettings(model, try Settings(file: model.config))
         guard settings.adapters.count <= 1 else {
             throw ValidationError("run uses one adapter at most; give one --adapter name=source.")
         }

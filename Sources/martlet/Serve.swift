@@ -86,7 +86,7 @@ struct Serve: AsyncParsableCommand {
     var logLevel: String?
 
     func run() async throws {
-        let settings = try await Settings(file: model.config)
+        let settings = try Settings(file: model.config)
         let levelName = logLevel ?? settings.string("log-level") ?? "info"
         guard let level = Logger.Level(rawValue: levelName) else {
             throw ValidationError("--log-level is \"\(levelName)\".")

@@ -69,7 +69,7 @@ struct BenchEngine: AsyncParsableCommand {
 
     func run() async throws {
         let progress = Progress()
-        var settings = try ModelSettings(model, try await Settings(file: model.config))
+        var settings = try ModelSettings(model, try Settings(file: model.config))
         settings.contextLength = settings.contextLength ?? promptTokens + newTokens
         settings.maximumSequences = counts.max() ?? 1
         settings.prefixByteCount = 0

@@ -39,7 +39,7 @@ struct BenchQuality: AsyncParsableCommand {
 
     func run() async throws {
         let progress = Progress()
-        var settings = try ModelSettings(model, try await Settings(file: model.config))
+        var settings = try ModelSettings(model, try Settings(file: model.config))
         settings.contextLength = window
         settings.maximumSequences = 1
         settings.maximumStepTokens = window
