@@ -33,6 +33,8 @@ let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+let nioHTTPTypesHTTP1 = Target.Dependency.product(
+    name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
 let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift-metrics")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let httpClient = Target.Dependency.product(
@@ -115,7 +117,7 @@ let package = Package(
                 "Telemetry", "Engine", "Adapters", "ModelFiles", "Tokenization",
                 "JSONTree", hummingbird, hummingbirdCore, crypto, logging, metrics, lifecycle,
                 nioCore,
-                nioHTTP1, nioHTTPTypes, httpTypes,
+                nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, nioPosix, httpTypes,
             ]),
         module("LoadGenerator", ["JSONTree", httpClient, nioCore, nioHTTP1]),
         .executableTarget(

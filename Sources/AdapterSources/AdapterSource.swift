@@ -54,6 +54,16 @@ package enum AdapterSource: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Who answers for it: a host, or one of the services that have several; nil for this machine.
+    package var host: String? {
+        switch self {
+        case .path: nil
+        case .hub: "hub"
+        case .s3: "s3"
+        case .web(let address): address.host
+        }
+    }
+
     /// Whether the source names one GGUF file instead of a folder.
     var isFile: Bool {
         switch self {

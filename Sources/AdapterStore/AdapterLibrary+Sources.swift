@@ -83,6 +83,7 @@ extension AdapterLibrary {
         }
         throttle.end()
         gate.close()
+        remoteGates.close()
         for work in imports { work.cancel() }
         for work in flights { work.cancel() }
         staging.remove()
@@ -190,15 +191,22 @@ extension AdapterLibrary {
     ///
     /// The files are read from a copy of our own: what is hashed, checked and packed is the same, even
     /// while somebody writes to the source.
+    ///
+    /// Servers that are slow to answer keep only those waiting who want something of theirs.
     func bring(_ alias: AliasRecord) async throws -> Imported {
-        try await throttle.hurrying { try await self.gate.enter() }
-        defer { gate.leave() }
-        return try await bringNow(alias)
+        let source = try AdapterSource(alias.source)
+        if let host = source.host {
+            // Nobody hurries while a server is waited for.
+            return try await remoteGates.withPlace(host) {
+                try await self.bringNow(source, alias)
+            }
+        }
+        return try await bringNow(source, alias)
     }
 
-    private func bringNow(_ alias: AliasRecord) async throws -> Imported {
+    private func bringNow(_ source: AdapterSource, _ alias: AliasRecord) async throws -> Imported {
         let start = ContinuousClock.now
-        let pinned = try await sources.pin(try AdapterSource(alias.source))
+        let pinned = try await sources.pin(source)
         let place = try makeStagingFolder()
         defer { try? FileManager.default.removeItem(atPath: place) }
         if pinned.localPath == nil {
@@ -208,8 +216,11 @@ extension AdapterLibrary {
             }
             metrics.record(.fetch, seconds: (ContinuousClock.now - start) / .seconds(1))
         }
-        // Nobody hurried while a server was waited for.
-        let adapter = try await throttle.hurrying { try await self.pack(pinned, in: place) }
+        let adapter = try await throttle.hurrying {
+            try await self.gate.enter()
+            defer { self.gate.leave() }
+            return try await self.pack(pinned, in: place)
+        }
         return Imported(adapter: adapter, revision: pinned.revision)
     }
 

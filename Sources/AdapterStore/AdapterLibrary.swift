@@ -59,6 +59,7 @@ package final class AdapterLibrary: Sendable {
     let changes = DispatchQueue(label: "martlet.adapters.change", qos: .userInitiated)
     /// Sources that are being read: each has an adapter in memory that no tier counts yet.
     let gate = Gate(places: 3)
+    let remoteGates = HostGates(placesPerHost: 4)
     /// Reading sources: long, one after another.
     let imports = DispatchQueue(label: "martlet.adapters.import", qos: .utility)
 

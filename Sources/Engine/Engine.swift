@@ -52,6 +52,10 @@ package final class InferenceEngine: Service {
     /// Drops a request whose events nobody wants any more.
     package func cancel(_ id: RequestID) { mailbox.cancel(id) }
 
+    /// Fails every request there is and every one that comes, with `EngineFailure.stopped`: who waits gets
+    /// to say so before the server ends.
+    package func refuseAll() { mailbox.refuseAll() }
+
     /// Where the engine stands after its last step.
     package var status: EngineStatus { mailbox.status }
 
@@ -71,6 +75,7 @@ private final class Mailbox: @unchecked Sendable {
     private let capacity: Int
     private var commands: [EngineCore.Command] = []
     private var continuations: [RequestID: Continuation] = [:]
+    private var isRefusing = false
     private var isStopping = false
     private var stopped: [CheckedContinuation<Void, Never>] = []
     private var hasStopped = false
@@ -101,7 +106,7 @@ private final class Mailbox: @unchecked Sendable {
 
     func submit(_ request: EngineRequest, _ continuation: Continuation) -> Bool {
         locked {
-            guard !isStopping else {
+            guard !isStopping, !isRefusing else {
                 continuation.finish(throwing: EngineFailure.stopped)
                 return true
             }
@@ -121,6 +126,17 @@ private final class Mailbox: @unchecked Sendable {
             return continuation
         }
         continuation?.finish(throwing: CancellationError())
+    }
+
+    func refuseAll() {
+        let refused = locked {
+            isRefusing = true
+            commands += continuations.keys.map { .cancel($0) }
+            condition.signal()
+            defer { continuations = [:] }
+            return Array(continuations.values)
+        }
+        for continuation in refused { continuation.finish(throwing: EngineFailure.stopped) }
     }
 
     /// Commands since the last call. Waits for one when there is nothing else to do.

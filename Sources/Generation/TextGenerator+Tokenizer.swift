@@ -43,7 +43,7 @@ extension Checkpoint.TokenizerSource {
             let template = config["chat_template"]
             if let text = template?.stringValue { return text }
             func named(_ name: String) -> String? {
-                template?.arrayValue?.first { $0["name"]?.stringValue == name }?["template"]?
+                template?.arrayValue?.last { $0["name"]?.stringValue == name }?["template"]?
                     .stringValue
             }
             return forTools ? named("tool_use") ?? named("default") : named("default")

@@ -14,6 +14,7 @@ public struct ChatRequest: Sendable, Equatable {
     public var sampling: SamplingOptions
     public var stream: StreamOptions?
 
+    private static let argumentLimits = JSON.Limits(byteCount: 4 << 20, depth: 64)
     private static let roles = ["system", "developer", "user", "assistant", "tool", "function"]
 
     /// - Throws: `APIError` naming the parameter at fault.
@@ -130,7 +131,8 @@ public struct ChatRequest: Sendable, Equatable {
         }
     }
 
-    /// Calls as a template sees them. Members that are null are absent, as transformers has it.
+    /// Calls as a template sees them: members that are null are absent, and arguments, which the wire
+    /// writes as JSON in a string, are an object.
     private static func toolCalls(_ calls: JSON?, _ path: String) throws(APIError) -> JSON? {
         guard let calls else { return nil }
         guard let elements = calls.arrayValue,
@@ -139,7 +141,29 @@ public struct ChatRequest: Sendable, Equatable {
             throw .invalid(
                 "\(path).tool_calls", "\(path).tool_calls must be a list of calls of functions.")
         }
-        return elements.isEmpty ? nil : .array(elements.map(\.withoutNulls))
+        var shown: [JSON] = []
+        for (index, element) in elements.enumerated() {
+            guard var call = element.withoutNulls.objectValue,
+                var function = call["function"]?.objectValue
+            else { continue }
+            let name = "\(path).tool_calls[\(index)].function.arguments"
+            if let text = function["arguments"]?.stringValue {
+                let value = text.isEmpty ? [:] : try? JSON(parsing: text, limits: argumentLimits)
+                function["arguments"] = value?.withoutNulls
+            }
+            guard function["arguments"] == nil || function["arguments"]?.objectValue != nil else {
+                throw .invalid(name, "\(name) must be a JSON object.")
+            }
+            if function["arguments"] == nil {
+                guard element["function"]?["arguments"]?.stringValue == nil else {
+                    throw .invalid(name, "\(name) is not JSON.")
+                }
+                function["arguments"] = [:]
+            }
+            call["function"] = .object(function)
+            shown.append(.object(call))
+        }
+        return shown.isEmpty ? nil : .array(shown)
     }
 
     private static func text(of parts: [JSON], _ path: String) throws(APIError) -> String {

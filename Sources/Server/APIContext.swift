@@ -20,7 +20,7 @@ struct APIContext: RequestContext {
         coreContext = .init(source: source)
         channel = source.channel
         requestID = UUID().uuidString.lowercased().replacingOccurrences(of: "-", with: "")
-        logger = source.logger
+        logger = Logger(label: "martlet.http")
         logger[metadataKey: "request"] = .string(requestID)
     }
 
@@ -46,6 +46,7 @@ struct ErrorMiddleware: RouterMiddleware {
     ) async throws -> Response {
         let start = ContinuousClock.now
         var response: Response
+        var code = "ok"
         do {
             response = try await next(request, context)
         } catch is CancellationError {
@@ -56,6 +57,7 @@ struct ErrorMiddleware: RouterMiddleware {
             if answer.status >= 500 {
                 context.logger.error("request failed", metadata: ["error": .string("\(error)")])
             }
+            code = answer.code
             response = answer.response
         }
         if let name = HTTPField.Name("x-request-id") { response.headers[name] = context.requestID }
@@ -64,12 +66,15 @@ struct ErrorMiddleware: RouterMiddleware {
             label: "martlet_http_requests_total",
             dimensions: [("path", path), ("status", "\(response.status.code)")]
         ).increment()
-        context.logger.debug(
-            "request",
+        // Completions have a line of their own when they end well.
+        let isNotable = response.status.code >= 400 || request.method != .get
+            && !path.hasSuffix("completions")
+        context.logger.log(
+            level: isNotable ? .info : .debug, "request",
             metadata: [
                 "method": .string(request.method.rawValue), "path": .string(request.uri.path),
                 "status": "\(response.status.code)",
-                "seconds": "\((ContinuousClock.now - start) / .seconds(1))",
+                "code": .string(code), "seconds": "\((ContinuousClock.now - start) / .seconds(1))",
             ])
         return response
     }

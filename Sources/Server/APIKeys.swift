@@ -4,6 +4,7 @@ internal import Foundation
 internal import HTTPTypes
 internal import Hummingbird
 internal import OpenAIWire
+internal import Synchronization
 
 /// Who may use the server: one line a key, `name: key`. The name `admin` may load and unload
 /// adapters too.
@@ -14,10 +15,10 @@ public struct APIKeys: Sendable {
     /// - Throws: `APIKeysError` naming the line at fault, never a key.
     public init(text: String) throws(APIKeysError) {
         var tenants: [[UInt8]: Tenant] = [:]
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false)
-            .enumerated()
-        {
-            let line = line.trimmingCharacters(in: .whitespaces)
+        // By scalars: to Swift's strings the line end of Windows is one character.
+        let lines = text.unicodeScalars.split(omittingEmptySubsequences: false) { $0 == "\n" }
+        for (index, line) in lines.map({ String($0) }).enumerated() {
+            let line = line.trimmingCharacters(in: .whitespacesAndNewlines)
             if line.isEmpty || line.hasPrefix("#") { continue }
             guard let colon = line.firstIndex(of: ":") else {
                 throw APIKeysError("line \(index + 1) is not of the form \"name: key\"")
@@ -42,6 +43,18 @@ public struct APIKeys: Sendable {
     func tenant(for key: String) -> Tenant? { tenants[APIKeys.hash(key)] }
 }
 
+/// The keys that count now; they can be replaced while the server runs.
+package final class KeyRing: Sendable {
+    private let current: Mutex<APIKeys>
+
+    package init(_ keys: APIKeys) { current = Mutex(keys) }
+
+    package var keys: APIKeys {
+        get { current.withLock { $0 } }
+        set { current.withLock { $0 = newValue } }
+    }
+}
+
 /// The owner of a key.
 struct Tenant: Sendable, Equatable {
     var name: String
@@ -59,13 +72,13 @@ public struct APIKeysError: Error, CustomStringConvertible {
 struct Authentication: RouterMiddleware {
     typealias Context = APIContext
 
-    let keys: APIKeys?
+    let keyRing: KeyRing?
 
     func handle(
         _ request: Request, context: APIContext,
         next: @concurrent (Request, APIContext) async throws -> Response
     ) async throws -> Response {
-        guard let keys else { return try await next(request, context) }
+        guard let keys = keyRing?.keys else { return try await next(request, context) }
         var context = context
         context.tenant = try keys.tenant(request)
         context.logger[metadataKey: "tenant"] = .string(context.tenant?.name ?? "")

@@ -1,9 +1,11 @@
+internal import Foundation
 package import Generation
 internal import HTTPTypes
 internal import Hummingbird
 internal import HummingbirdCore
 package import Logging
 internal import NIOCore
+internal import NIOPosix
 internal import OpenAIWire
 package import ServiceLifecycle
 package import Telemetry
@@ -14,7 +16,10 @@ package struct APIServer {
     package struct Configuration: Sendable {
         package var host = "127.0.0.1"
         package var port = 8080
-        package var keys: APIKeys?
+        /// Nil for an open server.
+        package var keyRing: KeyRing?
+        /// The origin whose pages may call the server from browsers, or `*`.
+        package var allowedOrigin: String?
         package var maximumConnections = 4096
         package var version = ""
 
@@ -41,7 +46,10 @@ package struct APIServer {
     ///
     /// - Parameter onReady: told the port once it listens.
     package func service(onReady: @escaping @Sendable (Int) -> Void) -> some Service {
-        let (configuration, logger) = (configuration, logger)
+        let configuration = configuration
+        // `onReady` says where it listens, better than Hummingbird does.
+        var logger = logger
+        logger.logLevel = max(logger.logLevel, .notice)
         return Application(
             router: router(),
             server: .http1(
@@ -62,19 +70,26 @@ package struct APIServer {
     }
 
     private func router() -> Router<APIContext> {
-        let router = Router(context: APIContext.self)
+        let router = Router(context: APIContext.self, options: .autoGenerateHeadEndpoints)
         router.add(middleware: ErrorMiddleware())
+        if let origin = configuration.allowedOrigin {
+            router.add(
+                middleware: CORSMiddleware(
+                    allowOrigin: origin == "*" ? .all : .custom(origin),
+                    allowHeaders: [.contentType, .authorization],
+                    allowMethods: [.get, .post, .put, .delete]))
+        }
         OperationRoutes(generator: generator, metrics: metrics, version: configuration.version).add(
             to: router)
-        let open = router.group("v1").add(middleware: Authentication(keys: configuration.keys))
+        let open = router.group("v1").add(middleware: Authentication(keyRing: configuration.keyRing))
         let texts = TextQueue()
         CompletionRoutes(generator: generator, texts: texts).add(to: open)
         let models = ModelRoutes(generator: generator, texts: texts)
         models.add(to: open)
-        let closed = router.group("v1").add(middleware: Authentication(keys: configuration.keys))
+        let closed = router.group("v1").add(middleware: Authentication(keyRing: configuration.keyRing))
             .add(middleware: AdminOnly())
         models.addAdministration(to: closed)
-        let admin = router.group("admin").add(middleware: Authentication(keys: configuration.keys))
+        let admin = router.group("admin").add(middleware: Authentication(keyRing: configuration.keyRing))
             .add(middleware: AdminOnly())
         AdapterRoutes(registry: generator.registry, texts: texts).add(to: admin)
         refuseOtherMethods(router)
@@ -83,24 +98,63 @@ package struct APIServer {
 
     /// A known path with the wrong method says which method it wants.
     private func refuseOtherMethods(_ router: Router<APIContext>) {
-        let methods: [HTTPRequest.Method] = [.get, .post, .put, .patch, .delete]
+        let methods: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete]
         let routes: [(String, HTTPRequest.Method)] = [
             ("v1/chat/completions", .post), ("v1/completions", .post), ("v1/models", .get),
             ("v1/load_lora_adapter", .post), ("v1/unload_lora_adapter", .post), ("health", .get),
-            ("ready", .get), ("metrics", .get), ("admin/adapters", .get), ("admin/tiers", .get),
+            ("ready", .get), ("version", .get), ("metrics", .get), ("admin/adapters", .get), ("admin/tiers", .get),
             ("admin/events", .get),
         ]
         for (path, allowed) in routes {
-            for method in methods where method != allowed {
+            let options = allowed == .get ? "GET, HEAD, OPTIONS" : "\(allowed.rawValue), OPTIONS"
+            router.on(RouterPath(path), method: .options) { _, _ -> Response in
+                Response(status: .noContent, headers: [.allow: options])
+            }
+            for method in methods
+            where method != allowed && !(method == .head && allowed == .get) {
                 router.on(RouterPath(path), method: method) { _, _ -> Response in
                     var response = APIError(
                         status: 405, code: "method_not_allowed",
                         message: "This route takes \(allowed.rawValue) only."
                     ).response
-                    response.headers[.allow] = allowed.rawValue
+                    response.headers[.allow] = options
                     return response
                 }
             }
         }
+    }
+
+    /// Finds out whether the server will be able to listen, before anything slow begins.
+    ///
+    /// - Throws: `ListenError`.
+    package static func checkAddress(_ configuration: Configuration) async throws {
+        guard configuration.port != 0 else { return }
+        do {
+            let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .bind(host: configuration.host, port: configuration.port).get()
+            try await channel.close()
+        } catch {
+            throw ListenError(host: configuration.host, port: configuration.port, reason: error)
+        }
+    }
+}
+
+/// An address that the server cannot listen on.
+package struct ListenError: Error, CustomStringConvertible {
+    package let description: String
+
+    init(host: String, port: Int, reason: any Error) {
+        let system = (reason as? IOError)?.errnoCode
+        description =
+            switch system {
+            case EADDRINUSE:
+                "Port \(port) is in use by another process. Stop it, or give another --port."
+            case EACCES:
+                "Port \(port) is reserved for privileged processes. Give a --port above 1023."
+            case EADDRNOTAVAIL:
+                "This machine has no address \(host). Give another --host; 0.0.0.0 takes all."
+            default: "Cannot listen on \(host):\(port): \(reason)"
+            }
     }
 }

@@ -4,6 +4,7 @@ internal import JSONTree
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOHTTPTypes
+internal import NIOHTTPTypesHTTP1
 internal import OpenAIWire
 internal import Synchronization
 
@@ -19,20 +20,75 @@ final class ConnectionWatch: ChannelDuplexHandler, RemovableChannelHandler {
 
     let departure = Departure()
     private var requestsUnderWay = 0
+    private let headDeadline = HeadDeadline()
+    private var bodyDeadline: Scheduled<Void>?
+    private var probe: Scheduled<Void>?
+    /// Whether a final response has begun, between whose parts nothing may be said.
+    private var isAnswering = false
+
+    /// For a whole body. Four mebibytes take half of it on a slow line.
+    private static let bodyTime = TimeAmount.seconds(60)
+    private static let probeInterval = TimeAmount.seconds(1)
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        let pipeline = context.pipeline.syncOperations
+        try? pipeline.addHandler(headDeadline, position: .first)
+        if let codec = try? pipeline.context(handlerType: HTTP1ToHTTPServerCodec.self).handler {
+            try? pipeline.addHandler(OldClients(), position: .before(codec))
+        }
+    }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if case .head = unwrapInboundIn(data) { requestsUnderWay += 1 }
+        switch unwrapInboundIn(data) {
+        case .head(let head):
+            requestsUnderWay += 1
+            headDeadline.requestBegan()
+            let channel = context.channel
+            bodyDeadline = context.eventLoop.scheduleTask(in: ConnectionWatch.bodyTime) {
+                channel.close(promise: nil)
+            }
+            if head.headerFields[.expect]?.lowercased() == "100-continue" { sayContinue(context) }
+        case .end:
+            headDeadline.requestArrived()
+            bodyDeadline?.cancel()
+        case .body: break
+        }
         context.fireChannelRead(data)
     }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
-        if case .end = unwrapOutboundIn(data) { requestsUnderWay -= 1 }
+        switch unwrapOutboundIn(data) {
+        case .head: isAnswering = true
+        case .end:
+            requestsUnderWay -= 1
+            isAnswering = false
+        case .body: break
+        }
         context.write(data, promise: promise)
     }
 
+    private func sayContinue(_ context: ChannelHandlerContext) {
+        context.writeAndFlush(
+            wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
+    }
+
+    /// A client that sends no more may wait for its answer or may have gone; only writing tells. While
+    /// there is no answer yet, an interim one is written now and then, which every client skips.
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event as? ChannelEvent == .inputClosed { departure.happen() }
+        if event as? ChannelEvent == .inputClosed {
+            if requestsUnderWay == 0 { departure.happen() } else { probeLater(context) }
+        }
         context.fireUserInboundEventTriggered(event)
+    }
+
+    private func probeLater(_ context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        probe = context.eventLoop.scheduleTask(in: ConnectionWatch.probeInterval) {
+            let (watch, context) = bound.value
+            guard watch.requestsUnderWay > 0, context.channel.isActive else { return }
+            if !watch.isAnswering { watch.sayContinue(context) }
+            watch.probeLater(context)
+        }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -40,7 +96,11 @@ final class ConnectionWatch: ChannelDuplexHandler, RemovableChannelHandler {
         context.fireChannelInactive()
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { departure.happen() }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        bodyDeadline?.cancel()
+        probe?.cancel()
+        departure.happen()
+    }
 
     /// A request that is not HTTP gets an answer in the API's own words before the connection ends.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

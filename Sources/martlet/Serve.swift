@@ -82,6 +82,12 @@ struct Serve: AsyncParsableCommand {
         help: "Seconds that requests get to finish when the server is told to stop. (default: 30)")
     var drainTimeout: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "The origin whose pages may call the server from a browser, such as https://chat.example.com, or *. (default: none)",
+            valueName: "origin"))
+    var corsOrigin: String?
+
     @Option(help: "trace, debug, info, notice, warning, error or critical. (default: info)")
     var logLevel: String?
 
@@ -89,7 +95,8 @@ struct Serve: AsyncParsableCommand {
         let settings = try Settings(file: model.config)
         let levelName = logLevel ?? settings.string("log-level") ?? "info"
         guard let level = Logger.Level(rawValue: levelName) else {
-            throw ValidationError("--log-level is \"\(levelName)\".")
+            let names = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ValidationError("--log-level is \"\(levelName)\"; it may be one of \(names).")
         }
         LoggingSystem.bootstrap { LineLogHandler(label: $0, level: level) }
         let logger = Logger(label: "martlet")
@@ -100,23 +107,27 @@ struct Serve: AsyncParsableCommand {
         server.host = host ?? settings.string("host") ?? server.host
         server.port = try port ?? settings.integer("port") ?? server.port
         guard (0...65535).contains(server.port) else {
-            throw ValidationError("--port is \(server.port).")
+            throw ValidationError("--port is \(server.port); it must be between 0 and 65535.")
         }
         server.version = Martlet.version
-        if let file = apiKeyFile ?? settings.string("api-key-file") {
-            server.keys = try APIKeys(text: try String(contentsOfFile: file, encoding: .utf8))
+        server.allowedOrigin = corsOrigin ?? settings.string("cors-origin")
+        let keyFile = apiKeyFile ?? settings.string("api-key-file")
+        if let file = keyFile {
+            server.keyRing = KeyRing(try Serve.keys(file))
         }
         let waiting = try maxWaiting ?? settings.integer("max-waiting") ?? 1024
         guard (0...1_000_000).contains(waiting) else {
-            throw ValidationError("--max-waiting is \(waiting).")
+            throw ValidationError("--max-waiting is \(waiting); it must be between 0 and 1000000.")
         }
         let drain = try drainTimeout ?? settings.integer("drain-timeout") ?? 30
         guard (0...86_400).contains(drain) else {
-            throw ValidationError("--drain-timeout is \(drain).")
+            throw ValidationError("--drain-timeout is \(drain); it must be between 0 and 86400 seconds.")
         }
 
         let modelSettings = try ModelSettings(model, settings)
         OpenFiles.raiseLimit()
+        try await APIServer.checkAddress(server)
+        logger.info("loading", metadata: ["model": .string(modelSettings.modelPath)])
         let assembly = try await Assembly(
             modelSettings,
             modelNames: servedModelName.isEmpty
@@ -131,23 +142,50 @@ struct Serve: AsyncParsableCommand {
         }
         logger.info("\(assembly.summary)")
         let host = server.host
+        let base = assembly.generator.registry.baseNames[0]
         let api = APIServer(
             configuration: server, generator: assembly.generator, metrics: metrics, logger: logger
         )
-        .service { port in logger.info("listening on http://\(host):\(port)") }
+        .service { port in
+            logger.info("listening on http://\(host):\(port)")
+            logger.info("try", metadata: ["command": .string(Serve.example(host, port, base))])
+        }
         // Services stop in reverse: first the server drains, then the engine ends.
         var group = ServiceGroupConfiguration(
             services: [
                 assembly.engine,
                 LibraryKeeper(
                     library: assembly.library, watched: modelSettings.watchedFolders,
-                    logger: logger), api,
+                    logger: logger),
+                KeyReloader(keyRing: server.keyRing, file: keyFile, logger: logger),
+                Draining(server: api, engine: assembly.engine, deadline: .seconds(drain)),
             ], gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger)
-        group.maximumGracefulShutdownDuration = .seconds(drain)
+        // After the drain, answers that were cut off say so.
+        group.maximumGracefulShutdownDuration = .seconds(drain + 5)
         group.maximumCancellationDuration = .seconds(10)
         try await ServiceGroup(configuration: group).run()
         logger.info("stopped")
+    }
+
+    static func keys(_ file: String) throws -> APIKeys {
+        guard FileManager.default.isReadableFile(atPath: file) else {
+            throw ValidationError(
+                "There is no readable key file at \(file). Write one with a line \"name: key\" for each key.")
+        }
+        do {
+            return try APIKeys(text: try String(contentsOfFile: file, encoding: .utf8))
+        } catch {
+            throw ValidationError("The key file \(file): \(error).")
+        }
+    }
+
+    private static func example(_ host: String, _ port: Int, _ model: String) -> String {
+        let host = ["127.0.0.1", "0.0.0.0", "::"].contains(host) ? "localhost" : host
+        return """
+            curl \(host):\(port)/v1/completions -H 'Content-Type: application/json' \
+            -d '{"model": "\(model)", "prompt": "Rain is", "max_tokens": 16}'
+            """
     }
 
     /// Where adapters may come from. Credentials come from the environment variables that the Hub's and

@@ -97,6 +97,10 @@ package struct PEFTConfiguration: Sendable {
         // How the base stores its weights; PEFT sets it to false itself for linear modules.
         _ = try fields.bool("fan_in_fan_out", default: false)
 
+        // PEFT's defaults are for absent fields; with null it fails.
+        for name in ["r", "lora_alpha"] where config[name]?.isNull == true {
+            throw ModelFileError(.invalidField, "\(source): \(name) is null, expected a number")
+        }
         rank = try fields.integer("r", default: 8)
         guard rank > 0 else { throw ModelFileError(.invalidField, "\(source): r is \(rank)") }
         alpha = try fields.number("lora_alpha", default: 8)

@@ -32,15 +32,24 @@ extension ModelConfiguration {
         layerCount = try fields.integer("num_hidden_layers")
         headCount = try fields.integer("num_attention_heads")
         let defaultGroups = family == .mistral ? 8 : family == .llama ? headCount : 32
-        keyValueHeadCount = try fields.integer("num_key_value_heads", default: defaultGroups)
+        keyValueHeadCount = try fields.integer(
+            "num_key_value_heads", default: fields.isNull("num_key_value_heads") ? headCount : defaultGroups)
         let quotient = headCount > 0 ? hiddenSize / headCount : 0
         headDimension = try fields.integer("head_dim", default: family == .qwen3 ? 128 : quotient)
         normEpsilon = Float(try fields.number("rms_norm_eps", default: 1e-6))
-        rope = try RopeParameters(fields: fields)
-        contextLength = try fields.integer("max_position_embeddings", default: 2048)
+        let context =
+            switch family {
+            case .llama: 2048
+            case .mistral: 131_072
+            case .qwen2, .qwen3: 32_768
+            }
+        contextLength = try fields.integer("max_position_embeddings", default: context)
+        rope = try RopeParameters(fields: fields, contextLength: contextLength)
         tiesEmbeddings = try fields.bool("tie_word_embeddings", default: false)
 
-        let window = try fields.optionalInteger("sliding_window")
+        // An absent window is transformers' default, a null one is none.
+        let window =
+            config["sliding_window"] == nil ? 4096 : try fields.optionalInteger("sliding_window")
         let usesWindow =
             family == .mistral
             ? window != nil
@@ -75,12 +84,23 @@ extension ModelConfiguration {
 
 extension RopeParameters {
     /// `rope_theta` and `rope_scaling`, or the newer `rope_parameters` that holds both.
-    fileprivate init(fields: Fields) throws(ModelFileError) {
-        let parameters = fields.config["rope_parameters"].flatMap { $0.isNull ? nil : $0 }
-        let scaling = fields.config["rope_scaling"].flatMap { $0.isNull ? nil : $0 }
+    ///
+    /// Where a file has both, transformers takes `rope_scaling`, its own theta included.
+    fileprivate init(fields: Fields, contextLength: Int) throws(ModelFileError) {
+        func present(_ name: String) -> JSON? {
+            fields.config[name].flatMap { $0.isNull || $0.objectValue?.isEmpty == true ? nil : $0 }
+        }
+        let scaling = present("rope_scaling")
         let section = Fields(
-            config: parameters ?? scaling ?? [:],
-            source: "\(fields.source), \(parameters == nil ? "rope_scaling" : "rope_parameters")")
+            config: scaling ?? present("rope_parameters") ?? [:],
+            source: "\(fields.source), \(scaling == nil ? "rope_parameters" : "rope_scaling")")
+        for (name, value) in section.config.objectValue?.members ?? []
+        where value.objectValue != nil {
+            throw section.unsupported(name, "an object", supported: "one form for all layers")
+        }
+        if let partial = section.config["partial_rotary_factor"]?.doubleValue, partial != 1 {
+            throw section.unsupported("partial_rotary_factor", "\(partial)", supported: "1")
+        }
         let defaultTheta = try fields.number("rope_theta", default: 10_000)
         theta = Float(try section.number("rope_theta", default: defaultTheta))
         let type = try section.string(
@@ -89,11 +109,13 @@ extension RopeParameters {
         case "default": self.scaling = .none
         case "linear": self.scaling = .linear(factor: Float(try section.number("factor")))
         case "llama3":
+            let original = "original_max_position_embeddings"
+            let inner = try section.integer(original, default: contextLength)
             self.scaling = .llama3(
                 factor: Float(try section.number("factor")),
                 lowFrequency: Float(try section.number("low_freq_factor")),
                 highFrequency: Float(try section.number("high_freq_factor")),
-                originalContext: try section.integer("original_max_position_embeddings"))
+                originalContext: try fields.integer(original, default: inner))
         default:
             throw section.unsupported("rope_type", type, supported: "default, linear, llama3")
         }
@@ -114,6 +136,8 @@ package struct Fields {
     {
         try value(name, fallback, "an integer", \.integerValue)
     }
+
+    func isNull(_ name: String) -> Bool { config[name]?.isNull ?? false }
 
     package func optionalInteger(_ name: String) throws(ModelFileError) -> Int? {
         guard let field = config[name], !field.isNull else { return nil }

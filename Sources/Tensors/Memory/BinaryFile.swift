@@ -123,6 +123,8 @@ package final class BinaryFile {
         guard unsafe fstat(source, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw FileError(path: path, systemError: EINVAL)
         }
+        // A sparse file may be larger than any disk.
+        guard status.st_size <= byteLimit else { throw FileError(path: path, systemError: EFBIG) }
         let file = try BinaryFile(creating: target)
         let buffer = Buffer(byteCount: pieceByteCount)
         var done = 0

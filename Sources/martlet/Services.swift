@@ -1,0 +1,56 @@
+import Engine
+import Logging
+import Server
+import ServiceLifecycle
+import UnixSignals
+
+/// The server with the end of its drain: requests that are still running at the deadline are failed, so
+/// that their clients are told.
+struct Draining<Inner: Service>: Service {
+    let server: Inner
+    let engine: InferenceEngine
+    let deadline: Duration
+
+    func run() async throws {
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                try await server.run()
+                return true
+            }
+            group.addTask {
+                do {
+                    try await gracefulShutdown()
+                    try await Task.sleep(for: deadline)
+                    engine.refuseAll()
+                } catch is CancellationError {}
+                return false
+            }
+            while let isServer = try await group.next(), !isServer {}
+            group.cancelAll()
+        }
+    }
+}
+
+/// Reads the key file again at every SIGHUP. A file that cannot be used leaves the keys as they are.
+struct KeyReloader: Service {
+    let keyRing: KeyRing?
+    let file: String?
+    let logger: Logger
+
+    func run() async throws {
+        let signals = await UnixSignalsSequence(trapping: .sighup)
+        for await _ in signals.cancelOnGracefulShutdown() {
+            guard let keyRing, let file else {
+                logger.info("SIGHUP: there are no keys to read again")
+                continue
+            }
+            do {
+                keyRing.keys = try Serve.keys(file)
+                logger.info("SIGHUP: keys read again", metadata: ["file": .string(file)])
+            } catch {
+                logger.error(
+                    "SIGHUP: the keys stay as they were", metadata: ["error": .string("\(error)")])
+            }
+        }
+    }
+}
