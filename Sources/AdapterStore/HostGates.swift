@@ -15,7 +15,8 @@ final class HostGates: Sendable {
     /// Runs `body` with a place at the host's gate.
     ///
     /// - Throws: `CancellationError` once the gates are closed, and what `body` throws.
-    func withPlace<Result>(_ host: String, _ body: () async throws -> Result) async throws -> Result {
+    func withPlace<Result>(_ host: String, _ body: () async throws -> Result) async throws -> Result
+    {
         let gate = try state.withLock { state throws(CancellationError) in
             guard !state.isClosed else { throw CancellationError() }
             var entry = state.gates[host] ?? (Gate(places: placesPerHost), 0)

@@ -11,8 +11,8 @@ enum Builtins {
                 })
         case "namespace":
             return .function(
-                Value.Function(name: name) { (_, arguments) throws(TemplateError) in
-                    let namespace = Value.Namespace()
+                Value.Function(name: name) { (interpreter, arguments) throws(TemplateError) in
+                    let namespace = interpreter.makeNamespace()
                     if case .dictionary(let dictionary)? = arguments.positional.first {
                         for (key, value) in dictionary.members {
                             namespace.members[key.text] = value
@@ -23,7 +23,10 @@ enum Builtins {
                 })
         case "dict":
             return .function(
-                Value.Function(name: name) { (_, arguments) throws(TemplateError) in
+                Value.Function(name: name) { (interpreter, arguments) throws(TemplateError) in
+                    for (_, value) in arguments.named where value.isContainer {
+                        try interpreter.weigh(.list([value]))
+                    }
                     var result = Value.Dictionary()
                     if case .dictionary(let dictionary)? = arguments.positional.first {
                         result = dictionary
@@ -43,10 +46,14 @@ enum Builtins {
                     let (start, stop) =
                         numbers.count == 1 ? (0, numbers[0]) : (numbers[0], numbers[1])
                     let step = numbers.count == 3 ? numbers[2] : 1
-                    guard step != 0, abs(start) < 1 << 31, abs(stop) < 1 << 31 else {
-                        throw interpreter.fail("a range out of bounds")
+                    guard step != 0, step.magnitude < 1 << 31, start.magnitude < 1 << 31,
+                        stop.magnitude < 1 << 31
+                    else { throw interpreter.fail("a range out of bounds") }
+                    let count = max(0, (stop - start + (step > 0 ? step - 1 : step + 1)) / step)
+                    guard count <= 100_000 else {
+                        throw interpreter.fail("a range of more than 100000 numbers", .limit)
                     }
-                    try interpreter.spend(max(0, (stop - start) / step))
+                    try interpreter.spend(count)
                     return .list(stride(from: start, to: stop, by: step).map { .integer($0) })
                 })
         case "strftime_now":

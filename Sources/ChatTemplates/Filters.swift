@@ -21,56 +21,69 @@ enum Filters {
             let usesFalse = arguments.value(1, "boolean")?.isTrue ?? false
             return value.isUndefined || usesFalse && !value.isTrue
                 ? arguments.value(0, "default_value") ?? .string("") : value
-        case "tojson": return .string(try json(value, arguments, interpreter))
-        case "string": return .string(value.text)
+        case "tojson": return .string(try json(value, arguments, &interpreter))
+        case "abs", "round": return try number(name, value, arguments, interpreter)
+        case "safe": return value
+        case "string", "from_json", "e", "escape", "trim", "strip", "lstrip", "rstrip", "upper",
+            "lower", "title", "capitalize", "wordcount", "indent", "replace", "int", "float":
+            // Made once, after it is weighed; what follows only goes through it.
+            return try text(name, value, try interpreter.text(of: value), arguments, &interpreter)
+        default: return try sequence(name, value, arguments, &interpreter)
+        }
+    }
+
+    /// Filters over texts, and over numbers that are written as such.
+    private static func text(
+        _ name: String, _ value: Value, _ text: String, _ arguments: CallArguments,
+        _ interpreter: inout Interpreter
+    ) throws(TemplateError) -> Value {
+        switch name {
+        case "string": return .string(text)
         case "from_json":
             do {
                 return Value(
                     try JSON(
-                        parsing: value.text, limits: JSON.Limits(byteCount: 1 << 20, depth: 64)))
+                        parsing: text, limits: JSON.Limits(byteCount: 1 << 20, depth: 64)))
             } catch {
                 throw interpreter.fail("from_json: \(error)")
             }
-        case "safe": return value
-        case "e", "escape": return .string(escaped(value.text))
+        case "e", "escape": return .string(escaped(text))
         case "trim", "strip":
-            return .string(Strings.strip(value.text, arguments.value(0, "chars")?.text))
+            return .string(Strings.strip(text, arguments.value(0, "chars")?.text))
         case "lstrip":
             return .string(
-                Strings.strip(value.text, arguments.value(0, "chars")?.text, right: false))
+                Strings.strip(text, arguments.value(0, "chars")?.text, right: false))
         case "rstrip":
             return .string(
-                Strings.strip(value.text, arguments.value(0, "chars")?.text, left: false))
-        case "upper": return .string(value.text.uppercased())
-        case "lower": return .string(value.text.lowercased())
-        case "title": return .string(Strings.title(value.text))
-        case "capitalize": return .string(Strings.capitalize(value.text))
-        case "wordcount": return .integer(Strings.split(value.text, nil).count)
-        case "indent": return .string(try indented(value.text, arguments, &interpreter))
+                Strings.strip(text, arguments.value(0, "chars")?.text, left: false))
+        case "upper": return .string(text.uppercased())
+        case "lower": return .string(text.lowercased())
+        case "title": return .string(Strings.title(text))
+        case "capitalize": return .string(Strings.capitalize(text))
+        case "wordcount": return .integer(Strings.split(text, nil).count)
+        case "indent": return .string(try indented(text, arguments, &interpreter))
         case "replace":
             guard let old = arguments.value(0, "old"), let new = arguments.value(1, "new") else {
                 throw interpreter.fail("replace needs two arguments")
             }
-            try interpreter.spend(value.text.utf8.count / 64)
             return .string(
-                Strings.replace(
-                    value.text, old.text, with: new.text,
-                    limit: arguments.value(2, "count")?.integer ?? -1))
+                try Strings.replace(
+                    text, try interpreter.text(of: old), with: try interpreter.text(of: new),
+                    limit: arguments.value(2, "count")?.integer ?? -1, &interpreter))
         case "int":
+            if let integer = value.integer { return .integer(integer) }
             if let number = value.numeric {
                 return .integer(Int(exactly: number.rounded(.towardZero)) ?? 0)
             }
-            let text = Strings.strip(value.text, nil)
+            let text = Strings.strip(text, nil)
             return Int(text).map { .integer($0) }
                 ?? Double(text).flatMap { Int(exactly: $0.rounded(.towardZero)) }.map {
                     .integer($0)
                 }
                 ?? arguments.value(0, "default") ?? .integer(0)
-        case "float":
-            return (value.numeric ?? Double(Strings.strip(value.text, nil))).map { .number($0) }
+        default:
+            return (value.numeric ?? Double(Strings.strip(text, nil))).map { .number($0) }
                 ?? arguments.value(0, "default") ?? .number(0)
-        case "abs", "round": return try number(name, value, arguments, interpreter)
-        default: return try sequence(name, value, arguments, &interpreter)
         }
     }
 
@@ -81,7 +94,8 @@ enum Filters {
             throw interpreter.fail("\(name) needs a number, not \(value.kind)")
         }
         if name == "abs" {
-            return value.integer.map { .integer(Swift.abs($0)) } ?? .number(Swift.abs(number))
+            guard let integer = value.integer else { return .number(Swift.abs(number)) }
+            return integer < 0 ? try Operators.negated(value, "-", interpreter) : .integer(integer)
         }
         var factor = 1.0
         for _ in 0..<max(0, min(15, arguments.value(0, "precision")?.integer ?? 0)) { factor *= 10 }
@@ -107,6 +121,18 @@ enum Filters {
             }
             return .list(members.map { .list([$0.key, $0.value]) })
         }
+        if case .string(let text) = value {
+            switch name {
+            case "length", "count":
+                try interpreter.spend(bytes: text.utf8.count)
+                return .integer(text.unicodeScalars.count)
+            case "first":
+                return text.unicodeScalars.first.map { .string(String($0)) } ?? .undefined("first")
+            case "last":
+                return text.unicodeScalars.last.map { .string(String($0)) } ?? .undefined("last")
+            default: try interpreter.spend(text.utf8.count)
+            }
+        }
         guard let elements = value.elements else {
             throw interpreter.fail("\(name) needs a list, not \(value.kind)")
         }
@@ -122,16 +148,22 @@ enum Filters {
             return .list(elements.reversed())
         case "join":
             let attribute = arguments.value(1, "attribute")?.text
-            let parts = elements.map { element in
-                (attribute.map { interpreter.path($0, in: element) } ?? element).text
+            var parts = elements
+            if let attribute {
+                parts = []
+                for element in elements {
+                    parts.append(try interpreter.path(attribute, in: element))
+                }
             }
-            return .string(parts.joined(separator: arguments.value(0, "d")?.text ?? ""))
+            return .string(
+                try joined(parts, with: arguments.value(0, "d")?.text ?? "", &interpreter))
         case "sum":
             var sum = arguments.value(1, "start") ?? .integer(0)
             for element in elements {
-                let part =
-                    arguments.value(0, "attribute").map { interpreter.path($0.text, in: element) }
-                    ?? element
+                var part = element
+                if let attribute = arguments.value(0, "attribute") {
+                    part = try interpreter.path(attribute.text, in: element)
+                }
                 sum = try Operators.apply("+", sum, part, &interpreter)
             }
             return sum
@@ -144,11 +176,20 @@ enum Filters {
             }
             return best ?? .undefined(name)
         case "unique":
-            return .list(elements.reduce(into: []) { if !$0.contains($1) { $0.append($1) } })
+            var kept: [Value] = []
+            for element in elements {
+                try interpreter.spend(kept.count)
+                if !kept.contains(element) { kept.append(element) }
+            }
+            return .list(kept)
         case "sort":
             let attribute = arguments.value(2, "attribute")?.text
-            func key(_ element: Value) -> Value {
-                let key = attribute.map { interpreter.path($0, in: element) } ?? element
+            func key(
+                _ element: Value, _ interpreter: inout Interpreter
+            ) throws(TemplateError) -> Value {
+                var key = element
+                if let attribute { key = try interpreter.path(attribute, in: element) }
+                try interpreter.weigh(key)
                 if case .string(let text) = key,
                     arguments.value(1, "case_sensitive")?.isTrue != true
                 {
@@ -156,7 +197,9 @@ enum Filters {
                 }
                 return key
             }
-            let keyed = elements.map { (key($0), $0) }
+            var keyed: [(Value, Value)] = []
+            for element in elements { keyed.append((try key(element, &interpreter), element)) }
+            try interpreter.spend(elements.count * 16)
             for (a, b) in zip(keyed, keyed.dropFirst()) where Value.isLess(a.0, b.0) == nil {
                 throw interpreter.fail("cannot sort \(a.0.kind) and \(b.0.kind)")
             }
@@ -170,11 +213,12 @@ enum Filters {
         case "map":
             if let attribute = arguments.named.first(where: { $0.name == "attribute" })?.value {
                 let fallback = arguments.named.first { $0.name == "default" }?.value
-                return .list(
-                    elements.map { element in
-                        let found = interpreter.path(attribute.text, in: element)
-                        return found.isUndefined ? fallback ?? found : found
-                    })
+                var mapped: [Value] = []
+                for element in elements {
+                    let found = try interpreter.path(attribute.text, in: element)
+                    mapped.append(found.isUndefined ? fallback ?? found : found)
+                }
+                return .list(mapped)
             }
             guard let filter = arguments.positional.first?.text, names.contains(filter) else {
                 throw interpreter.fail("map needs a filter or an attribute")
@@ -197,27 +241,45 @@ enum Filters {
             let rest = CallArguments(positional: Array(positional), named: arguments.named)
             var kept: [Value] = []
             for element in elements {
-                let subject = attribute.map { interpreter.path($0, in: element) } ?? element
-                let holds =
-                    try test.map { (name) throws(TemplateError) in
-                        try Tests.holds(name, subject, rest, interpreter)
-                    } ?? subject.isTrue
+                var subject = element
+                if let attribute { subject = try interpreter.path(attribute, in: element) }
+                var holds = subject.isTrue
+                if let test { holds = try Tests.holds(test, subject, rest, &interpreter) }
                 if holds == name.hasPrefix("select") { kept.append(element) }
             }
             return .list(kept)
         }
     }
 
+    /// Texts one after another, weighed before they are put together.
+    static func joined(
+        _ elements: [Value], with separator: String, _ interpreter: inout Interpreter
+    ) throws(TemplateError) -> String {
+        let (gaps, overflows) = separator.utf8.count.multipliedReportingOverflow(by: elements.count)
+        let size = try interpreter.weigh(.list(elements)).byteCount
+        try interpreter.spend(bytes: overflows ? .max : min(gaps, .max - size) + size)
+        return elements.map(\.text).joined(separator: separator)
+    }
+
+    private static let maximumIndent = 100
+
     /// As transformers overrides it: `json.dumps` without escaping what is not ASCII.
     private static func json(
-        _ value: Value, _ arguments: CallArguments, _ interpreter: Interpreter
+        _ value: Value, _ arguments: CallArguments, _ interpreter: inout Interpreter
     ) throws(TemplateError) -> String {
+        let weight = try interpreter.weigh(value)
         guard let json = value.json else {
             throw interpreter.fail("cannot write \(value.kind) as JSON")
         }
+        let indent =
+            arguments.named.first { $0.name == "indent" }?.value.integer
+            ?? arguments.positional.first?.integer
+        guard indent ?? 0 <= maximumIndent else {
+            throw interpreter.fail("an indentation of more than \(maximumIndent)", .limit)
+        }
+        try interpreter.spend(weight.nodeCount * max(0, indent ?? 0))
         var style = JSON.Style.python(
-            indent: arguments.named.first { $0.name == "indent" }?.value.integer
-                ?? arguments.positional.first?.integer,
+            indent: indent.map { max(0, $0) },
             escapesNonASCII: arguments.named.first { $0.name == "ensure_ascii" }?.value.isTrue
                 ?? false)
         if case .list(let separators)? = arguments.named.first(where: { $0.name == "separators" })?
@@ -247,7 +309,7 @@ enum Filters {
         let first = arguments.value(1, "first")?.isTrue ?? false
         let blank = arguments.value(2, "blank")?.isTrue ?? false
         let lines = Strings.split(text, "\n")
-        try interpreter.spend(lines.count * (1 + width / 16))
+        try interpreter.spend(bytes: text.utf8.count + lines.count * width)
         return lines.enumerated().map { index, line in
             (index > 0 || first) && (blank || !line.isEmpty) ? space + line : line
         }.joined(separator: "\n")

@@ -1,13 +1,15 @@
 /// Runs a template's statements under limits on steps, output and depth.
 struct Interpreter {
     private(set) var output = ""
-    private var scopes: [[String: Value]]
-    private var line = 1
-    private var stepCount = 0
-    private var depth = 0
-    private let limits: ChatTemplate.Limits
+    var scopes: [[String: Value]]
+    var line = 1
+    var stepCount = 0
+    var depth = 0
+    var frameCount = 0
+    var namespaces: [Value.Namespace] = []
+    let limits: ChatTemplate.Limits
 
-    private enum Flow { case next, breakLoop, continueLoop }
+    enum Flow { case next, breakLoop, continueLoop }
 
     init(variables: [String: Value], limits: ChatTemplate.Limits) {
         scopes = [variables]
@@ -15,6 +17,7 @@ struct Interpreter {
     }
 
     mutating func run(_ statements: [Statement]) throws(TemplateError) {
+        defer { for namespace in namespaces { namespace.members = [:] } }
         _ = try execute(statements)
     }
 
@@ -22,22 +25,100 @@ struct Interpreter {
         TemplateError(kind, message, line: line)
     }
 
+    // MARK: Limits
+
     /// Counts work, so that a template cannot run for ever.
     mutating func spend(_ steps: Int = 1) throws(TemplateError) {
-        stepCount += steps
-        guard stepCount <= limits.stepCount else {
+        let (sum, overflows) = stepCount.addingReportingOverflow(max(0, steps))
+        guard !overflows, sum <= limits.stepCount else {
             throw fail("more than \(limits.stepCount) steps", .limit)
+        }
+        stepCount = sum
+    }
+
+    /// Counts the bytes of a text before it is made or looked through.
+    mutating func spend(bytes: Int) throws(TemplateError) {
+        guard bytes <= limits.outputByteCount else {
+            throw fail("a text of more than \(limits.outputByteCount) bytes", .limit)
+        }
+        try spend(bytes / Interpreter.bytesPerStep)
+    }
+
+    /// How large a value is that is to be written, compared or put into another one.
+    struct Weight {
+        var byteCount = 0
+        var nodeCount = 0
+    }
+
+    static let bytesPerStep = 64
+    /// Lists in lists, and calls of the interpreter in itself: what its stack holds.
+    static let valueDepth = 200
+    static let frameLimit = 2000
+
+    /// Weighs a value, and counts the work that going through it takes.
+    @discardableResult
+    mutating func weigh(_ value: Value) throws(TemplateError) -> Weight {
+        var weight = Weight()
+        try weigh(value, depth: 0, into: &weight)
+        return weight
+    }
+
+    mutating func weigh(
+        _ value: Value, depth: Int, into weight: inout Weight
+    ) throws(TemplateError) {
+        guard depth <= Interpreter.valueDepth else {
+            throw fail("values nested deeper than \(Interpreter.valueDepth) levels", .limit)
+        }
+        weight.nodeCount += 1
+        switch value {
+        case .string(let text):
+            weight.byteCount += text.utf8.count
+            try spend(1 + text.utf8.count / Interpreter.bytesPerStep)
+        case .list(let elements):
+            try spend()
+            for element in elements { try weigh(element, depth: depth + 1, into: &weight) }
+        case .dictionary(let dictionary):
+            try spend()
+            for (key, value) in dictionary.members {
+                try weigh(key, depth: depth + 1, into: &weight)
+                try weigh(value, depth: depth + 1, into: &weight)
+            }
+        default: try spend()
+        }
+        guard weight.byteCount <= limits.outputByteCount else {
+            throw fail("a value of more than \(limits.outputByteCount) bytes", .limit)
         }
     }
 
-    private mutating func write(_ text: String) throws(TemplateError) {
+    /// The text of a value, weighed before it is made.
+    mutating func text(of value: Value) throws(TemplateError) -> String {
+        try weigh(value)
+        return value.text
+    }
+
+    /// A namespace can hold itself; it is emptied when the rendering ends.
+    mutating func makeNamespace() -> Value.Namespace {
+        let namespace = Value.Namespace()
+        namespaces.append(namespace)
+        return namespace
+    }
+
+    mutating func write(_ text: String) throws(TemplateError) {
         guard output.utf8.count + text.utf8.count <= limits.outputByteCount else {
             throw fail("more than \(limits.outputByteCount) bytes of output", .limit)
         }
         output += text
     }
 
-    private mutating func nested<Result>(
+    /// One more call of the interpreter in itself.
+    mutating func enter() throws(TemplateError) {
+        frameCount += 1
+        guard frameCount <= Interpreter.frameLimit else {
+            throw fail("nested too deep", .limit)
+        }
+    }
+
+    mutating func nested<Result>(
         _ body: (inout Interpreter) throws(TemplateError) -> Result
     ) throws(TemplateError) -> Result {
         depth += 1
@@ -50,7 +131,7 @@ struct Interpreter {
 
     // MARK: Statements
 
-    private mutating func execute(_ statements: [Statement]) throws(TemplateError) -> Flow {
+    mutating func execute(_ statements: [Statement]) throws(TemplateError) -> Flow {
         for statement in statements {
             let flow = try execute(statement)
             if flow != .next { return flow }
@@ -58,14 +139,16 @@ struct Interpreter {
         return .next
     }
 
-    private mutating func execute(_ statement: Statement) throws(TemplateError) -> Flow {
+    mutating func execute(_ statement: Statement) throws(TemplateError) -> Flow {
+        try enter()
+        defer { frameCount -= 1 }
         try spend()
         switch statement {
         case .text(let text): try write(text)
         case .located(let line, let statement):
             self.line = line
             return try execute(statement)
-        case .output(let expression): try write(try evaluate(expression).text)
+        case .output(let expression): try write(try text(of: try evaluate(expression)))
         case .set(let target, let expression): try assign(try evaluate(expression), to: target)
         case .setBlock(let target, let body):
             try assign(.string(try captured(body)), to: target)
@@ -97,7 +180,7 @@ struct Interpreter {
     }
 
     /// The output of some statements, kept from the template's.
-    private mutating func captured(_ body: [Statement]) throws(TemplateError) -> String {
+    mutating func captured(_ body: [Statement]) throws(TemplateError) -> String {
         let before = output
         output = ""
         defer { output = before }
@@ -107,8 +190,7 @@ struct Interpreter {
         return output
     }
 
-    private mutating func assign(_ value: Value, to target: Statement.Target) throws(TemplateError)
-    {
+    mutating func assign(_ value: Value, to target: Statement.Target) throws(TemplateError) {
         switch target {
         case .name(let name): scopes[scopes.count - 1][name] = value
         case .names(let names):
@@ -124,11 +206,12 @@ struct Interpreter {
         }
     }
 
-    private mutating func execute(
+    mutating func execute(
         _ loop: Statement.Loop, over given: Value?, level: Int
     ) throws(TemplateError) {
         let iterable: Value
         if let given { iterable = given } else { iterable = try evaluate(loop.iterable) }
+        if case .string(let text) = iterable { try spend(text.utf8.count) }
         guard var elements = iterable.elements else {
             throw fail("cannot loop over \(iterable.kind)")
         }
@@ -159,7 +242,7 @@ struct Interpreter {
         }
     }
 
-    private func loopValue(
+    func loopValue(
         _ elements: [Value], _ index: Int, _ loop: Statement.Loop, _ level: Int
     ) -> Value {
         let namespace = Value.Namespace()
@@ -194,7 +277,7 @@ struct Interpreter {
         return .namespace(namespace)
     }
 
-    private func function(_ macro: Statement.Macro) -> Value {
+    func function(_ macro: Statement.Macro) -> Value {
         .function(
             Value.Function(name: macro.name) { (interpreter, arguments) throws(TemplateError) in
                 guard arguments.positional.count <= macro.parameters.count else {
@@ -223,166 +306,5 @@ struct Interpreter {
                     return .string(try interpreter.captured(macro.body))
                 }
             })
-    }
-
-    // MARK: Expressions
-
-    private func lookUp(_ name: String) -> Value? {
-        for scope in scopes.reversed() {
-            if let value = scope[name] { return value }
-        }
-        return nil
-    }
-
-    mutating func evaluate(_ expression: Expression) throws(TemplateError) -> Value {
-        try spend()
-        switch expression {
-        case .literal(let literal): return Value(literal)
-        case .located(let line, let expression):
-            self.line = line
-            return try nested { (interpreter) throws(TemplateError) in
-                try interpreter.evaluate(expression)
-            }
-        case .name(let name): return lookUp(name) ?? Builtins.function(name) ?? .undefined(name)
-        case .list(let elements):
-            var values: [Value] = []
-            for element in elements { values.append(try evaluate(element)) }
-            return .list(values)
-        case .dictionary(let members):
-            var dictionary = Value.Dictionary()
-            for (key, value) in members { dictionary[try evaluate(key)] = try evaluate(value) }
-            return .dictionary(dictionary)
-        case .attribute(let base, let name):
-            let base = try evaluate(base)
-            return try attribute(name, of: base)
-        case .item(let base, let key):
-            let base = try evaluate(base)
-            return try item(try evaluate(key), of: base)
-        case .slice(let base, let start, let stop, let step):
-            let base = try evaluate(base)
-            var bounds: [Int?] = []
-            for bound in [start, stop, step] {
-                guard let bound else {
-                    bounds.append(nil)
-                    continue
-                }
-                let value = try evaluate(bound)
-                if case .none = value {
-                    bounds.append(nil)
-                } else if let integer = value.integer {
-                    bounds.append(integer)
-                } else {
-                    throw fail("a slice needs integers")
-                }
-            }
-            return try slice(base, bounds[0], bounds[1], bounds[2] ?? 1)
-        case .call(let callee, let arguments):
-            var callee = try evaluate(callee)
-            if case .namespace(let namespace) = callee, let call = namespace.members[""] {
-                callee = call
-            }
-            guard case .function(let function) = callee else {
-                throw fail("cannot call \(callee.kind)")
-            }
-            return try function.call(&self, try evaluate(arguments))
-        case .filter(let value, let name, let arguments):
-            let value = try evaluate(value)
-            return try Filters.apply(name, to: value, try evaluate(arguments), &self)
-        case .test(let value, let name, let arguments, let isNegated):
-            let value = try evaluate(value)
-            return .bool(try Tests.holds(name, value, try evaluate(arguments), self) != isNegated)
-        case .unary(let symbol, let operand):
-            let value = try evaluate(operand)
-            if symbol == "not" { return .bool(!value.isTrue) }
-            return try Operators.negated(value, symbol, self)
-        case .binary("and", let left, let right):
-            let left = try evaluate(left)
-            return left.isTrue ? try evaluate(right) : left
-        case .binary("or", let left, let right):
-            let left = try evaluate(left)
-            return left.isTrue ? left : try evaluate(right)
-        case .binary(let symbol, let left, let right):
-            let left = try evaluate(left)
-            return try Operators.apply(symbol, left, try evaluate(right), &self)
-        case .conditional(let value, let condition, let otherwise):
-            if try evaluate(condition).isTrue { return try evaluate(value) }
-            return try otherwise.map { (expression) throws(TemplateError) in
-                try evaluate(expression)
-            }
-                ?? .undefined("")
-        }
-    }
-
-    private mutating func evaluate(
-        _ arguments: Expression.Arguments
-    ) throws(TemplateError) -> CallArguments {
-        var result = CallArguments()
-        for argument in arguments.positional { result.positional.append(try evaluate(argument)) }
-        for (name, value) in arguments.named { result.named.append((name, try evaluate(value))) }
-        return result
-    }
-
-    // MARK: Members
-
-    private func attribute(_ name: String, of base: Value) throws(TemplateError) -> Value {
-        if case .undefined = base { throw fail("\(base.kind) has no attribute \(name)") }
-        if let method = Methods.method(name, of: base) { return method }
-        return member(.string(name), of: base) ?? .undefined(name)
-    }
-
-    private func item(_ key: Value, of base: Value) throws(TemplateError) -> Value {
-        if case .undefined = base { throw fail("\(base.kind) has no items") }
-        if let value = member(key, of: base) { return value }
-        if case .string(let name) = key, let method = Methods.method(name, of: base) {
-            return method
-        }
-        return .undefined(key.text)
-    }
-
-    private func member(_ key: Value, of base: Value) -> Value? {
-        switch base {
-        case .dictionary(let dictionary): return dictionary[key]
-        case .namespace(let namespace):
-            guard case .string(let name) = key else { return nil }
-            return namespace.members[name]
-        case .list, .string:
-            guard let index = key.integer, let elements = base.elements else { return nil }
-            let place = index < 0 ? index + elements.count : index
-            return elements.indices.contains(place) ? elements[place] : nil
-        default: return nil
-        }
-    }
-
-    /// Looks up `a.b.c`, as the filters that take an attribute do.
-    func path(_ path: String, in value: Value) -> Value {
-        path.split(separator: ".").reduce(value) { value, part in
-            member(.string(String(part)), of: value)
-                ?? Int(part).flatMap { member(.integer($0), of: value) } ?? .undefined(path)
-        }
-    }
-
-    private func slice(_ base: Value, _ start: Int?, _ stop: Int?, _ step: Int)
-        throws(TemplateError) -> Value
-    {
-        guard step != 0 else { throw fail("a slice's step is zero") }
-        guard let elements = base.elements, !base.isUndefined else {
-            throw fail("cannot slice \(base.kind)")
-        }
-        let count = elements.count
-        func bound(_ value: Int?, _ fallback: Int, _ low: Int, _ high: Int) -> Int {
-            guard let value else { return fallback }
-            return max(low, min(high, value < 0 ? value + count : value))
-        }
-        let picked: [Value] =
-            step > 0
-            ? Swift.stride(
-                from: bound(start, 0, 0, count), to: bound(stop, count, 0, count), by: step
-            ).map { elements[$0] }
-            : Swift.stride(
-                from: bound(start, count - 1, -1, count - 1), to: bound(stop, -1, -1, count - 1),
-                by: step
-            ).map { elements[$0] }
-        if case .string = base { return .string(picked.map(\.text).joined()) }
-        return .list(picked)
     }
 }

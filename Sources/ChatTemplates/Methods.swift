@@ -58,13 +58,12 @@ enum Methods {
                 case let one?: candidates = [one]
                 case nil: throw interpreter.fail("\(name) needs an argument")
                 }
-                let scalars = Array(text.unicodeScalars)
                 return .bool(
                     candidates.contains {
-                        let part = Array($0.text.unicodeScalars)
+                        guard case .string(let part) = $0 else { return false }
                         return name == "startswith"
-                            ? scalars.starts(with: part)
-                            : scalars.suffix(part.count).elementsEqual(part)
+                            ? text.utf8.starts(with: part.utf8)
+                            : text.utf8.suffix(part.utf8.count).elementsEqual(part.utf8)
                     })
             }
         case "upper":
@@ -82,10 +81,10 @@ enum Methods {
                 guard let old = try Methods.text(arguments, 0, "old", interpreter),
                     let new = try Methods.text(arguments, 1, "new", interpreter)
                 else { throw interpreter.fail("replace needs two arguments") }
-                try interpreter.spend(text.utf8.count / 64)
                 return .string(
-                    Strings.replace(
-                        text, old, with: new, limit: arguments.value(2, "count")?.integer ?? -1))
+                    try Strings.replace(
+                        text, old, with: new, limit: arguments.value(2, "count")?.integer ?? -1,
+                        &interpreter))
             }
         case "find":
             return function(name) { (interpreter, arguments) throws(TemplateError) in
@@ -104,7 +103,7 @@ enum Methods {
                 guard let elements = arguments.value(0, "iterable")?.elements else {
                     throw interpreter.fail("join needs a list")
                 }
-                return .string(elements.map(\.text).joined(separator: text))
+                return .string(try Filters.joined(elements, with: text, &interpreter))
             }
         case "removeprefix", "removesuffix":
             return function(name) { (interpreter, arguments) throws(TemplateError) in
@@ -172,14 +171,16 @@ enum Methods {
         switch name {
         case "index":
             return function(name) { (interpreter, arguments) throws(TemplateError) in
+                try interpreter.weigh(.list(elements))
                 guard let wanted = arguments.value(0, "value"),
                     let index = elements.firstIndex(of: wanted)
                 else { throw interpreter.fail("the value is not in the list") }
                 return .integer(index)
             }
         case "count":
-            return function(name) { (_, arguments) throws(TemplateError) in
+            return function(name) { (interpreter, arguments) throws(TemplateError) in
                 let wanted = arguments.value(0, "value")
+                try interpreter.weigh(.list(elements))
                 return .integer(elements.count { $0 == wanted })
             }
         default: return nil

@@ -6,7 +6,10 @@ enum Operators {
         throws(TemplateError) -> Value
     {
         let sign = symbol == "-" ? -1 : 1
-        if let integer = value.integer { return .integer(sign * integer) }
+        if let integer = value.integer {
+            return .integer(
+                try checked(integer.multipliedReportingOverflow(by: sign), interpreter))
+        }
         if let number = value.numeric { return .number(Double(sign) * number) }
         throw interpreter.fail("cannot negate \(value.kind)")
     }
@@ -14,19 +17,24 @@ enum Operators {
     static func apply(
         _ symbol: String, _ a: Value, _ b: Value, _ interpreter: inout Interpreter
     ) throws(TemplateError) -> Value {
+        if a.isContainer || b.isContainer {
+            try interpreter.weigh(a)
+            try interpreter.weigh(b)
+        }
         switch symbol {
         case "==": return .bool(a == b)
         case "!=": return .bool(a != b)
         case "<", "<=", ">", ">=": return .bool(try compare(symbol, a, b, interpreter))
-        case "in": return .bool(try contains(b, a, interpreter))
-        case "not in": return .bool(!(try contains(b, a, interpreter)))
+        case "in": return .bool(try contains(b, a, &interpreter))
+        case "not in": return .bool(!(try contains(b, a, &interpreter)))
         case "~":
-            try interpreter.spend((a.text.utf8.count + b.text.utf8.count) / 64)
-            return .string(a.text + b.text)
+            let (left, right) = (try interpreter.text(of: a), try interpreter.text(of: b))
+            try interpreter.spend(bytes: left.utf8.count + right.utf8.count)
+            return .string(left + right)
         case "+":
             switch (a, b) {
             case (.string(let a), .string(let b)):
-                try interpreter.spend((a.utf8.count + b.utf8.count) / 64)
+                try interpreter.spend(bytes: a.utf8.count + b.utf8.count)
                 return .string(a + b)
             case (.list(let a), .list(let b)):
                 try interpreter.spend(a.count + b.count)
@@ -34,13 +42,8 @@ enum Operators {
             default: break
             }
         case "*":
-            if case .string(let text) = a, let count = b.integer {
-                try interpreter.spend(max(0, count) &* max(1, text.utf8.count / 16))
-                guard count <= 1 << 20 else {
-                    throw interpreter.fail("a string repeated too often", .limit)
-                }
-                return .string(String(repeating: text, count: max(0, count)))
-            }
+            if let result = try repeated(a, b, &interpreter) { return result }
+            if let result = try repeated(b, a, &interpreter) { return result }
         case "%":
             if case .string = a { throw interpreter.fail("formatting with % is not supported") }
         default: break
@@ -56,24 +59,21 @@ enum Operators {
         }
         if ["/", "//", "%"].contains(symbol), y == 0 { throw interpreter.fail("division by zero") }
         if symbol != "/", let i = a.integer, let j = b.integer {
-            let result: (Int, Bool)
             switch symbol {
-            case "+": result = i.addingReportingOverflow(j)
-            case "-": result = i.subtractingReportingOverflow(j)
-            case "*": result = i.multipliedReportingOverflow(by: j)
-            case "//": result = (Int((x / y).rounded(.down)), false)
-            case "%":
-                let remainder = i % j
-                result = (
-                    remainder != 0 && (remainder < 0) != (j < 0) ? remainder + j : remainder, false
-                )
+            case "+": return .integer(try checked(i.addingReportingOverflow(j), interpreter))
+            case "-": return .integer(try checked(i.subtractingReportingOverflow(j), interpreter))
+            case "*":
+                return .integer(try checked(i.multipliedReportingOverflow(by: j), interpreter))
+            case "//", "%":
+                let (quotient, remainder) = try floorDivision(i, j, interpreter)
+                return .integer(symbol == "%" ? remainder : quotient)
             default:
-                let power = pow(x, y)
-                guard let value = Int(exactly: power) else { return .number(power) }
-                return .integer(value)
+                guard j >= 0 else {
+                    guard i != 0 else { throw interpreter.fail("division by zero") }
+                    return .number(pow(x, y))
+                }
+                return .integer(try power(i, j, interpreter))
             }
-            guard !result.1 else { throw interpreter.fail("a number out of range") }
-            return .integer(result.0)
         }
         switch symbol {
         case "+": return .number(x + y)
@@ -83,6 +83,59 @@ enum Operators {
         case "//": return .number((x / y).rounded(.down))
         case "%": return .number(x - y * (x / y).rounded(.down))
         default: return .number(pow(x, y))
+        }
+    }
+
+    private static func checked(
+        _ result: (partialValue: Int, overflow: Bool), _ interpreter: Interpreter
+    ) throws(TemplateError) -> Int {
+        guard !result.overflow else { throw interpreter.fail("a number out of range") }
+        return result.partialValue
+    }
+
+    /// Python's division of integers, which rounds down.
+    ///
+    /// - Precondition: `divisor` is not zero.
+    static func floorDivision(
+        _ number: Int, _ divisor: Int, _ interpreter: Interpreter
+    ) throws(TemplateError) -> (quotient: Int, remainder: Int) {
+        let quotient = try checked(number.dividedReportingOverflow(by: divisor), interpreter)
+        let remainder = number - quotient * divisor
+        let isBelow = remainder != 0 && (remainder < 0) != (divisor < 0)
+        return isBelow ? (quotient - 1, remainder + divisor) : (quotient, remainder)
+    }
+
+    private static func power(
+        _ base: Int, _ exponent: Int, _ interpreter: Interpreter
+    ) throws(TemplateError) -> Int {
+        var (result, square, rest) = (1, base, exponent)
+        while rest > 0 {
+            if rest & 1 == 1 {
+                result = try checked(result.multipliedReportingOverflow(by: square), interpreter)
+            }
+            rest >>= 1
+            guard rest > 0 else { break }
+            square = try checked(square.multipliedReportingOverflow(by: square), interpreter)
+        }
+        return result
+    }
+
+    /// A string or a list some times over; nil for other values.
+    private static func repeated(
+        _ value: Value, _ count: Value, _ interpreter: inout Interpreter
+    ) throws(TemplateError) -> Value? {
+        guard let wanted = count.integer else { return nil }
+        let count = max(0, wanted)
+        switch value {
+        case .string(let text):
+            let size = text.utf8.count.multipliedReportingOverflow(by: count)
+            try interpreter.spend(bytes: try checked(size, interpreter))
+            return .string(String(repeating: text, count: text.isEmpty ? 0 : count))
+        case .list(let elements):
+            let size = elements.count.multipliedReportingOverflow(by: count)
+            try interpreter.spend(try checked(size, interpreter))
+            return .list((0..<(elements.isEmpty ? 0 : count)).flatMap { _ in elements })
+        default: return nil
         }
     }
 
@@ -100,17 +153,27 @@ enum Operators {
         }
     }
 
-    static func contains(_ whole: Value, _ part: Value, _ interpreter: Interpreter)
+    static func contains(_ whole: Value, _ part: Value, _ interpreter: inout Interpreter)
         throws(TemplateError) -> Bool
     {
+        try interpreter.weigh(part)
         switch whole {
         case .string(let text):
             guard case .string(let part) = part else {
                 throw interpreter.fail("cannot look for \(part.kind) in a string")
             }
+            try interpreter.spend(bytes: text.utf8.count)
             return Strings.find(part, in: text) != nil
-        case .list(let elements): return elements.contains(part)
-        case .dictionary(let dictionary): return dictionary[part] != nil
+        case .list(let elements):
+            if part.isContainer {
+                try interpreter.weigh(whole)
+            } else {
+                try interpreter.spend(elements.count)
+            }
+            return elements.contains(part)
+        case .dictionary(let dictionary):
+            try interpreter.spend(dictionary.scanCount(for: part))
+            return dictionary[part] != nil
         case .undefined: return false
         default: throw interpreter.fail("cannot look inside \(whole.kind)")
         }

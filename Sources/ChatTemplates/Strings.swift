@@ -2,10 +2,37 @@
 enum Strings {
     typealias Scalars = String.UnicodeScalarView
 
-    static func find(_ part: String, in text: String, from start: Int = 0) -> Int? {
-        let (text, part) = (Array(text.unicodeScalars), Array(part.unicodeScalars))
-        guard part.count + start <= text.count else { return nil }
-        return (start...text.count - part.count).first { text[$0...].starts(with: part) }
+    /// Where a text begins in another, from left to right and not overlapping, in time linear in both
+    /// (Knuth, Morris and Pratt).
+    static func occurrences(
+        of part: [Unicode.Scalar], in text: [Unicode.Scalar], limit: Int = .max
+    ) -> [Int] {
+        guard !part.isEmpty, part.count <= text.count, limit > 0 else { return [] }
+        var fallbacks = [0]
+        var length = 0
+        for scalar in part.dropFirst() {
+            while length > 0, part[length] != scalar { length = fallbacks[length - 1] }
+            if part[length] == scalar { length += 1 }
+            fallbacks.append(length)
+        }
+        var found: [Int] = []
+        var matched = 0
+        for (index, scalar) in text.enumerated() {
+            while matched > 0, part[matched] != scalar { matched = fallbacks[matched - 1] }
+            if part[matched] == scalar { matched += 1 }
+            guard matched == part.count else { continue }
+            found.append(index + 1 - part.count)
+            matched = 0
+            if found.count == limit { break }
+        }
+        return found
+    }
+
+    static func find(_ part: String, in text: String) -> Int? {
+        if part.isEmpty { return 0 }
+        return occurrences(
+            of: Array(part.unicodeScalars), in: Array(text.unicodeScalars), limit: 1
+        ).first
     }
 
     static func strip(_ text: String, _ characters: String?, left: Bool = true, right: Bool = true)
@@ -35,24 +62,36 @@ enum Strings {
         }
         let (scalars, mark) = (Array(text.unicodeScalars), Array(separator.unicodeScalars))
         var parts: [String] = []
-        var (start, index) = (0, 0)
-        while index + mark.count <= scalars.count, limit < 0 || parts.count < limit {
-            if scalars[index...].starts(with: mark) {
-                parts.append(String(Scalars(scalars[start..<index])))
-                index += mark.count
-                start = index
-            } else {
-                index += 1
-            }
+        var start = 0
+        for index in occurrences(of: mark, in: scalars, limit: limit < 0 ? .max : limit) {
+            parts.append(String(Scalars(scalars[start..<index])))
+            start = index + mark.count
         }
         return parts + [String(Scalars(scalars[start...]))]
     }
 
-    static func replace(_ text: String, _ part: String, with other: String, limit: Int = -1)
-        -> String
-    {
+    static func replace(_ text: String, _ part: String, with other: String) -> String {
         guard !part.isEmpty else { return text }
-        return split(text, part, limit: limit).joined(separator: other)
+        return split(text, part).joined(separator: other)
+    }
+
+    /// The same for texts from templates, whose result is weighed before it is made.
+    static func replace(
+        _ text: String, _ part: String, with other: String, limit: Int,
+        _ interpreter: inout Interpreter
+    ) throws(TemplateError) -> String {
+        try interpreter.spend(bytes: text.utf8.count)
+        // As Python has it, nothing is before, between and after all characters.
+        let parts =
+            part.isEmpty
+            ? [""] + text.unicodeScalars.map { String($0) } + [""]
+            : split(text, part, limit: limit)
+        let joints = part.isEmpty && limit >= 0 ? min(limit, parts.count - 1) : parts.count - 1
+        let (added, overflows) = other.utf8.count.multipliedReportingOverflow(by: joints)
+        try interpreter.spend(
+            bytes: overflows ? .max : min(added, .max - text.utf8.count) + text.utf8.count)
+        guard joints < parts.count - 1 else { return parts.joined(separator: other) }
+        return parts[...joints].joined(separator: other) + parts[(joints + 1)...].joined()
     }
 
     /// `str.title`: every run of letters begins with a capital.

@@ -9,19 +9,24 @@ enum Tests {
     ]
 
     static func holds(
-        _ name: String, _ value: Value, _ arguments: CallArguments, _ interpreter: Interpreter
+        _ name: String, _ value: Value, _ arguments: CallArguments, _ interpreter: inout Interpreter
     ) throws(TemplateError) -> Bool {
+        let fail = { [interpreter] (message: String) in interpreter.fail(message) }
         func argument() throws(TemplateError) -> Value {
             guard let argument = arguments.positional.first else {
-                throw interpreter.fail("the test \(name) needs an argument")
+                throw fail("the test \(name) needs an argument")
             }
             return argument
         }
         func ordered(_ a: Value, _ b: Value) throws(TemplateError) -> Bool {
             guard let less = Value.isLess(a, b) else {
-                throw interpreter.fail("cannot compare \(a.kind) with \(b.kind)")
+                throw fail("cannot compare \(a.kind) with \(b.kind)")
             }
             return less
+        }
+        for argument in arguments.positional where argument.isContainer || value.isContainer {
+            try interpreter.weigh(argument)
+            try interpreter.weigh(value)
         }
         switch (name, value) {
         case ("defined", _): return !value.isUndefined
@@ -39,14 +44,15 @@ enum Tests {
         case ("gt", _), ("greaterthan", _): return try ordered(try argument(), value)
         case ("le", _): return !(try ordered(try argument(), value))
         case ("ge", _): return !(try ordered(value, try argument()))
-        case ("in", _): return try Operators.contains(try argument(), value, interpreter)
+        case ("in", _): return try Operators.contains(try argument(), value, &interpreter)
         case ("odd", _): return (value.integer ?? 0) % 2 != 0
         case ("even", _): return (value.integer ?? 1) % 2 == 0
         case ("divisibleby", _):
             guard let divisor = try argument().integer, divisor != 0 else {
-                throw interpreter.fail("divisibleby needs an integer that is not zero")
+                throw fail("divisibleby needs an integer that is not zero")
             }
-            return (value.integer ?? 1) % divisor == 0
+            return try Operators.floorDivision(value.integer ?? 1, divisor, interpreter).remainder
+                == 0
         case ("lower", .string(let text)): return text == text.lowercased()
         case ("upper", .string(let text)): return text == text.uppercased()
         default: return false

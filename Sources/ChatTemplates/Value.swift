@@ -23,17 +23,53 @@ enum Value {
 
     /// Members in order.
     struct Dictionary {
-        var members: [(key: Value, value: Value)] = []
+        private(set) var members: [(key: Value, value: Value)] = []
+        /// Places of the string keys by their bytes, once members are many.
+        private var places: [[UInt8]: Int] = [:]
+
+        private static let fewMembers = 16
+
+        init() {}
+
+        init(members: [(key: Value, value: Value)]) {
+            self.members = members
+            indexIfMany(from: 0)
+        }
+
+        /// Members that are looked at to find a key.
+        func scanCount(for key: Value) -> Int {
+            if case .string = key { return 0 }
+            return members.count
+        }
 
         subscript(key: Value) -> Value? {
-            get { members.first { $0.key == key }?.value }
+            get { place(of: key).map { members[$0].value } }
             set {
-                guard let newValue else { return members.removeAll { $0.key == key } }
-                if let index = members.firstIndex(where: { $0.key == key }) {
-                    members[index].value = newValue
-                } else {
-                    members.append((key, newValue))
+                switch (place(of: key), newValue) {
+                case (let place?, let value?): members[place].value = value
+                case (let place?, nil):
+                    members.remove(at: place)
+                    places = [:]
+                    indexIfMany(from: 0)
+                case (nil, let value?):
+                    members.append((key, value))
+                    indexIfMany(from: places.isEmpty ? 0 : members.count - 1)
+                case (nil, nil): break
                 }
+            }
+        }
+
+        private func place(of key: Value) -> Int? {
+            if case .string(let text) = key, members.count > Dictionary.fewMembers {
+                return places[Array(text.utf8)]
+            }
+            return members.firstIndex { $0.key == key }
+        }
+
+        private mutating func indexIfMany(from start: Int) {
+            guard members.count > Dictionary.fewMembers else { return }
+            for place in start..<members.count {
+                if case .string(let text) = members[place].key { places[Array(text.utf8)] = place }
             }
         }
     }
@@ -117,6 +153,14 @@ extension Value {
         case .list(let value): !value.isEmpty
         case .dictionary(let value): !value.members.isEmpty
         case .namespace, .function: true
+        }
+    }
+
+    /// Whether other values are in it.
+    var isContainer: Bool {
+        switch self {
+        case .list, .dictionary: true
+        default: false
         }
     }
 
@@ -223,6 +267,7 @@ extension Value: Equatable {
         case (.dictionary(let a), .dictionary(let b)):
             a.members.count == b.members.count && a.members.allSatisfy { b[$0.key] == $0.value }
         case (.namespace(let a), .namespace(let b)): a === b
+        case (.integer(let a), .integer(let b)): a == b
         default:
             if let a = a.numeric, let b = b.numeric { a == b } else { false }
         }
@@ -235,6 +280,7 @@ extension Value: Equatable {
             a.unicodeScalars.lexicographicallyPrecedes(b.unicodeScalars)
         case (.list(let a), .list(let b)):
             zip(a, b).first { $0 != $1 }.map { isLess($0, $1) } ?? (a.count < b.count)
+        case (.integer(let a), .integer(let b)): a < b
         default:
             if let a = a.numeric, let b = b.numeric { a < b } else { nil }
         }

@@ -83,6 +83,9 @@ public struct ChatRequest: Sendable, Equatable {
         var messages: [JSON] = []
         for (index, element) in elements.enumerated() {
             let path = "messages[\(index)]"
+            guard element.objectValue != nil else {
+                throw .invalid(path, "\(path) must be an object.")
+            }
             var parameters = try Parameters(element, path: path)
             guard let role = try parameters.string("role"), roles.contains(role) else {
                 throw .invalid(

@@ -67,8 +67,10 @@ struct ErrorMiddleware: RouterMiddleware {
             dimensions: [("path", path), ("status", "\(response.status.code)")]
         ).increment()
         // Completions have a line of their own when they end well.
-        let isNotable = response.status.code >= 400 || request.method != .get
-            && !path.hasSuffix("completions")
+        let isNotable =
+            response.status.code >= 400
+            || request.method != .get
+                && !path.hasSuffix("completions")
         context.logger.log(
             level: isNotable ? .info : .debug, "request",
             metadata: [

@@ -81,16 +81,21 @@ package struct APIServer {
         }
         OperationRoutes(generator: generator, metrics: metrics, version: configuration.version).add(
             to: router)
-        let open = router.group("v1").add(middleware: Authentication(keyRing: configuration.keyRing))
+        let open = router.group("v1").add(
+            middleware: Authentication(keyRing: configuration.keyRing))
         let texts = TextQueue()
         CompletionRoutes(generator: generator, texts: texts).add(to: open)
         let models = ModelRoutes(generator: generator, texts: texts)
         models.add(to: open)
-        let closed = router.group("v1").add(middleware: Authentication(keyRing: configuration.keyRing))
-            .add(middleware: AdminOnly())
+        let closed = router.group("v1").add(
+            middleware: Authentication(keyRing: configuration.keyRing)
+        )
+        .add(middleware: AdminOnly())
         models.addAdministration(to: closed)
-        let admin = router.group("admin").add(middleware: Authentication(keyRing: configuration.keyRing))
-            .add(middleware: AdminOnly())
+        let admin = router.group("admin").add(
+            middleware: Authentication(keyRing: configuration.keyRing)
+        )
+        .add(middleware: AdminOnly())
         AdapterRoutes(registry: generator.registry, texts: texts).add(to: admin)
         refuseOtherMethods(router)
         return router
@@ -102,7 +107,8 @@ package struct APIServer {
         let routes: [(String, HTTPRequest.Method)] = [
             ("v1/chat/completions", .post), ("v1/completions", .post), ("v1/models", .get),
             ("v1/load_lora_adapter", .post), ("v1/unload_lora_adapter", .post), ("health", .get),
-            ("ready", .get), ("version", .get), ("metrics", .get), ("admin/adapters", .get), ("admin/tiers", .get),
+            ("ready", .get), ("version", .get), ("metrics", .get), ("admin/adapters", .get),
+            ("admin/tiers", .get),
             ("admin/events", .get),
         ]
         for (path, allowed) in routes {

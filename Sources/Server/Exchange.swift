@@ -84,9 +84,11 @@ struct Exchange: Sendable {
         case .chat:
             json["message"] = ["role": "assistant", "content": .string(result.text)]
             json["logprobs"] =
-                logprobCount == nil ? .null : [
-                        "content": .array(result.tokens.map { $0.chatJSON(writesIDs: writesTokenIDs) })
-                    ]
+                logprobCount == nil
+                ? .null
+                : [
+                    "content": .array(result.tokens.map { $0.chatJSON(writesIDs: writesTokenIDs) })
+                ]
         case .completion:
             json["text"] = .string((choice.echo ?? "") + result.text)
             json["logprobs"] = logprobCount == nil ? .null : completionLogprobs(result, choice)

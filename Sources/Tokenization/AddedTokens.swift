@@ -111,7 +111,9 @@ struct AddedTokens: Sendable {
 
     private static func spaceStart(_ text: [UInt8], before end: Int, downTo limit: Int) -> Int {
         var start = end
-        while start > limit, let scalar = scalar(in: text, before: start), scalar.properties.isWhitespace {
+        while start > limit, let scalar = scalar(in: text, before: start),
+            scalar.properties.isWhitespace
+        {
             start -= UTF8.width(scalar)
         }
         return start

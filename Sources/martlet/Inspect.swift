@@ -50,7 +50,9 @@ struct Inspect: ParsableCommand {
             line("context", c.contextLength),
             line("window", c.slidingWindow.map { "\($0)" } ?? "none"),
             line("rope", "theta \(c.rope.theta), scaling \(c.rope.scaling.name)"),
-            line("chat template", checkpoint.tokenizer.chatTemplate(forTools: false) == nil ? "none" : "yes"),
+            line(
+                "chat template",
+                checkpoint.tokenizer.chatTemplate(forTools: false) == nil ? "none" : "yes"),
             line(
                 "memory as bf16",
                 "\(ByteCount.text(parameters * 2)), \(ByteCount.text(cache(.bf16))) of cache a token"

@@ -265,7 +265,8 @@ package enum ByteCount {
     package static func parse(_ text: String) -> Int? {
         let units: [(String, Int)] = [
             ("kib", 1 << 10), ("mib", 1 << 20), ("gib", 1 << 30), ("tib", 1 << 40), ("kb", 1000),
-            ("mb", 1_000_000), ("gb", 1_000_000_000), ("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30),
+            ("mb", 1_000_000), ("gb", 1_000_000_000), ("k", 1 << 10), ("m", 1 << 20),
+            ("g", 1 << 30),
             ("t", 1 << 40), ("b", 1), ("", 1),
         ]
         let lower = text.lowercased().filter { $0 != " " }

@@ -121,7 +121,8 @@ struct Serve: AsyncParsableCommand {
         }
         let drain = try drainTimeout ?? settings.integer("drain-timeout") ?? 30
         guard (0...86_400).contains(drain) else {
-            throw ValidationError("--drain-timeout is \(drain); it must be between 0 and 86400 seconds.")
+            throw ValidationError(
+                "--drain-timeout is \(drain); it must be between 0 and 86400 seconds.")
         }
 
         let modelSettings = try ModelSettings(model, settings)
@@ -171,7 +172,8 @@ struct Serve: AsyncParsableCommand {
     static func keys(_ file: String) throws -> APIKeys {
         guard FileManager.default.isReadableFile(atPath: file) else {
             throw ValidationError(
-                "There is no readable key file at \(file). Write one with a line \"name: key\" for each key.")
+                "There is no readable key file at \(file). Write one with a line \"name: key\" for each key."
+            )
         }
         do {
             return try APIKeys(text: try String(contentsOfFile: file, encoding: .utf8))

@@ -147,7 +147,8 @@ package struct GenerationDefaults: Sendable, Equatable {
                 .invalidField, "\(source): \(field) is \(value); it must be \(wanted)")
         }
         for token in endTokens where !(0..<vocabularySize).contains(token) {
-            throw invalid("eos_token_id", token, "a token of the \(vocabularySize) in the vocabulary")
+            throw invalid(
+                "eos_token_id", token, "a token of the \(vocabularySize) in the vocabulary")
         }
         if let temperature, !(0...100).contains(temperature) {
             throw invalid("temperature", temperature, "between 0 and 100")

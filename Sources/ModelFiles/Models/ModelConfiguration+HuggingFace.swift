@@ -33,7 +33,8 @@ extension ModelConfiguration {
         headCount = try fields.integer("num_attention_heads")
         let defaultGroups = family == .mistral ? 8 : family == .llama ? headCount : 32
         keyValueHeadCount = try fields.integer(
-            "num_key_value_heads", default: fields.isNull("num_key_value_heads") ? headCount : defaultGroups)
+            "num_key_value_heads",
+            default: fields.isNull("num_key_value_heads") ? headCount : defaultGroups)
         let quotient = headCount > 0 ? hiddenSize / headCount : 0
         headDimension = try fields.integer("head_dim", default: family == .qwen3 ? 128 : quotient)
         normEpsilon = Float(try fields.number("rms_norm_eps", default: 1e-6))
