@@ -18,6 +18,13 @@ enum Normalizer: Sendable, Equatable {
         }
     }
 
+    /// Three vowel signs that are no marks themselves and stand for two of them.
+    private static let signsOfTwoMarks: [UInt32: [(order: UInt8, scalar: Unicode.Scalar)]] = [
+        0xF73: [(129, "\u{F71}"), (130, "\u{F72}")],
+        0xF75: [(129, "\u{F71}"), (132, "\u{F74}")],
+        0xF81: [(129, "\u{F71}"), (130, "\u{F80}")],
+    ]
+
     /// Text with each run of combining marks in the order that normalization gives them, which
     /// Foundation's own sorting takes quadratic time for.
     private static func withMarksInOrder(_ text: String) -> String {
@@ -32,7 +39,9 @@ enum Normalizer: Sendable, Equatable {
         for scalar in text.unicodeScalars {
             let order =
                 scalar.value < 0x300 ? 0 : scalar.properties.canonicalCombiningClass.rawValue
-            if order == 0 {
+            if let pair = signsOfTwoMarks[scalar.value] {
+                marks += pair
+            } else if order == 0 {
                 flush()
                 result.append(scalar)
             } else {

@@ -88,6 +88,13 @@ struct ChatTemplateTests {
         ("{{ 'x' is string and 1 is number }}", "True"),
         ("{% filter upper %}a{% endfilter %}{% set t %}b{% endset %}{{ t }}", "Ab"),
         ("{{ ' x ' | trim }}{{ 'abc' | replace('b', 'd') }}", "xadc"),
+        ("{{ -1 | abs }} {{ -5 | abs + 1 }} {{ 2**3**2 }} {{ -2**2 }}", "1 6 64 4"),
+        ("{{ 3 * 'ab' }}{{ [1] * 2 }}{{ 'ab' | replace('', '-') }}", "ababab[1, 1]-a-b-"),
+        (
+            "{{ 9007199254740993 // 1 }} {{ 9007199254740993 > 9007199254740992 }}",
+            "9007199254740993 True"
+        ),
+        ("{{ [1] | tojson(indent=-1) }}", "[\n1\n]"),
         ("{{ dict(a=1).items() | list }}", "[['a', 1]]"),
     ])
     func language(_ source: String, _ expected: String) throws {
@@ -98,6 +105,16 @@ struct ChatTemplateTests {
         "{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}",
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
         "{% set ns = namespace(s='xxxxxxxxxxxxxxxx') %}{% for i in range(100) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
+        "{{ 'ab' * 9223372036854775807 }}", "{{ -(-9223372036854775807 - 1) }}",
+        "{{ (-9223372036854775807 - 1) | abs }}", "{{ (-9223372036854775807 - 1) // -1 }}",
+        "{{ (-9223372036854775807 - 1) % -1 }}", "{{ range(-9223372036854775807 - 1) }}",
+        "{{ [[1]] | tojson(indent=9223372036854775807) }}",
+        "{% set ns = namespace(l=[]) %}{% for i in range(90000) %}{% set ns.l = [ns.l] %}{% endfor %}",
+        "{% set ns = namespace(l=['x']) %}{% for i in range(40) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | tojson }}",
+        "{% set s = 'x' * 1000000 %}{% set ns = namespace(l=[s]) %}{% for i in range(16) %}{% set ns.l = ns.l + ns.l %}{% endfor %}{{ ns.l | join | length }}",
+        "{% set s = 'x' * 100000 %}{{ s | replace('x', s) | length }}",
+        "{% macro f() %}{{ 0" + String(repeating: "+1", count: 150)
+            + "+f()|length }}{% endmacro %}{{ f() }}",
         "{{ 'x' * 999999999 }}", "{{ range(999999999) | list }}", "{{ '%s' | indent(99999999) }}",
     ])
     func neverRunsAway(_ source: String) throws {
@@ -109,6 +126,11 @@ struct ChatTemplateTests {
         "{{ a is nosuchtest }}",
         "{% endif %}", "{{ 'a }}", "{# open", "{{ " + String(repeating: "(", count: 5000),
         String(repeating: "{% if 1 %}", count: 5000),
+        "{{ 1" + String(repeating: "+1", count: 20_000) + " }}",
+        "{{ 'a'" + String(repeating: "~'a'", count: 20_000) + " }}",
+        "{{ 1" + String(repeating: " and 1", count: 20_000) + " }}",
+        "{{ 'a'" + String(repeating: "|trim", count: 20_000) + " }}",
+        "{{ a" + String(repeating: ".a", count: 20_000) + " }}",
         "{{ " + String(repeating: "not ", count: 100) + "-" + String(repeating: "-", count: 5000)
             + "1 }}",
     ])

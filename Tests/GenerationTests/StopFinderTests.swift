@@ -57,4 +57,10 @@ struct StopFinderTests {
             }
         }
     }
+
+    @Test func overlapsAreFoundAsTheyComplete() {
+        #expect(run(["aabaab", "aac"], ["aabaac"]) == ("aab", "aabaac"))
+        #expect(run(["xabc"], ["bc", "abc"]) == ("x", "abc"))
+        #expect(run(["ab", "ab", "c"], ["abd", "bc"]) == ("aba", "bc"))
+    }
 }

@@ -165,8 +165,9 @@ private struct PatternParser {
     private var next: Unicode.Scalar? { position < text.count ? text[position] : nil }
 
     private mutating func take() -> Unicode.Scalar? {
-        defer { position += 1 }
-        return next
+        guard let scalar = next else { return nil }
+        position += 1
+        return scalar
     }
 
     private mutating func skip(_ literal: String) -> Bool {
@@ -210,6 +211,10 @@ private struct PatternParser {
         case "{":
             guard let close = text[position...].firstIndex(of: "}") else { return nil }
             let body = String(String.UnicodeScalarView(text[position + 1..<close]))
+            // As in Python, braces around anything else stand for themselves.
+            guard body.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2C }) else {
+                return nil
+            }
             let parts = body.split(separator: ",", omittingEmptySubsequences: false)
             guard parts.count <= 2, let first = parts.first,
                 let minimum = first.isEmpty ? 0 : Int(first),
@@ -247,7 +252,10 @@ private struct PatternParser {
             } else if skip("!") {
                 isNegated = true
             } else if skip("P<") {
-                while let scalar = take(), scalar != ">" {}
+                guard let close = text[position...].firstIndex(of: ">") else {
+                    throw ModulePatternError("an unclosed (?P<")
+                }
+                position = close + 1
             } else if !skip(":") {
                 throw ModulePatternError("look-behind, back references and flags")
             }
