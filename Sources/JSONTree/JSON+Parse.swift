@@ -3,10 +3,15 @@ extension JSON {
     public struct Limits: Sendable {
         public var byteCount: Int
         public var depth: Int
+        /// Of a member's name.
+        public var nameByteCount: Int
 
-        public init(byteCount: Int = 512 << 20, depth: Int = 128) {
+        public init(
+            byteCount: Int = 512 << 20, depth: Int = 128, nameByteCount: Int = 512 << 20
+        ) {
             self.byteCount = byteCount
             self.depth = depth
+            self.nameByteCount = nameByteCount
         }
     }
 
@@ -18,7 +23,7 @@ extension JSON {
         guard bytes.count <= limits.byteCount else {
             throw JSONError("longer than \(limits.byteCount) bytes", at: limits.byteCount)
         }
-        var parser = Parser(bytes: bytes, depthLimit: limits.depth)
+        var parser = Parser(bytes: bytes, limits: limits)
         self = try parser.document()
     }
 
@@ -42,13 +47,13 @@ public struct JSONError: Error, Equatable, CustomStringConvertible {
 
 private struct Parser {
     let bytes: [UInt8]
-    let depthLimit: Int
+    let limits: JSON.Limits
     var position = 0
     var depth = 0
 
-    init(bytes: [UInt8], depthLimit: Int) {
+    init(bytes: [UInt8], limits: JSON.Limits) {
         self.bytes = bytes
-        self.depthLimit = depthLimit
+        self.limits = limits
     }
 
     mutating func document() throws(JSONError) -> JSON {
@@ -99,7 +104,9 @@ private struct Parser {
     ) throws(JSONError) -> JSON {
         depth += 1
         defer { depth -= 1 }
-        guard depth <= depthLimit else { throw failure("nested deeper than \(depthLimit) levels") }
+        guard depth <= limits.depth else {
+            throw failure("nested deeper than \(limits.depth) levels")
+        }
         position += 1
         return try read(&self)
     }
@@ -132,6 +139,10 @@ private struct Parser {
             guard next == UInt8(ascii: "\"") else { throw failure("expected a member's name") }
             let nameOffset = position
             let name = try string()
+            guard name.utf8.count <= limits.nameByteCount else {
+                throw JSONError(
+                    "a name of more than \(limits.nameByteCount) bytes", at: nameOffset)
+            }
             guard object[name] == nil else {
                 throw JSONError("the name \"\(name)\" stands twice", at: nameOffset)
             }

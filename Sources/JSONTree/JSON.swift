@@ -69,9 +69,40 @@ public enum JSON: Sendable, Hashable {
 
         public func hash(into hasher: inout Hasher) {
             for member in members {
-                hasher.combine(member.name)
+                hasher.combine(Array(member.name.utf8))
                 hasher.combine(member.value)
             }
+        }
+    }
+}
+
+// MARK: Comparing
+
+extension JSON {
+    /// Strings are equal when their bytes are. Swift's own comparison normalizes them, which takes
+    /// quadratic time for runs of combining marks.
+    public static func == (a: JSON, b: JSON) -> Bool {
+        switch (a, b) {
+        case (.null, .null): true
+        case (.bool(let a), .bool(let b)): a == b
+        case (.integer(let a), .integer(let b)): a == b
+        case (.number(let a), .number(let b)): a == b
+        case (.string(let a), .string(let b)): a.utf8.elementsEqual(b.utf8)
+        case (.array(let a), .array(let b)): a == b
+        case (.object(let a), .object(let b)): a == b
+        default: false
+        }
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        switch self {
+        case .null: hasher.combine(0)
+        case .bool(let value): hasher.combine(value)
+        case .integer(let value): hasher.combine(value)
+        case .number(let value): hasher.combine(value)
+        case .string(let value): hasher.combine(Array(value.utf8))
+        case .array(let value): hasher.combine(value)
+        case .object(let value): hasher.combine(value)
         }
     }
 }
@@ -79,7 +110,7 @@ public enum JSON: Sendable, Hashable {
 // MARK: Reading
 
 extension JSON {
-    public var isNull: Bool { self == .null }
+    public var isNull: Bool { if case .null = self { true } else { false } }
 
     public var boolValue: Bool? {
         if case .bool(let value) = self { value } else { nil }

@@ -87,7 +87,9 @@ public struct ChatRequest: Sendable, Equatable {
                 throw .invalid(path, "\(path) must be an object.")
             }
             var parameters = try Parameters(element, path: path)
-            guard let role = try parameters.string("role"), roles.contains(role) else {
+            guard let role = try parameters.string("role"), role.utf8.count <= 16,
+                roles.contains(role)
+            else {
                 throw .invalid(
                     "\(path).role", "\(path).role must be one of \(roles.joined(separator: ", ")).")
             }

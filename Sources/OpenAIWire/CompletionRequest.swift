@@ -84,6 +84,10 @@ extension Parameters {
                     "model is missing: name the base model or an adapter. GET /v1/models lists them.",
                 parameter: "model")
         }
+        // Longer than any source that a request may name.
+        guard model.utf8.count <= 2048 else {
+            throw .invalid("model", "model has more than 2048 bytes.")
+        }
         return model
     }
 }

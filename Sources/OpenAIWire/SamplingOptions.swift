@@ -36,6 +36,8 @@ public struct SamplingOptions: Sendable, Equatable {
         public static let messages = 4096
         /// Prompts times `n`.
         public static let choices = 64
+        /// Log probabilities of all completions in one answer.
+        public static let completionScores = 2_000_000
         /// Log probabilities of all prompts' tokens.
         public static let promptScores = 400_000
     }

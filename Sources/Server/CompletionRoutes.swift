@@ -123,7 +123,7 @@ struct CompletionRoutes {
     private func begin(
         _ prepared: PreparedRequest, _ context: APIContext
     ) async throws -> Exchange {
-        try prepared.check()
+        try prepared.check(contextLength: generator.contextLength)
         let model = try await generator.registry.model(prepared.model)
         try Task.checkCancellation()
         let count = prepared.sampling.count
@@ -182,18 +182,34 @@ struct PreparedRequest: Sendable {
     var promptTokenCount: Int { prompts.reduce(0) { $0 + $1.tokens.count } }
 
     /// Refuses what would take more than one request's share.
-    func check() throws(APIError) {
+    func check(contextLength: Int) throws {
+        // Before anything waits with it.
+        if let prompt = prompts.first(where: { $0.tokens.count > contextLength }) {
+            throw GenerationError(
+                .contextLengthExceeded,
+                "The prompt has \(prompt.tokens.count) tokens, the context \(contextLength).")
+        }
         let choiceCount = prompts.count * sampling.count
         guard choiceCount <= SamplingOptions.Limits.choices else {
-            throw .invalid(
+            throw APIError.invalid(
                 "n",
                 "\(prompts.count) prompts with n = \(sampling.count) are \(choiceCount) completions; at most \(SamplingOptions.Limits.choices) are allowed in one request."
             )
         }
+        if let count = options.logprobCount, stream == nil {
+            let tokens = min(options.maximumTokens ?? contextLength, contextLength)
+            let scores = choiceCount * tokens * (count + 1)
+            guard scores <= SamplingOptions.Limits.completionScores else {
+                throw APIError.invalid(
+                    "logprobs",
+                    "The completions' log probabilities may be \(scores) numbers; at most \(SamplingOptions.Limits.completionScores) are allowed in one answer. Give a smaller max_tokens, or stream."
+                )
+            }
+        }
         guard let count = options.promptLogprobCount else { return }
         let scores = promptTokenCount * sampling.count * (count + 1)
         guard scores <= SamplingOptions.Limits.promptScores else {
-            throw .invalid(
+            throw APIError.invalid(
                 "prompt",
                 "The prompts' log probabilities would be \(scores) numbers; at most \(SamplingOptions.Limits.promptScores) are allowed in one request. Send fewer or shorter prompts, or ask for fewer alternatives."
             )

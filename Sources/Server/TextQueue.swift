@@ -88,7 +88,8 @@ final class TextQueue: Sendable {
             try work(
                 try JSON(
                     parsing: body.bytes,
-                    limits: JSON.Limits(byteCount: body.bytes.count, depth: 64)))
+                    limits: JSON.Limits(
+                        byteCount: body.bytes.count, depth: 64, nameByteCount: 1024)))
         }
     }
 

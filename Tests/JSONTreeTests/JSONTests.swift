@@ -82,4 +82,23 @@ struct JSONTests {
         #expect(
             json.text() == #"{"a":[1,2.5,1e+16,1e-07,100000.0],"é":"\u0001\"\\😀","o":{},"l":[]}"#)
     }
+
+    @Test func stringsAreEqualByTheirBytes() throws {
+        #expect(JSON.string("\u{E9}") != JSON.string("e\u{301}"))
+        let marks = String(repeating: "\u{301}\u{316}", count: 200_000)
+        #expect(JSON.string(marks) == JSON.string(marks))
+    }
+
+    @Test func manyEscapesAreReadInOneGo() throws {
+        let text = String(repeating: #"\n\u00e9"#, count: 200_000)
+        #expect(
+            try JSON(parsing: "\"\(text)\"")
+                == .string(String(repeating: "\n\u{E9}", count: 200_000)))
+    }
+
+    @Test func longNamesAreRefused() {
+        let limits = JSON.Limits(nameByteCount: 8)
+        #expect(throws: JSONError.self) { try JSON(parsing: #"{"123456789":1}"#, limits: limits) }
+        #expect(throws: Never.self) { try JSON(parsing: #"{"12345678":1}"#, limits: limits) }
+    }
 }

@@ -6,7 +6,7 @@ extension AdapterFile {
     init(ggufPath path: String, base: ModelConfiguration, limits: AdapterLimits)
         throws(ModelFileError)
     {
-        let file = try GGUFFile(path: path)
+        let file = try GGUFFile(path: path, headerLimit: limits.header)
         func require(
             _ key: String, _ expected: [String], _ code: ModelFileError.Code
         ) throws(ModelFileError) {

@@ -14,13 +14,12 @@ extension AdapterFile {
             throw ModelFileError(
                 .missingFile, "\(folder) has no adapter_config.json; it is not a PEFT adapter")
         }
-        guard (try? BinaryFile(reading: configPath).byteCount) ?? 0 <= limits.configuration else {
-            throw ModelFileError(
-                .limitExceeded, "\(configPath) is larger than \(limits.configuration) bytes")
-        }
         let configuration = try PEFTConfiguration(
-            try readJSON(configPath), base: base.configuration, limits: limits, source: configPath)
-        let tensors = try SafetensorsFile(path: try AdapterFile.tensorPath(in: folder)).tensors
+            try readJSON(configPath, byteLimit: limits.configuration), base: base.configuration,
+            limits: limits, source: configPath)
+        let tensors = try SafetensorsFile(
+            path: try AdapterFile.tensorPath(in: folder), headerLimit: limits.header
+        ).tensors
         guard tensors.values.reduce(0, { $0 + $1.byteRange.count }) <= limits.byteCount else {
             throw ModelFileError(
                 .limitExceeded, "\(folder) is larger than \(limits.byteCount) bytes")
@@ -36,6 +35,7 @@ extension AdapterFile {
         deltas = try reader.takeDeltas()
         replaced = try reader.takeReplaced()
         tokenRows = try reader.takeTokenRows()
+        try configuration.checkPatterns(folder)
         invocation = configuration.invocation
         baseModelName = configuration.baseModelName
         try reader.checkNothingIsLeft()

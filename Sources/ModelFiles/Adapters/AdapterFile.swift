@@ -131,6 +131,9 @@ package struct AdapterFile: Sendable {
         let inputs = base.inputCount(of: target)
         let outputs = base.outputCount(of: target)
         let rank = delta.rank
+        guard delta.scale.isFinite else {
+            throw ModelFileError(.nonFiniteValue, "\(source): the scale of \(delta.a.name)")
+        }
         func check(_ tensor: StoredTensor?, _ shape: [Int]) throws(ModelFileError) {
             guard let tensor, tensor.shape != shape else { return }
             throw ModelFileError(
@@ -174,6 +177,8 @@ package struct AdapterLimits: Sendable {
     package var byteCount = 4 << 30
     /// Bytes of `adapter_config.json`.
     package var configuration = 1 << 20
+    /// Bytes of the tensors' names and shapes.
+    package var header = 4 << 20
     /// Tokens that invoke an adapter.
     package var invocation = 256
     /// Tokens whose rows of the embedding or the head an adapter brings.

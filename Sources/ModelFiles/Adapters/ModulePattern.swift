@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// A Python regular expression over module names, as PEFT configurations use them.
 ///
 /// Only whether it matches is asked, so matching runs on sets of positions: a node maps a place where
@@ -10,20 +12,53 @@
 package struct ModulePattern: Sendable {
     private let nodes: [Node]
     private let root: Int
+    private let budget: PatternBudget
+    /// Of a pattern for the end of a name that has nothing but letters, digits, `_` and `.`.
+    private let plainEnd: [Unicode.Scalar]?
 
     /// - Throws: `ModulePatternError`.
-    package init(_ pattern: String) throws(ModulePatternError) {
+    package init(
+        _ pattern: String, budget: PatternBudget = PatternBudget()
+    ) throws(ModulePatternError) {
+        self.budget = budget
+        plainEnd = nil
         guard pattern.utf8.count <= 4096 else { throw ModulePatternError("longer than 4096 bytes") }
         var parser = PatternParser(pattern)
         root = try parser.parse()
         nodes = parser.nodes
     }
 
-    /// Python's `re.fullmatch`.
+    /// `(.*\.)?(key)$`, PEFT's patterns for ranks and alphas.
+    ///
+    /// - Throws: `ModulePatternError`.
+    init(end key: String, budget: PatternBudget) throws(ModulePatternError) {
+        let isPlain = key.utf8.allSatisfy {
+            $0 == UInt8(ascii: "_") || $0 == UInt8(ascii: ".") || 0x30...0x39 ~= $0
+                || 0x41...0x5A ~= $0 || 0x61...0x7A ~= $0
+        }
+        if isPlain {
+            self.init(plainEnd: Array(key.unicodeScalars), budget)
+        } else {
+            try self.init("(.*\\.)?(\(key))$", budget: budget)
+        }
+    }
+
+    private init(plainEnd: [Unicode.Scalar], _ budget: PatternBudget) {
+        self.budget = budget
+        self.plainEnd = plainEnd
+        (nodes, root) = ([], 0)
+    }
+
+    /// Python's `re.fullmatch`. False once the budget is spent.
     package func matchesWhole(_ name: String) -> Bool {
         let text = Array(name.unicodeScalars)
-        var matcher = Matcher(text: text, nodes: nodes)
-        return matcher.ends(of: root, from: 0).contains(text.count)
+        if let plainEnd {
+            let rest = text.count - plainEnd.count
+            guard rest == 0 || rest > 0 && text[rest - 1] == "." else { return false }
+            return zip(plainEnd, text[rest...]).allSatisfy { $0 == $1 || $0 == "." && $1 != "\n" }
+        }
+        var matcher = Matcher(text: text, nodes: nodes, budget: budget)
+        return matcher.ends(of: root, from: 0).contains(text.count) && !budget.isSpent
     }
 
     /// Nodes inside others are named by their places among all of them.
@@ -61,17 +96,24 @@ package struct ModulePattern: Sendable {
 
         let text: [Unicode.Scalar]
         let nodes: [Node]
+        private let budget: PatternBudget
         private var answers: [Question: Set<Int>] = [:]
 
-        init(text: [Unicode.Scalar], nodes: [Node]) {
+        init(text: [Unicode.Scalar], nodes: [Node], budget: PatternBudget) {
             self.text = text
             self.nodes = nodes
+            self.budget = budget
         }
 
         mutating func ends(of node: Int, from start: Int) -> Set<Int> {
             let question = Question(node: node, start: start)
-            if let known = answers[question] { return known }
+            if let known = answers[question] {
+                budget.spend(known.count)
+                return known
+            }
+            guard !budget.isSpent else { return [] }
             let ends = find(nodes[node], from: start)
+            budget.spend(1 + ends.count)
             answers[question] = ends
             return ends
         }
@@ -119,7 +161,7 @@ package struct ModulePattern: Sendable {
             }
             var reached = current
             var rounds = minimum
-            while !current.isEmpty, rounds < maximum ?? .max {
+            while !current.isEmpty, rounds < maximum ?? .max, !budget.isSpent {
                 current = ends(of: node, from: current).subtracting(reached)
                 reached.formUnion(current)
                 rounds += 1
@@ -131,6 +173,19 @@ package struct ModulePattern: Sendable {
             index >= 0 && index < text.count && Matches.word.contains(text[index])
         }
     }
+}
+
+/// The steps that all patterns of one adapter may take together.
+package final class PatternBudget: Sendable {
+    private static let stepLimit = 20_000_000
+    private let steps = Atomic<Int>(0)
+
+    package init() {}
+
+    /// Whether answers are not to be trusted any more.
+    var isSpent: Bool { steps.load(ordering: .relaxed) > PatternBudget.stepLimit }
+
+    func spend(_ count: Int) { steps.add(count, ordering: .relaxed) }
 }
 
 /// A pattern that is not understood.

@@ -27,6 +27,7 @@ package struct PEFTConfiguration: Sendable {
     package var hasBias: Bool
     package var usesDoRA: Bool
     package var baseModelName: String?
+    private let patternBudget = PatternBudget()
 
     /// Fields without effect on a trained adapter's result, or read elsewhere in this file.
     private static let knownFields: Set<String> = [
@@ -111,7 +112,7 @@ package struct PEFTConfiguration: Sendable {
             throw ModelFileError(
                 .invalidField, "\(source): lora_bias and use_dora exclude each other in PEFT")
         }
-        targets = try TargetModules(fields: fields)
+        targets = try TargetModules(fields: fields, budget: patternBudget)
         saved = try SavedModules(fields: fields)
         trainableTokens = try TrainableTokens(fields: fields, base: base)
         tiesWeights = try fields.bool("ensure_weight_tying", default: false)
@@ -124,7 +125,8 @@ package struct PEFTConfiguration: Sendable {
                 throw ModelFileError(
                     .invalidField, "\(source): rank_pattern has \(value.text()) for \(key)")
             }
-            rankPattern.append((try PEFTConfiguration.pattern(key, "rank_pattern", source), rank))
+            rankPattern.append(
+                (try PEFTConfiguration.pattern(key, "rank_pattern", source, patternBudget), rank))
         }
         alphaPattern = []
         for (key, value) in try PEFTConfiguration.patterns("alpha_pattern", fields) {
@@ -133,7 +135,7 @@ package struct PEFTConfiguration: Sendable {
                     .invalidField, "\(source): alpha_pattern has \(value.text()) for \(key)")
             }
             alphaPattern.append(
-                (try PEFTConfiguration.pattern(key, "alpha_pattern", source), alpha))
+                (try PEFTConfiguration.pattern(key, "alpha_pattern", source, patternBudget), alpha))
         }
     }
 
@@ -170,14 +172,33 @@ package struct PEFTConfiguration: Sendable {
             throw ModelFileError(
                 .invalidField, "\(fields.source): \(name) is \(value.kind), expected an object")
         }
+        guard object.count <= patternLimit else {
+            throw ModelFileError(
+                .limitExceeded,
+                "\(fields.source): \(name) has \(object.count) patterns; the limit is \(patternLimit)"
+            )
+        }
         return object.members
+    }
+
+    private static let patternLimit = 4096
+
+    /// - Throws: `ModelFileError` with the code `limit_exceeded` when the patterns took so long that
+    ///   they were not asked to the end.
+    func checkPatterns(_ source: String) throws(ModelFileError) {
+        guard patternBudget.isSpent else { return }
+        throw ModelFileError(
+            .limitExceeded,
+            "\(source): its patterns take too long to match; name the modules in plain text")
     }
 
     /// PEFT matches `(.*\.)?(key)$` from the start of the module's name.
     private static func pattern(
-        _ key: String, _ field: String, _ source: String
+        _ key: String, _ field: String, _ source: String, _ budget: PatternBudget
     ) throws(ModelFileError) -> ModulePattern {
-        try ModulePattern.parsing("(.*\\.)?(\(key))$", field, source)
+        try ModulePattern.parsing(key, field, source) { (key) throws(ModulePatternError) in
+            try ModulePattern(end: key, budget: budget)
+        }
     }
 
     /// The first pattern that matches decides, in the file's order; else the default.

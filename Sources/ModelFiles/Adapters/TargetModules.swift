@@ -28,10 +28,11 @@ package struct TargetModules: Sendable {
     private let layers: Set<Int>?
     private let layerPatterns: [String]
 
-    init(fields: Fields) throws(ModelFileError) {
+    init(fields: Fields, budget: PatternBudget) throws(ModelFileError) {
         selected =
-            try TargetModules.selector("target_modules", fields) ?? .names(["q_proj", "v_proj"])
-        excluded = try TargetModules.selector("exclude_modules", fields)
+            try TargetModules.selector("target_modules", fields, budget)
+            ?? .names(["q_proj", "v_proj"])
+        excluded = try TargetModules.selector("exclude_modules", fields, budget)
         layers = try TargetModules.integers("layers_to_transform", fields)
         layerPatterns = try TargetModules.strings("layers_pattern", fields)
         if layers != nil || !layerPatterns.isEmpty {
@@ -87,12 +88,16 @@ package struct TargetModules: Sendable {
     }
 
     private static func selector(
-        _ name: String, _ fields: Fields
+        _ name: String, _ fields: Fields, _ budget: PatternBudget
     ) throws(ModelFileError) -> Selector? {
         guard let value = fields.config[name], !value.isNull else { return nil }
         if let text = value.stringValue {
             if name == "target_modules", text.lowercased() == "all-linear" { return .allLinear }
-            return .pattern(try ModulePattern.parsing(text, name, fields.source))
+            return .pattern(
+                try ModulePattern.parsing(text, name, fields.source) {
+                    (text) throws(ModulePatternError) in
+                    try ModulePattern(text, budget: budget)
+                })
         }
         let names = try strings(name, fields)
         guard !names.isEmpty || name != "target_modules" else {
@@ -129,14 +134,15 @@ package struct TargetModules: Sendable {
 
 extension ModulePattern {
     static func parsing(
-        _ text: String, _ field: String, _ source: String
+        _ text: String, _ field: String, _ source: String,
+        _ make: (String) throws(ModulePatternError) -> ModulePattern
     ) throws(ModelFileError) -> ModulePattern {
         do {
-            return try ModulePattern(text)
+            return try make(text)
         } catch {
             throw ModelFileError(
                 .unsupportedField,
-                "\(source): \(field) has the pattern \(text), which uses \(error)")
+                "\(source): \(field) has the pattern \(text.prefix(200)), which uses \(error)")
         }
     }
 }

@@ -19,9 +19,11 @@ package struct GGUFFile {
 
     /// - Throws: `ModelFileError` with the code `malformed_file`, `unsupported_file`,
     ///   `unsupported_tensor_type` or `unreadable_file`.
-    package init(path: String) throws(ModelFileError) {
+    ///
+    /// - Parameter headerLimit: bytes of metadata and of the tensors' names and shapes at most.
+    package init(path: String, headerLimit: Int = 256 << 20) throws(ModelFileError) {
         let file = try openFile(path)
-        var reader = GGUFReader(file: file)
+        var reader = GGUFReader(file: file, end: min(file.byteCount, headerLimit))
         guard try reader.integer(UInt32.self) == GGUFFile.magic else {
             throw reader.malformed("it does not begin with GGUF")
         }
@@ -145,9 +147,19 @@ extension StoredType {
 
 private struct GGUFReader {
     let file: MappedFile
+    /// Of the header.
+    let end: Int
     var position = 0
 
-    init(file: MappedFile) { self.file = file }
+    init(file: MappedFile, end: Int) {
+        self.file = file
+        self.end = end
+    }
+
+    /// Bytes that an element takes at least, by its type's number: what a count may claim.
+    private static let elementByteCounts = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8]
+    /// Elements of an array that are no texts or numbers of a vocabulary are few.
+    private static let elementLimit = 1 << 22
 
     func malformed(_ reason: String) -> ModelFileError {
         ModelFileError(.malformedFile, "\(file.path) is not a valid GGUF file: \(reason)")
@@ -156,8 +168,13 @@ private struct GGUFReader {
     mutating func integer<Value: FixedWidthInteger & BitwiseCopyable>(
         _ type: Value.Type
     ) throws(ModelFileError) -> Value {
-        guard let value = file.integer(at: position, as: type) else {
-            throw malformed("it ends at byte \(file.byteCount), inside its header")
+        guard position <= end - MemoryLayout<Value>.size,
+            let value = file.integer(at: position, as: type)
+        else {
+            throw malformed(
+                end == file.byteCount
+                    ? "it ends at byte \(end), inside its header"
+                    : "its header is longer than \(end) bytes")
         }
         position += MemoryLayout<Value>.size
         return value
@@ -174,7 +191,7 @@ private struct GGUFReader {
 
     mutating func string() throws(ModelFileError) -> String {
         let length = try count(limit: file.byteCount)
-        guard length <= file.byteCount - position,
+        guard length <= end - position,
             let bytes = file.bytes(in: position..<position + length)
         else { throw malformed("a string runs past the end") }
         position += length
@@ -210,10 +227,15 @@ private struct GGUFReader {
     private mutating func array(nesting: Int) throws(ModelFileError) -> GGUFValue {
         guard nesting < 4 else { throw malformed("metadata arrays are nested too deep") }
         let type = try integer(UInt32.self)
-        // Each element takes at least a byte, so the file's size bounds what is allocated.
-        let count = try count(limit: file.byteCount - position)
+        let sizes = GGUFReader.elementByteCounts
+        guard type < sizes.count else {
+            throw malformed("a metadata array has the unknown type \(type)")
+        }
+        // What the file cannot hold is not reserved; nor is much before it is read.
+        let limit = min((end - position) / sizes[Int(type)], GGUFReader.elementLimit)
+        let count = try count(limit: max(0, limit))
         var elements: [GGUFValue] = []
-        elements.reserveCapacity(count)
+        elements.reserveCapacity(min(count, 1 << 16))
         for _ in 0..<count { elements.append(try value(ofType: type, nesting: nesting + 1)) }
         return .array(elements)
     }

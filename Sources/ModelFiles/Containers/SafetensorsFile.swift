@@ -10,11 +10,11 @@ package struct SafetensorsFile {
     /// The header's `__metadata__`, strings by the format.
     package let metadata: [String: String]
 
-    private static let headerLimit = 100_000_000
-
     /// - Throws: `ModelFileError` with the code `malformed_file`, `unsupported_tensor_type` or
     ///   `unreadable_file`.
-    package init(path: String) throws(ModelFileError) {
+    ///
+    /// - Parameter headerLimit: bytes of the header at most. Read, it takes some twenty times as many.
+    package init(path: String, headerLimit: Int = 32 << 20) throws(ModelFileError) {
         let file = try openFile(path)
         func malformed(_ reason: String) -> ModelFileError {
             ModelFileError(.malformedFile, "\(path) is not a valid safetensors file: \(reason)")
@@ -22,12 +22,13 @@ package struct SafetensorsFile {
         guard let headerCount: UInt64 = file.integer(at: 0) else {
             throw malformed("it is too short")
         }
-        guard headerCount <= SafetensorsFile.headerLimit,
+        guard headerCount <= headerLimit,
             let headerBytes = file.bytes(in: 8..<8 + Int(headerCount))
-        else { throw malformed("its header is longer than the file or than 100 MB") }
+        else { throw malformed("its header is longer than the file or than \(headerLimit) bytes") }
         let header: JSON
         do {
-            header = try JSON(parsing: headerBytes)
+            header = try JSON(
+                parsing: headerBytes, limits: JSON.Limits(depth: 8, nameByteCount: 1024))
         } catch {
             throw malformed("its header is \(error)")
         }
@@ -100,8 +101,13 @@ func openFile(_ path: String) throws(ModelFileError) -> MappedFile {
 }
 
 /// Reads and parses a JSON file.
-package func readJSON(_ path: String) throws(ModelFileError) -> JSON {
+package func readJSON(
+    _ path: String, byteLimit: Int = 512 << 20
+) throws(ModelFileError) -> JSON {
     let file = try openFile(path)
+    guard file.byteCount <= byteLimit else {
+        throw ModelFileError(.limitExceeded, "\(path) is larger than \(byteLimit) bytes")
+    }
     do {
         return try JSON(parsing: file.bytes(in: 0..<file.byteCount) ?? [])
     } catch {

@@ -70,6 +70,10 @@ extension ModelConfiguration {
                     .unsupportedField,
                     "\(path): rope_freqs.weight beside rope.scaling.type \(scaling)")
             }
+            guard divisors.shape == [headDimension / 2] else {
+                throw ModelFileError(
+                    .wrongShape, "\(path): rope_freqs.weight has shape \(divisors.shape)")
+            }
             do {
                 rope.scaling = .divisors(try divisors.values())
             } catch {
