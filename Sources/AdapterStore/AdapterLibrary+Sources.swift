@@ -240,9 +240,17 @@ extension AdapterLibrary {
         let adapter = try await performImport { pace in
             let gguf = place + "/" + AdapterPart.gguf.fileName
             let isGGUF = FileManager.default.fileExists(atPath: gguf)
-            let file = try AdapterFile.open(
-                path: isGGUF ? gguf : place, base: base, limits: limits)
-            return try DeviceAdapter(file, base: base, format: format, pace: pace)
+            do {
+                let file = try AdapterFile.open(
+                    path: isGGUF ? gguf : place, base: base, limits: limits)
+                return try DeviceAdapter(file, base: base, format: format, pace: pace)
+            } catch var error as ModelFileError {
+                // Who named the source knows it by that, not by where the copy was.
+                let source = "\(pinned.source)"
+                error.message = error.message.replacingOccurrences(of: gguf, with: source)
+                    .replacingOccurrences(of: place, with: source)
+                throw error
+            }
         }
         metrics.record(.pack, seconds: (ContinuousClock.now - start) / .seconds(1))
         try await storePack(of: adapter)

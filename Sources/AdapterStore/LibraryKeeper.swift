@@ -105,11 +105,12 @@ package struct LibraryKeeper: Service {
                     folder: entry.alias.source)
             }
         }
+        var complaints: [String: String] = [:]
         while !watched.isEmpty, !Task.isCancelled {
             try? await Task.sleep(for: .seconds(2))
             for folder in watched {
                 if Task.isCancelled { return }
-                await follow(folder, &stamps[folder, default: [:]])
+                await follow(folder, &stamps[folder, default: [:]], &complaints)
             }
         }
     }
@@ -145,7 +146,11 @@ package struct LibraryKeeper: Service {
     ///
     /// - Parameter stamps: of all files, as they were when they were last read; nil for those that
     ///   could not be, for a reason that may pass.
-    private func follow(_ folder: String, _ stamps: inout [String: FileStamp?]) async {
+    /// - Parameter complaints: what was last logged of each; the same is not said again.
+    private func follow(
+        _ folder: String, _ stamps: inout [String: FileStamp?],
+        _ complaints: inout [String: String]
+    ) async {
         guard let found = try? AdapterLibrary.adapters(in: folder) else { return }
         var seen: [String: FileStamp?] = [:]
         for (name, path) in found {
@@ -154,16 +159,24 @@ package struct LibraryKeeper: Service {
             guard stamps[path] != .some(stamp) else { continue }
             do {
                 try await library.refresh(name: name, source: .path(path))
+                complaints[path] = nil
+                logger.info(
+                    stamps[path] == nil ? "adapter added" : "adapter changed",
+                    metadata: ["adapter": .string(name)])
             } catch is CancellationError {
                 return
             } catch {
                 if !(error is ModelFileError) { seen.updateValue(nil, forKey: path) }
+                guard complaints.updateValue("\(error)", forKey: path) != "\(error)" else {
+                    continue
+                }
                 logger.warning(
                     "adapter not followed",
                     metadata: ["adapter": .string(name), "error": .string("\(error)")])
             }
         }
         let gone = Set(stamps.keys).subtracting(seen.keys)
+        for path in gone { complaints[path] = nil }
         if !gone.isEmpty {
             for entry in library.entries where gone.contains(entry.alias.source) {
                 logger.info("adapter gone", metadata: ["adapter": .string(entry.name)])

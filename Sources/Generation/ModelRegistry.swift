@@ -61,7 +61,7 @@ package enum EditDistance {
     package static func nearest(to name: String, among names: [String]) -> [String] {
         let wanted = Array(name.lowercased().utf8)
         guard wanted.count <= longestName else { return [] }
-        let limit = max(1, wanted.count / 3)
+        let limit = max(1, (wanted.count + 2) / 3)
         var cellCount = 0
         var near: [(distance: Int, name: String)] = []
         for candidate in names where abs(candidate.utf8.count - wanted.count) <= limit {

@@ -64,7 +64,9 @@ package struct APIServer {
                 backlog: 1024, reuseAddress: true,
                 availableConnectionsDelegate: MaximumAvailableConnections(
                     configuration.maximumConnections, logger: logger)),
-            onServerRunning: { channel in onReady(channel.localAddress?.port ?? configuration.port)
+            onServerRunning: { [logger] channel in
+                await channel.prepareForAccepting(logger)
+                onReady(channel.localAddress?.port ?? configuration.port)
             },
             logger: logger)
     }
