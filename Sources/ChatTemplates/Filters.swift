@@ -1,3 +1,4 @@
+internal import Foundation
 internal import JSONTree
 
 /// Jinja's filters, those that chat templates use.
@@ -58,7 +59,7 @@ enum Filters {
                 Strings.strip(text, arguments.value(0, "chars")?.text, left: false))
         case "upper": return .string(text.uppercased())
         case "lower": return .string(text.lowercased())
-        case "title": return .string(Strings.title(text))
+        case "title": return .string(Strings.titleByWords(text))
         case "capitalize": return .string(Strings.capitalize(text))
         case "wordcount": return .integer(Strings.split(text, nil).count)
         case "indent": return .string(try indented(text, arguments, &interpreter))
@@ -73,7 +74,10 @@ enum Filters {
         case "int":
             if let integer = value.integer { return .integer(integer) }
             if let number = value.numeric {
-                return .integer(Int(exactly: number.rounded(.towardZero)) ?? 0)
+                guard let integer = Int(exactly: number.rounded(.towardZero)) else {
+                    throw interpreter.fail("a number out of range")
+                }
+                return .integer(integer)
             }
             let text = Strings.strip(text, nil)
             return Int(text).map { .integer($0) }
@@ -97,9 +101,46 @@ enum Filters {
             guard let integer = value.integer else { return .number(Swift.abs(number)) }
             return integer < 0 ? try Operators.negated(value, "-", interpreter) : .integer(integer)
         }
-        var factor = 1.0
-        for _ in 0..<max(0, min(15, arguments.value(0, "precision")?.integer ?? 0)) { factor *= 10 }
-        return .number((number * factor).rounded(.toNearestOrEven) / factor)
+        let precision = arguments.value(0, "precision") ?? .integer(0)
+        guard let digits = precision.integer, digits.magnitude <= 400 else {
+            throw interpreter.fail("round needs a number of digits, not \(precision.kind)")
+        }
+        switch arguments.value(1, "method")?.text ?? "common" {
+        case "common":
+            if let integer = value.integer {
+                return .integer(try rounded(integer, digits, interpreter))
+            }
+            return .number(rounded(number, digits))
+        case let method where method == "ceil" || method == "floor":
+            let factor = pow(10, Double(digits))
+            let scaled = number * factor
+            return .number(
+                (method == "ceil" ? scaled.rounded(.up) : scaled.rounded(.down)) / factor)
+        default: throw interpreter.fail("round knows common, ceil and floor")
+        }
+    }
+
+    /// Python's `round`: to the nearest decimal of so many digits, of two the even one.
+    private static func rounded(_ number: Double, _ digits: Int) -> Double {
+        guard number.isFinite, digits < 330 else { return number }
+        if digits >= 0 { return Double(String(format: "%.\(digits)f", number)) ?? number }
+        let factor = pow(10, Double(-digits))
+        return factor.isFinite ? (number / factor).rounded(.toNearestOrEven) * factor : 0
+    }
+
+    private static func rounded(
+        _ number: Int, _ digits: Int, _ interpreter: Interpreter
+    ) throws(TemplateError) -> Int {
+        guard digits < 0 else { return number }
+        guard digits >= -18 else { return 0 }
+        var factor = 1
+        for _ in 0..<(-digits) { factor *= 10 }
+        let (quotient, remainder) = try Operators.floorDivision(number, factor, interpreter)
+        let isUp = remainder > factor / 2 || remainder == factor / 2 && quotient % 2 != 0
+        let (result, overflows) = (quotient + (isUp ? 1 : 0)).multipliedReportingOverflow(
+            by: factor)
+        guard !overflows else { throw interpreter.fail("a number out of range") }
+        return result
     }
 
     /// Filters over lists and mappings.
@@ -271,25 +312,21 @@ enum Filters {
         guard let json = value.json else {
             throw interpreter.fail("cannot write \(value.kind) as JSON")
         }
-        let indent =
-            arguments.named.first { $0.name == "indent" }?.value.integer
-            ?? arguments.positional.first?.integer
+        let indent = arguments.value(1, "indent")?.integer
         guard indent ?? 0 <= maximumIndent else {
             throw interpreter.fail("an indentation of more than \(maximumIndent)", .limit)
         }
         try interpreter.spend(weight.nodeCount * max(0, indent ?? 0))
         var style = JSON.Style.python(
             indent: indent.map { max(0, $0) },
-            escapesNonASCII: arguments.named.first { $0.name == "ensure_ascii" }?.value.isTrue
-                ?? false)
-        if case .list(let separators)? = arguments.named.first(where: { $0.name == "separators" })?
-            .value,
+            escapesNonASCII: arguments.value(0, "ensure_ascii")?.isTrue ?? false)
+        if case .list(let separators)? = arguments.value(2, "separators"),
             separators.count == 2
         {
             style.separator = separators[0].text
             style.colon = separators[1].text
         }
-        let sorts = arguments.named.first { $0.name == "sort_keys" }?.value.isTrue ?? false
+        let sorts = arguments.value(3, "sort_keys")?.isTrue ?? false
         return (sorts ? json.sorted : json).text(style)
     }
 

@@ -173,6 +173,12 @@ struct Interpreter {
             scopes.append(["": .string(try captured(body))])
             defer { scopes.removeLast() }
             try write(try evaluate(filter).text)
+        case .with(let bindings, let body):
+            var scope: [String: Value] = [:]
+            for (name, value) in bindings { scope[name] = try evaluate(value) }
+            scopes.append(scope)
+            defer { scopes.removeLast() }
+            return try execute(body)
         case .breakLoop: return .breakLoop
         case .continueLoop: return .continueLoop
         }

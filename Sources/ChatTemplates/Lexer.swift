@@ -219,18 +219,56 @@ struct Lexer {
     }
 
     private mutating func lexNumber() throws(TemplateError) -> Token.Kind {
-        let start = position
-        while let scalar = at(0), ("0"..."9").contains(scalar) || scalar == "_" { position += 1 }
+        if at(0) == "0", let letter = at(1), let radix = Lexer.radixes[letter] {
+            position += 2
+            guard
+                let value = Int(digits { Character($0).hexDigitValue ?? 16 < radix }, radix: radix)
+            else { throw fail("a bad number") }
+            return .integer(value)
+        }
+        func isDigit(_ scalar: Unicode.Scalar) -> Bool { ("0"..."9").contains(scalar) }
+        var text = digits(isDigit)
         var isInteger = true
-        if at(0) == ".", let next = at(1), ("0"..."9").contains(next) {
+        if at(0) == ".", let next = at(1), isDigit(next) {
             isInteger = false
             position += 1
-            while let scalar = at(0), ("0"..."9").contains(scalar) { position += 1 }
+            text += "." + digits(isDigit)
         }
-        let text = String(String.UnicodeScalarView(source[start..<position].filter { $0 != "_" }))
-        if isInteger, let value = Int(text) { return .integer(value) }
+        if at(0) == "e" || at(0) == "E" {
+            let sign = at(1) == "+" || at(1) == "-" ? 1 : 0
+            if let next = at(1 + sign), isDigit(next) {
+                isInteger = false
+                text += sign == 1 && at(1) == "-" ? "e-" : "e"
+                position += 1 + sign
+                text += digits(isDigit)
+            }
+        }
+        if isInteger {
+            guard text.first != "0" || text.allSatisfy({ $0 == "0" }), let value = Int(text) else {
+                throw fail("a bad number, or one of more than 64 bits")
+            }
+            return .integer(value)
+        }
         guard let value = Double(text) else { throw fail("a bad number") }
         return .number(value)
+    }
+
+    private static let radixes: [Unicode.Scalar: Int] = [
+        "x": 16, "X": 16, "o": 8, "O": 8, "b": 2, "B": 2,
+    ]
+
+    /// Digits, with single `_` between them.
+    private mutating func digits(_ isDigit: (Unicode.Scalar) -> Bool) -> String {
+        var text = String.UnicodeScalarView()
+        while let scalar = at(0) {
+            if isDigit(scalar) {
+                text.append(scalar)
+            } else {
+                guard scalar == "_", let next = at(1), isDigit(next) else { break }
+            }
+            position += 1
+        }
+        return String(text)
     }
 
     private mutating func lexString(_ quote: Unicode.Scalar) throws(TemplateError) -> String {
@@ -250,8 +288,22 @@ struct Lexer {
             case "t": text.append("\t")
             case "r": text.append("\r")
             case "\\", "'", "\"": text.append(escaped)
-            case "u", "x":
-                let length = escaped == "u" ? 4 : 2
+            case "a": text.append("\u{07}")
+            case "b": text.append("\u{08}")
+            case "f": text.append("\u{0C}")
+            case "v": text.append("\u{0B}")
+            case "\n": line += 1
+            case "0"..."7":
+                var value = escaped.value - 0x30
+                for _ in 0..<2 {
+                    guard let next = at(0), ("0"..."7").contains(next) else { break }
+                    value = value * 8 + next.value - 0x30
+                    position += 1
+                }
+                if let scalar = Unicode.Scalar(value) { text.append(scalar) }
+            case "N": throw fail("characters by their names are not supported")
+            case "u", "x", "U":
+                let length = escaped == "u" ? 4 : escaped == "x" ? 2 : 8
                 let digits = (0..<length).compactMap { at($0) }
                 guard let value = UInt32(String(String.UnicodeScalarView(digits)), radix: 16),
                     let scalar = Unicode.Scalar(value), digits.count == length

@@ -82,7 +82,13 @@ enum Operators {
         case "/": return .number(x / y)
         case "//": return .number((x / y).rounded(.down))
         case "%": return .number(x - y * (x / y).rounded(.down))
-        default: return .number(pow(x, y))
+        default:
+            // Python raises where a finite power has no finite result, or no real one.
+            let power = pow(x, y)
+            guard power.isFinite || !x.isFinite || !y.isFinite else {
+                throw interpreter.fail("a number out of range")
+            }
+            return .number(power)
         }
     }
 

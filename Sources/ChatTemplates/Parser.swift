@@ -133,12 +133,25 @@ struct Parser {
             var filter = Expression.name("")
             repeat { filter = try filterCall(on: filter) } while skip("|")
             return .filter(filter, body: try simpleBody(until: "endfilter"))
+        case "with": return try with()
         case "generation": return .group(try simpleBody(until: "endgeneration"))
         case "break", "continue":
             try closeTag()
             return word == "break" ? .breakLoop : .continueLoop
         default: throw fail("the statement \(word) is not supported")
         }
+    }
+
+    /// Values are computed where the statement stands; the names count in its body alone.
+    mutating func with() throws(TemplateError) -> Statement {
+        var bindings: [(name: String, value: Expression)] = []
+        while token.kind != .statementEnd {
+            let name = try name()
+            try expect("=")
+            bindings.append((name, try expression()))
+            if !skip(",") { break }
+        }
+        return .with(bindings, body: try simpleBody(until: "endwith"))
     }
 
     mutating func conditional() throws(TemplateError) -> Statement {

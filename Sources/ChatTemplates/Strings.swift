@@ -109,6 +109,22 @@ enum Strings {
         return result
     }
 
+    /// The filter `title`, which unlike the method leaves what follows an apostrophe small.
+    static func titleByWords(_ text: String) -> String {
+        var result = ""
+        var word = ""
+        for scalar in text.unicodeScalars {
+            if scalar.properties.isWhitespace || "-({[<".unicodeScalars.contains(scalar) {
+                result += capitalize(word)
+                result.unicodeScalars.append(scalar)
+                word = ""
+            } else {
+                word.unicodeScalars.append(scalar)
+            }
+        }
+        return result + capitalize(word)
+    }
+
     static func capitalize(_ text: String) -> String {
         guard let first = text.unicodeScalars.first else { return text }
         return first.properties.titlecaseMapping

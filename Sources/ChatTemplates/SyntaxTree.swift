@@ -9,6 +9,7 @@ indirect enum Statement: Sendable {
     case macro(Macro)
     case call(Expression, body: [Statement])
     case filter(Expression, body: [Statement])
+    case with([(name: String, value: Expression)], body: [Statement])
     case breakLoop
     case continueLoop
     /// A body without a scope of its own, such as `generation`.
