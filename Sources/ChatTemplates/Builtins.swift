@@ -7,7 +7,8 @@ enum Builtins {
         case "raise_exception":
             return .function(
                 Value.Function(name: name) { (interpreter, arguments) throws(TemplateError) in
-                    throw interpreter.fail(arguments.value(0, "message")?.text ?? "", .raised)
+                    let message = try interpreter.text(of: arguments.value(0, "message") ?? .none)
+                    throw interpreter.fail(message, .raised)
                 })
         case "namespace":
             return .function(
@@ -58,8 +59,9 @@ enum Builtins {
                 })
         case "strftime_now":
             return .function(
-                Value.Function(name: name) { (_, arguments) throws(TemplateError) in
-                    .string(formatted(arguments.value(0, "format")?.text ?? ""))
+                Value.Function(name: name) { (interpreter, arguments) throws(TemplateError) in
+                    let format = arguments.value(0, "format") ?? .string("")
+                    return .string(formatted(try interpreter.text(of: format)))
                 })
         default: return nil
         }

@@ -69,10 +69,10 @@ extension Interpreter {
             return try function.call(&self, try evaluate(arguments))
         case .filter(let value, let name, let arguments):
             let value = try evaluate(value)
-            return try Filters.apply(name, to: value, try evaluate(arguments), &self)
+            return try Filters.apply(name, to: value, try weighed(arguments), &self)
         case .test(let value, let name, let arguments, let isNegated):
             let value = try evaluate(value)
-            let holds = try Tests.holds(name, value, try evaluate(arguments), &self)
+            let holds = try Tests.holds(name, value, try weighed(arguments), &self)
             return .bool(holds != isNegated)
         case .unary(let symbol, let operand):
             let value = try evaluate(operand)
@@ -94,6 +94,17 @@ extension Interpreter {
             }
                 ?? .undefined("")
         }
+    }
+
+    /// Arguments that may be written or compared however large they are.
+    mutating func weighed(
+        _ arguments: Expression.Arguments
+    ) throws(TemplateError) -> CallArguments {
+        let result = try evaluate(arguments)
+        for value in result.positional + result.named.map(\.value) where value.isContainer {
+            try weigh(value)
+        }
+        return result
     }
 
     mutating func evaluate(

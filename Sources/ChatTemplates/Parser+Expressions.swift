@@ -30,24 +30,32 @@ extension Parser {
         return .located(line, value)
     }
 
-    mutating func disjunction() throws(TemplateError) -> Expression {
-        var left = try conjunction()
+    /// Operands with operators of one precedence between them, from left to right.
+    ///
+    /// - Parameter operators: the symbols or words.
+    mutating func chain(
+        of operand: (inout Parser) throws(TemplateError) -> Expression, _ operators: Set<String>
+    ) throws(TemplateError) -> Expression {
+        var left = try operand(&self)
         var count = 0
-        while skip(word: "or") {
-            try link(&count)
-            left = .binary("or", left, try conjunction())
+        while true {
+            switch token.kind {
+            case .symbol(let name), .name(let name):
+                guard operators.contains(name) else { return left }
+                try link(&count)
+                position += 1
+                left = .binary(name, left, try operand(&self))
+            default: return left
+            }
         }
-        return left
+    }
+
+    mutating func disjunction() throws(TemplateError) -> Expression {
+        try chain(of: { (parser) throws(TemplateError) in try parser.conjunction() }, ["or"])
     }
 
     mutating func conjunction() throws(TemplateError) -> Expression {
-        var left = try negation()
-        var count = 0
-        while skip(word: "and") {
-            try link(&count)
-            left = .binary("and", left, try negation())
-        }
-        return left
+        try chain(of: { (parser) throws(TemplateError) in try parser.negation() }, ["and"])
     }
 
     mutating func negation() throws(TemplateError) -> Expression {
@@ -85,46 +93,21 @@ extension Parser {
     }
 
     mutating func sum() throws(TemplateError) -> Expression {
-        var left = try concatenation()
-        var count = 0
-        while case .symbol(let symbol) = token.kind, symbol == "+" || symbol == "-" {
-            try link(&count)
-            position += 1
-            left = .binary(symbol, left, try concatenation())
-        }
-        return left
+        try chain(of: { (parser) throws(TemplateError) in try parser.concatenation() }, ["+", "-"])
     }
 
     mutating func concatenation() throws(TemplateError) -> Expression {
-        var left = try product()
-        var count = 0
-        while skip("~") {
-            try link(&count)
-            left = .binary("~", left, try product())
-        }
-        return left
+        try chain(of: { (parser) throws(TemplateError) in try parser.product() }, ["~"])
     }
 
     mutating func product() throws(TemplateError) -> Expression {
-        var left = try power()
-        var count = 0
-        while case .symbol(let symbol) = token.kind, ["*", "/", "//", "%"].contains(symbol) {
-            try link(&count)
-            position += 1
-            left = .binary(symbol, left, try power())
-        }
-        return left
+        try chain(
+            of: { (parser) throws(TemplateError) in try parser.power() }, ["*", "/", "//", "%"])
     }
 
     /// Unlike Python's, Jinja's powers go from left to right and bind less than a sign.
     mutating func power() throws(TemplateError) -> Expression {
-        var left = try unary()
-        var count = 0
-        while skip("**") {
-            try link(&count)
-            left = .binary("**", left, try unary())
-        }
-        return left
+        try chain(of: { (parser) throws(TemplateError) in try parser.unary() }, ["**"])
     }
 
     /// A sign binds more than filters and tests: `-1 | abs` is 1.

@@ -24,10 +24,7 @@ enum Tests {
             }
             return less
         }
-        for argument in arguments.positional where argument.isContainer || value.isContainer {
-            try interpreter.weigh(argument)
-            try interpreter.weigh(value)
-        }
+        if value.isContainer, !arguments.positional.isEmpty { try interpreter.weigh(value) }
         switch (name, value) {
         case ("defined", _): return !value.isUndefined
         case ("undefined", _): return value.isUndefined

@@ -77,9 +77,27 @@ package struct TextGenerator: Sendable {
             "\(parameter) would not reach the model: its chat template has no place for \(word).")
     }
 
-    /// Every token id that a request brings, whichever way, is checked here: nothing behind this looks
-    /// again before it indexes by one.
-    private func check(_ prompt: [Int], _ options: CompletionOptions) throws(GenerationError) {
+    /// Whether a prompt can be completed: its length, and every token id that a request brings, whichever
+    /// way. Nothing behind this looks again before it indexes by one.
+    ///
+    /// - Throws: `GenerationError`.
+    package func check(_ prompt: [Int], _ options: CompletionOptions) throws(GenerationError) {
+        guard !prompt.isEmpty else {
+            throw GenerationError(.emptyPrompt, "The prompt has no tokens.")
+        }
+        let room = contextLength - prompt.count
+        guard room >= (options.maximumTokens == 0 ? 0 : 1) else {
+            throw GenerationError(
+                .contextLengthExceeded,
+                "The prompt has \(prompt.count) tokens, the context \(contextLength), which leaves no room for a completion."
+            )
+        }
+        if let maximum = options.maximumTokens, maximum > room {
+            throw GenerationError(
+                .contextLengthExceeded,
+                "The prompt has \(prompt.count) tokens and max_tokens is \(maximum), together more than the context of \(contextLength)."
+            )
+        }
         let count = registry.checkpoint.configuration.vocabularySize
         func check(_ tokens: some Sequence<Int>) throws(GenerationError) {
             guard let token = tokens.first(where: { $0 < 0 || $0 >= count }) else { return }
@@ -104,23 +122,8 @@ package struct TextGenerator: Sendable {
     package func complete(
         _ prompt: [Int], with model: ModelRegistry.Model, options: CompletionOptions, index: Int = 0
     ) throws(GenerationError) -> Completion {
-        guard !prompt.isEmpty else {
-            throw GenerationError(.emptyPrompt, "The prompt has no tokens.")
-        }
-        let room = contextLength - prompt.count
-        guard room >= (options.maximumTokens == 0 ? 0 : 1) else {
-            throw GenerationError(
-                .contextLengthExceeded,
-                "The prompt has \(prompt.count) tokens, the context \(contextLength), which leaves no room for a completion."
-            )
-        }
-        if let maximum = options.maximumTokens, maximum > room {
-            throw GenerationError(
-                .contextLengthExceeded,
-                "The prompt has \(prompt.count) tokens and max_tokens is \(maximum), together more than the context of \(contextLength)."
-            )
-        }
         try check(prompt, options)
+        let room = contextLength - prompt.count
         let lease = model.lease
         if let lease, let limit = engine.limits.deviceMemory?.maximumAdapterByteCount,
             lease.adapter.byteCount > limit

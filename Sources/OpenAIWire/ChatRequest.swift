@@ -140,35 +140,34 @@ public struct ChatRequest: Sendable, Equatable {
     /// writes as JSON in a string, are an object.
     private static func toolCalls(_ calls: JSON?, _ path: String) throws(APIError) -> JSON? {
         guard let calls else { return nil }
-        guard let elements = calls.arrayValue,
-            !elements.contains(where: { $0["function"]?["name"]?.stringValue == nil })
-        else {
-            throw .invalid(
-                "\(path).tool_calls", "\(path).tool_calls must be a list of calls of functions.")
+        guard let elements = calls.arrayValue else {
+            throw .invalid("\(path).tool_calls", "\(path).tool_calls must be a list of calls.")
         }
         var shown: [JSON] = []
         for (index, element) in elements.enumerated() {
+            let path = "\(path).tool_calls[\(index)].function"
             guard var call = element.withoutNulls.objectValue,
-                var function = call["function"]?.objectValue
-            else { continue }
-            let name = "\(path).tool_calls[\(index)].function.arguments"
-            if let text = function["arguments"]?.stringValue {
-                let value = text.isEmpty ? [:] : try? JSON(parsing: text, limits: argumentLimits)
-                function["arguments"] = value?.withoutNulls
-            }
-            guard function["arguments"] == nil || function["arguments"]?.objectValue != nil else {
-                throw .invalid(name, "\(name) must be a JSON object.")
-            }
-            if function["arguments"] == nil {
-                guard element["function"]?["arguments"]?.stringValue == nil else {
-                    throw .invalid(name, "\(name) is not JSON.")
-                }
-                function["arguments"] = [:]
-            }
+                var function = call["function"]?.objectValue,
+                function["name"]?.stringValue != nil
+            else { throw .invalid(path, "\(path) must be an object with a name.") }
+            function["arguments"] = try arguments(function["arguments"], "\(path).arguments")
             call["function"] = .object(function)
             shown.append(.object(call))
         }
         return shown.isEmpty ? nil : .array(shown)
+    }
+
+    private static func arguments(_ json: JSON?, _ path: String) throws(APIError) -> JSON {
+        let value: JSON?
+        switch json {
+        case nil, .string("")?: value = [:]
+        case .string(let text)?: value = try? JSON(parsing: text, limits: argumentLimits)
+        case let other?: value = other
+        }
+        guard let value, value.objectValue != nil else {
+            throw .invalid(path, "\(path) must be a JSON object.")
+        }
+        return value.withoutNulls
     }
 
     private static func text(of parts: [JSON], _ path: String) throws(APIError) -> String {

@@ -60,6 +60,8 @@ struct ErrorMiddleware: RouterMiddleware {
             code = answer.code
             response = answer.response
         }
+        // Of errors too: a body after HEAD would be taken for the next response.
+        if request.method == .head { response = response.createHeadResponse() }
         if let name = HTTPField.Name("x-request-id") { response.headers[name] = context.requestID }
         let path = response.status == .notFound ? "other" : context.endpointPath ?? "other"
         Counter(

@@ -1,4 +1,3 @@
-internal import Foundation
 package import Generation
 internal import HTTPTypes
 internal import Hummingbird
@@ -83,22 +82,16 @@ package struct APIServer {
         }
         OperationRoutes(generator: generator, metrics: metrics, version: configuration.version).add(
             to: router)
-        let open = router.group("v1").add(
-            middleware: Authentication(keyRing: configuration.keyRing))
+        let authentication = Authentication(keyRing: configuration.keyRing)
         let texts = TextQueue()
-        CompletionRoutes(generator: generator, texts: texts).add(to: open)
         let models = ModelRoutes(generator: generator, texts: texts)
+        let open = router.group("v1").add(middleware: authentication)
+        CompletionRoutes(generator: generator, texts: texts).add(to: open)
         models.add(to: open)
-        let closed = router.group("v1").add(
-            middleware: Authentication(keyRing: configuration.keyRing)
-        )
-        .add(middleware: AdminOnly())
-        models.addAdministration(to: closed)
-        let admin = router.group("admin").add(
-            middleware: Authentication(keyRing: configuration.keyRing)
-        )
-        .add(middleware: AdminOnly())
-        AdapterRoutes(registry: generator.registry, texts: texts).add(to: admin)
+        models.addAdministration(
+            to: router.group("v1").add(middleware: authentication).add(middleware: AdminOnly()))
+        AdapterRoutes(registry: generator.registry, texts: texts).add(
+            to: router.group("admin").add(middleware: authentication).add(middleware: AdminOnly()))
         refuseOtherMethods(router)
         return router
     }
@@ -145,24 +138,5 @@ package struct APIServer {
         } catch {
             throw ListenError(host: configuration.host, port: configuration.port, reason: error)
         }
-    }
-}
-
-/// An address that the server cannot listen on.
-package struct ListenError: Error, CustomStringConvertible {
-    package let description: String
-
-    init(host: String, port: Int, reason: any Error) {
-        let system = (reason as? IOError)?.errnoCode
-        description =
-            switch system {
-            case EADDRINUSE:
-                "Port \(port) is in use by another process. Stop it, or give another --port."
-            case EACCES:
-                "Port \(port) is reserved for privileged processes. Give a --port above 1023."
-            case EADDRNOTAVAIL:
-                "This machine has no address \(host). Give another --host; 0.0.0.0 takes all."
-            default: "Cannot listen on \(host):\(port): \(reason)"
-            }
     }
 }

@@ -112,11 +112,13 @@ struct AdapterRoutes {
     /// Everything that happens to adapters, as server-sent events, until the client leaves.
     private func events(_ context: APIContext) async -> Response {
         let departure = await context.departure()
-        let (events, stop) = library.events.listen()
+        let library = library
         return Response(
             status: .ok,
             headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
             body: ResponseBody { bodyWriter in
+                // Here, because the answer to HEAD has no body that would stop listening.
+                let (events, stop) = library.events.listen()
                 let writer = EventWriter(bodyWriter)
                 try await writer.write(": listening\n\n")
                 try await departure.whileConnected(onDeparture: stop) {

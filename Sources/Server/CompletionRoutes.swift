@@ -123,7 +123,9 @@ struct CompletionRoutes {
     private func begin(
         _ prepared: PreparedRequest, _ context: APIContext
     ) async throws -> Exchange {
+        // What cannot be completed does not wait for its adapter.
         try prepared.check(contextLength: generator.contextLength)
+        for prompt in prepared.prompts { try generator.check(prompt.tokens, prepared.options) }
         let model = try await generator.registry.model(prepared.model)
         try Task.checkCancellation()
         let count = prepared.sampling.count
@@ -182,16 +184,10 @@ struct PreparedRequest: Sendable {
     var promptTokenCount: Int { prompts.reduce(0) { $0 + $1.tokens.count } }
 
     /// Refuses what would take more than one request's share.
-    func check(contextLength: Int) throws {
-        // Before anything waits with it.
-        if let prompt = prompts.first(where: { $0.tokens.count > contextLength }) {
-            throw GenerationError(
-                .contextLengthExceeded,
-                "The prompt has \(prompt.tokens.count) tokens, the context \(contextLength).")
-        }
+    func check(contextLength: Int) throws(APIError) {
         let choiceCount = prompts.count * sampling.count
         guard choiceCount <= SamplingOptions.Limits.choices else {
-            throw APIError.invalid(
+            throw .invalid(
                 "n",
                 "\(prompts.count) prompts with n = \(sampling.count) are \(choiceCount) completions; at most \(SamplingOptions.Limits.choices) are allowed in one request."
             )
@@ -200,7 +196,7 @@ struct PreparedRequest: Sendable {
             let tokens = min(options.maximumTokens ?? contextLength, contextLength)
             let scores = choiceCount * tokens * (count + 1)
             guard scores <= SamplingOptions.Limits.completionScores else {
-                throw APIError.invalid(
+                throw .invalid(
                     "logprobs",
                     "The completions' log probabilities may be \(scores) numbers; at most \(SamplingOptions.Limits.completionScores) are allowed in one answer. Give a smaller max_tokens, or stream."
                 )
@@ -209,7 +205,7 @@ struct PreparedRequest: Sendable {
         guard let count = options.promptLogprobCount else { return }
         let scores = promptTokenCount * sampling.count * (count + 1)
         guard scores <= SamplingOptions.Limits.promptScores else {
-            throw APIError.invalid(
+            throw .invalid(
                 "prompt",
                 "The prompts' log probabilities would be \(scores) numbers; at most \(SamplingOptions.Limits.promptScores) are allowed in one request. Send fewer or shorter prompts, or ask for fewer alternatives."
             )

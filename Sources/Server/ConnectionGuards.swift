@@ -1,8 +1,5 @@
-internal import Foundation
-internal import Logging
 internal import NIOCore
 internal import NIOHTTP1
-internal import NIOPosix
 
 /// Closes a connection whose request line and headers do not arrive in time.
 ///
@@ -13,11 +10,11 @@ final class HeadDeadline: ChannelInboundHandler, RemovableChannelHandler {
 
     private static let time = TimeAmount.seconds(30)
     private var timer: Scheduled<Void>?
-    /// Whether bytes belong to a request whose head has arrived.
-    private var isInsideRequest = false
+    /// Whether a request is being received or answered; what else comes then is the next one's.
+    private var isBusy = false
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if !isInsideRequest, timer == nil {
+        if !isBusy, timer == nil {
             let channel = context.channel
             timer = context.eventLoop.scheduleTask(in: HeadDeadline.time) {
                 channel.close(promise: nil)
@@ -29,10 +26,10 @@ final class HeadDeadline: ChannelInboundHandler, RemovableChannelHandler {
     func requestBegan() {
         timer?.cancel()
         timer = nil
-        isInsideRequest = true
+        isBusy = true
     }
 
-    func requestArrived() { isInsideRequest = false }
+    func requestEnded() { isBusy = false }
 
     func handlerRemoved(context: ChannelHandlerContext) { timer?.cancel() }
 }
@@ -71,54 +68,5 @@ final class OldClients: ChannelDuplexHandler, RemovableChannelHandler {
             context.write(data, promise: promise)
         case .body: context.write(data, promise: promise)
         }
-    }
-}
-
-/// Pauses accepting when the process has no descriptors left, says so, and goes on.
-///
-/// NIO keeps the listening socket open then and asks again at once, at the full speed of a processor.
-final class AcceptPause: ChannelInboundHandler, RemovableChannelHandler {
-    typealias InboundIn = any Channel
-
-    private static let time = TimeAmount.milliseconds(100)
-    private static let reportInterval = TimeAmount.seconds(10)
-    private let logger: Logger
-    private var isPaused = false
-    private var lastReport: NIODeadline?
-
-    init(_ logger: Logger) { self.logger = logger }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard let systemError = error as? IOError,
-            [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(systemError.errnoCode)
-        else { return context.fireErrorCaught(error) }
-        guard !isPaused else { return }
-        isPaused = true
-        if lastReport.map({ NIODeadline.now() - $0 > AcceptPause.reportInterval }) ?? true {
-            lastReport = .now()
-            logger.error(
-                "new connections wait: the system has no more files for this process",
-                metadata: ["error": .string("\(systemError)")])
-        }
-        let channel = context.channel
-        try? channel.syncOptions?.setOption(.autoRead, value: false)
-        context.eventLoop.assumeIsolated().scheduleTask(in: AcceptPause.time) {
-            self.isPaused = false
-            try? channel.syncOptions?.setOption(.autoRead, value: true)
-        }
-    }
-}
-
-extension Channel {
-    /// Prepares a listening channel: it survives a lack of descriptors, and programs that are started
-    /// by this one do not keep its port.
-    func prepareForAccepting(_ logger: Logger) async {
-        try? await eventLoop.submit {
-            let pipeline = self.pipeline.syncOperations
-            _ = try? pipeline.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
-                fcntl($0, F_SETFD, FD_CLOEXEC)
-            }
-            try pipeline.addHandler(AcceptPause(logger), position: .first)
-        }.get()
     }
 }

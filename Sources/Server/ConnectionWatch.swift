@@ -48,9 +48,7 @@ final class ConnectionWatch: ChannelDuplexHandler, RemovableChannelHandler {
                 channel.close(promise: nil)
             }
             if head.headerFields[.expect]?.lowercased() == "100-continue" { sayContinue(context) }
-        case .end:
-            headDeadline.requestArrived()
-            bodyDeadline?.cancel()
+        case .end: bodyDeadline?.cancel()
         case .body: break
         }
         context.fireChannelRead(data)
@@ -62,6 +60,7 @@ final class ConnectionWatch: ChannelDuplexHandler, RemovableChannelHandler {
         case .end:
             requestsUnderWay -= 1
             isAnswering = false
+            if requestsUnderWay == 0 { headDeadline.requestEnded() }
         case .body: break
         }
         context.write(data, promise: promise)

@@ -298,7 +298,6 @@ final class ExchangeMetrics: Sendable {
     private let model: String
     private let start = ContinuousClock.now
     private let logger: Logger
-    private let hasToken = Atomic<Bool>(false)
     private let firstToken = Mutex<Duration?>(nil)
 
     init(model: String, logger: Logger) {
@@ -309,9 +308,12 @@ final class ExchangeMetrics: Sendable {
     private var dimensions: [(String, String)] { [("model", model)] }
 
     func sawToken() {
-        guard !hasToken.exchange(true, ordering: .relaxed) else { return }
-        let time = ContinuousClock.now - start
-        firstToken.withLock { $0 = time }
+        let time: Duration? = firstToken.withLock { firstToken in
+            guard firstToken == nil else { return nil }
+            firstToken = ContinuousClock.now - start
+            return firstToken
+        }
+        guard let time else { return }
         Recorder(label: "martlet_time_to_first_token_seconds").record(time / .seconds(1))
     }
 

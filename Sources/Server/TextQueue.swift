@@ -18,7 +18,7 @@ final class TextQueue: Sendable {
     /// A body longer than this is long.
     private static let shortByteCount = 64 << 10
     /// Bytes of all bodies that are being received or worked on.
-    static let byteLimit = 256 << 20
+    private static let byteLimit = 256 << 20
 
     /// Runs work on a text of some length. Returns as soon as the task is cancelled, whatever the
     /// work still does; work that has not begun is then dropped.

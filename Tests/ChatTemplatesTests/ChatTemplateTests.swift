@@ -111,6 +111,9 @@ struct ChatTemplateTests {
         "{{ [[1]] | tojson(indent=9223372036854775807) }}",
         "{% set ns = namespace(l=[]) %}{% for i in range(90000) %}{% set ns.l = [ns.l] %}{% endfor %}",
         "{% set ns = namespace(l=['x']) %}{% for i in range(40) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | tojson }}",
+        "{% set ns = namespace(l=['x']) %}{% for i in range(40) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ 'a' | trim(ns.l) }}",
+        "{% set ns = namespace(l=['x']) %}{% for i in range(40) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ['a'] | join(ns.l) }}",
+        "{% set ns = namespace(l=['x']) %}{% for i in range(40) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ raise_exception(ns.l) }}",
         "{% set s = 'x' * 1000000 %}{% set ns = namespace(l=[s]) %}{% for i in range(16) %}{% set ns.l = ns.l + ns.l %}{% endfor %}{{ ns.l | join | length }}",
         "{% set s = 'x' * 100000 %}{{ s | replace('x', s) | length }}",
         "{% macro f() %}{{ 0" + String(repeating: "+1", count: 150)

@@ -158,7 +158,7 @@ private struct GGUFReader {
 
     /// Bytes that an element takes at least, by its type's number: what a count may claim.
     private static let elementByteCounts = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8]
-    /// Elements of an array that are no texts or numbers of a vocabulary are few.
+    /// Elements of an array: the longest have one for each token of a vocabulary.
     private static let elementLimit = 1 << 22
 
     func malformed(_ reason: String) -> ModelFileError {
