@@ -86,7 +86,7 @@ extension AdapterLibrary {
         remoteGates.close()
         for work in imports { work.cancel() }
         for work in flights { work.cancel() }
-        staging.remove()
+        staging.close()
     }
 
     func justInTime(_ name: String) -> AdapterSource? {
@@ -242,7 +242,7 @@ extension AdapterLibrary {
             let isGGUF = FileManager.default.fileExists(atPath: gguf)
             do {
                 let file = try AdapterFile.open(
-                    path: isGGUF ? gguf : place, base: base, limits: limits)
+                    path: isGGUF ? gguf : place, base: base, limits: limits, reading: .mapped)
                 return try DeviceAdapter(file, base: base, format: format, pace: pace)
             } catch var error as ModelFileError {
                 // Who named the source knows it by that, not by where the copy was.

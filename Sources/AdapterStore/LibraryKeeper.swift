@@ -302,7 +302,7 @@ extension AdapterLibrary {
         guard entry.digest == nil, case .path(let path) = try? AdapterSource(entry.alias.source)
         else { return }
         do {
-            _ = try AdapterFile.open(path: path, base: base, limits: limits, comparesValues: false)
+            _ = try AdapterFile.open(path: path, base: base, limits: limits, reading: .header)
         } catch {
             await note(fault: "\(error)", of: entry.alias)
             throw error

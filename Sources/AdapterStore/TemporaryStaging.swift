@@ -16,6 +16,7 @@ package final class TemporaryStaging: Sendable {
 
     private let parent: String
     private let place = Mutex<Place?>(nil)
+    private let isClosed = Mutex(false)
 
     /// - Parameter parent: exists.
     package init(in parent: String) {
@@ -26,9 +27,12 @@ package final class TemporaryStaging: Sendable {
 
     /// A new folder for the files of one source.
     ///
-    /// - Throws: `LibraryError`.
+    /// - Throws: `LibraryError`, also after `close`.
     package func makeFolder() throws(LibraryError) -> String {
         let folder = try place.withLock { place throws(LibraryError) -> String in
+            guard !isClosed.withLock({ $0 }) else {
+                throw LibraryError(.diskFailed, "the server is stopping")
+            }
             let here: Place
             if let place {
                 here = place
@@ -69,12 +73,32 @@ package final class TemporaryStaging: Sendable {
         }
     }
 
-    /// Leaves nothing behind.
+    /// Leaves nothing behind, even while somebody still writes to a folder.
     package func remove() {
         place.withLock { place in
-            if let place { try? FileManager.default.removeItem(atPath: place.folder) }
+            if let place { TemporaryStaging.remove(place.folder) }
             place = nil
         }
+    }
+
+    /// Leaves nothing behind, and makes no folder any more.
+    package func close() {
+        isClosed.withLock { $0 = true }
+        remove()
+    }
+
+    /// The lock goes last: with it, a later process finds what could not be removed.
+    private static func remove(_ folder: String) {
+        let files = FileManager.default
+        for _ in 1...10 {
+            let names = (try? files.contentsOfDirectory(atPath: folder)) ?? []
+            guard names != ["lock"] else { break }
+            for name in names where name != "lock" {
+                try? files.removeItem(atPath: "\(folder)/\(name)")
+            }
+        }
+        guard (try? files.contentsOfDirectory(atPath: folder)) == ["lock"] else { return }
+        try? files.removeItem(atPath: folder)
     }
 
     /// Removes what processes of the same user have left behind that live no more.
@@ -82,10 +106,22 @@ package final class TemporaryStaging: Sendable {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? []
         for name in names where name.hasPrefix(TemporaryStaging.prefix) {
             let folder = "\(parent)/\(name)"
-            guard let lock = FolderLock(leftBehind: folder) else { continue }
-            withExtendedLifetime(lock) {
-                _ = try? FileManager.default.removeItem(atPath: folder)
+            if let lock = FolderLock(leftBehind: folder) {
+                withExtendedLifetime(lock) { TemporaryStaging.remove(folder) }
+            } else if isForgotten(folder) {
+                try? FileManager.default.removeItem(atPath: folder)
             }
         }
+    }
+
+    /// Whether a folder of this user has had no lock for an hour: nobody is just making it.
+    private func isForgotten(_ folder: String) -> Bool {
+        guard !FileManager.default.fileExists(atPath: folder + "/lock"),
+            let facts = try? FileManager.default.attributesOfItem(atPath: folder),
+            facts[.type] as? FileAttributeType == .typeDirectory,
+            facts[.ownerAccountID] as? Int == Int(geteuid()),
+            let date = facts[.modificationDate] as? Date
+        else { return false }
+        return date < Date(timeIntervalSinceNow: -3600)
     }
 }

@@ -74,60 +74,6 @@ public struct AdapterDigest: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// What a base model is, as far as an adapter's pack depends on it: shapes, and a sample of every
-/// tensor's bytes. Two bases that differ somewhere differ in the sample of some tensor, unless
-/// somebody takes pains; reading all bytes would take longer than loading the model.
-package struct BaseFingerprint: Hashable, Sendable {
-    /// Four of them.
-    let words: [UInt64]
-
-    /// Hexadecimal, 16 digits, for the name of a folder.
-    package var short: String {
-        let text = String(words[0], radix: 16)
-        return String(repeating: "0", count: 16 - text.count) + text
-    }
-
-    package init(of base: Checkpoint) {
-        var hash = TextHash()
-        let c = base.configuration
-        hash.add(
-            "\(c.family.rawValue) \(c.layerCount) \(c.headCount) \(c.keyValueHeadCount) \(c.headDimension)"
-        )
-        for tensor in base.storedTensors {
-            hash.add("\(tensor.name) \(tensor.type.rawValue) \(tensor.shape) \(tensor.rowOrder)")
-            let range = tensor.byteRange
-            let middle = range.lowerBound + range.count / 2
-            for start in [range.lowerBound, middle] {
-                let sample = start..<min(start + 256, range.upperBound)
-                hash.add(tensor.file.bytes(in: sample) ?? [])
-            }
-        }
-        words = hash.bytes.littleEndianWords
-    }
-}
-
-/// SHA-256 over texts and bytes of which each is marked off from the next.
-private struct TextHash {
-    private var hash = SHA256()
-
-    mutating func add(_ text: String) {
-        hash.update(data: Array("\(text.utf8.count):\(text)".utf8))
-    }
-
-    mutating func add(_ name: String, _ tensor: StoredTensor) {
-        add("\(name) \(tensor.type.rawValue) \(tensor.shape) \(tensor.rowOrder)")
-        let range = tensor.byteRange
-        for start in stride(from: range.lowerBound, to: range.upperBound, by: 1 << 20) {
-            let end = min(start + 1 << 20, range.upperBound)
-            add(tensor.file.bytes(in: start..<end) ?? [])
-        }
-    }
-
-    mutating func add(_ bytes: [UInt8]) { hash.update(data: bytes) }
-
-    var bytes: [UInt8] { Array(hash.finalize()) }
-}
-
 extension Collection<UInt8> {
     /// Eight bytes to a word; a last word that is not whole is left out.
     var littleEndianWords: [UInt64] {

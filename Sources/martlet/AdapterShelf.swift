@@ -13,8 +13,8 @@ enum AdapterShelf {
     /// - Throws: whatever makes it unusable, and what is wrong with an adapter that the command line
     ///   names on its own.
     static func open(
-        _ settings: ModelSettings, baseNames: [String], policy: SourcePolicy,
-        justInTime: [String], base: Checkpoint, isBusy: @escaping @Sendable () -> Bool,
+        _ settings: ModelSettings, model: LoadedModel, baseNames: [String], policy: SourcePolicy,
+        justInTime: [String], isBusy: @escaping @Sendable () -> Bool, progress: Progress,
         refused: (_ name: String, _ reason: String) -> Void
     ) async throws -> AdapterLibrary {
         var configuration = AdapterLibrary.Configuration()
@@ -22,7 +22,8 @@ enum AdapterShelf {
         configuration.justInTime = justInTime
         configuration.reservedNames = Set(baseNames)
         configuration.isBusy = isBusy
-        var disk = try disk(settings, base: base)
+        let base = model.checkpoint
+        var disk = try disk(settings, model, progress)
         var known: (catalog: AdapterCatalog, contents: CatalogContents)?
         if let folder = disk?.folder {
             known = try AdapterShelf.catalog(in: folder, settings)
@@ -80,30 +81,41 @@ enum AdapterShelf {
         }
     }
 
-    private static func disk(_ settings: ModelSettings, base: Checkpoint) throws -> PackStore? {
-        let fingerprint = BaseFingerprint(of: base)
-        func store(_ root: String, _ suffix: String) throws -> PackStore {
+    private static func disk(
+        _ settings: ModelSettings, _ model: LoadedModel, _ progress: Progress
+    ) throws -> sending PackStore? {
+        let root: String
+        switch settings.diskCache {
+        case .none: return nil
+        case .own(let folder), .common(let folder): root = folder
+        }
+        let base = model.checkpoint
+        try? FileManager.default.createDirectory(
+            atPath: root, withIntermediateDirectories: true,
+            attributes: [.posixPermissions: 0o700])
+        let fingerprint = BaseFingerprint(
+            of: base, rememberedIn: root, now: Int(Date().timeIntervalSince1970), team: model.team
+        ) {
+            progress.show("hashing \(base.path), this once")
+        }
+        func store(_ suffix: String) throws -> PackStore {
             try PackStore(
                 folder: "\(root)/\(fingerprint.short)-\(settings.adapterWeights.rawValue)\(suffix)",
                 quota: settings.diskQuota, base: base, fingerprint: fingerprint,
                 format: settings.adapterWeights)
         }
-        switch settings.diskCache {
-        case .none: return nil
-        case .own(let root): return try store(root, "")
-        case .common(let root):
-            // Several servers of one base have a folder each.
-            for number in 1...16 {
-                do {
-                    return try store(root, number == 1 ? "" : "-\(number)")
-                } catch let error as LibraryError where error.code == .folderInUse {
-                    continue
-                } catch {
-                    // A place that nobody asked for may be missing.
-                    return nil
-                }
+        guard case .common = settings.diskCache else { return try store("") }
+        // Several servers of one base have a folder each.
+        for number in 1...16 {
+            do {
+                return try store(number == 1 ? "" : "-\(number)")
+            } catch let error as LibraryError where error.code == .folderInUse {
+                continue
+            } catch {
+                // A place that nobody asked for may be missing.
+                return nil
             }
-            return nil
         }
+        return nil
     }
 }

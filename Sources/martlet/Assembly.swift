@@ -44,8 +44,8 @@ struct Assembly {
         let baseNames = modelNames.isEmpty ? [fallbackName] : modelNames
         let engine = InferenceEngine(limits: model.limits) { model.makeCore() }
         let library = try await AdapterShelf.open(
-            settings, baseNames: baseNames, policy: policy, justInTime: justInTime,
-            base: checkpoint, isBusy: { engine.isBusy }, refused: refused)
+            settings, model: model, baseNames: baseNames, policy: policy, justInTime: justInTime,
+            isBusy: { engine.isBusy }, progress: progress, refused: refused)
         self.engine = engine
         self.library = library
         let registry = ModelRegistry(
@@ -85,9 +85,10 @@ final class Progress {
     private let isTerminal = isatty(2) == 1
     private var last = ""
 
-    func show(_ what: String, _ share: Double) {
+    /// - Parameter share: of the work that is done, where that is known.
+    func show(_ what: String, _ share: Double? = nil) {
         guard isTerminal else { return }
-        let line = "\(what) \(Int(share * 100)) %"
+        let line = share.map { "\(what) \(Int($0 * 100)) %" } ?? what
         guard line != last else { return }
         last = line
         StandardStream.error.write("\r\u{1B}[K\(line)")

@@ -40,6 +40,17 @@ struct TemporaryStagingTests {
         #expect(try names() == [])
     }
 
+    /// A stop comes while files are still written.
+    @Test func aClosedOneLeavesNothingBehindItsWriters() throws {
+        let staging = TemporaryStaging(in: folder.url.path)
+        let path = try staging.makeFolder()
+        try Data([1]).write(to: URL(fileURLWithPath: path + "/adapter_config.json"))
+        staging.close()
+        #expect(throws: LibraryError.self) { try staging.makeFolder() }
+        #expect(!FileManager.default.createFile(atPath: path + "/late", contents: Data([1])))
+        #expect(try names() == [])
+    }
+
     @Test func whatIsInUseStays() throws {
         let staging = TemporaryStaging(in: folder.url.path)
         let path = try staging.makeFolder()
@@ -54,6 +65,10 @@ struct TemporaryStagingTests {
         try folder.write([1, 2, 3], to: "martlet-staging-old/a/adapter_model.safetensors")
         // Without a lock it may be somebody's who is just making it.
         try folder.write("", to: "martlet-staging-new/a/adapter_config.json")
+        try folder.write("", to: "martlet-staging-lost/a/adapter_config.json")
+        try FileManager.default.setAttributes(
+            [.modificationDate: Date(timeIntervalSinceNow: -7200)],
+            ofItemAtPath: folder.path("martlet-staging-lost"))
         // Not ours.
         try folder.write("", to: "martlet-other/lock")
         try folder.write("", to: "martlet-staging-file")

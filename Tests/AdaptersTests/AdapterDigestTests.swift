@@ -1,10 +1,9 @@
 import Adapters
-import ModelFiles
 import Tensors
 import TestSupport
 import Testing
 
-/// Digests and fingerprints as texts, and what they tell apart.
+/// Digests as texts, and what they tell apart.
 struct AdapterDigestTests {
     @Test func itsTextIsReadBack() throws {
         let digest = try TinyEngine().adapter("plain").digest
@@ -32,18 +31,5 @@ struct AdapterDigestTests {
             try TinyEngine(format: $0, adapterFormat: $0).adapter("dora").digest
         }
         #expect(Set(digests).count == 1)
-    }
-
-    @Test func basesHaveFingerprintsOfTheirOwn() throws {
-        let families = ["llama", "mistral", "qwen2", "qwen3"]
-        let fingerprints = try families.map { family in
-            let path = Repository.conformance("\(family)/model")
-            let first = BaseFingerprint(of: try Checkpoint.open(path: path))
-            let second = BaseFingerprint(of: try Checkpoint.open(path: path))
-            #expect(first == second && first.short.utf8.count == 16)
-            return first
-        }
-        #expect(Set(fingerprints).count == families.count)
-        #expect(Set(fingerprints.map(\.short)).count == families.count)
     }
 }

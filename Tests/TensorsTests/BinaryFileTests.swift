@@ -20,6 +20,41 @@ struct BinaryFileTests {
         return (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
     }
 
+    // MARK: Files of others
+
+    /// Whatever becomes of a file that was copied or whose head was: reading it ends no process.
+    @Test(arguments: [100, 5000, Int.max])
+    func aFileThatIsCutShortIsReadAsItWas(headCount: Int) throws {
+        let bytes = Self.bytes(20_000)
+        let path = try folder.write(bytes, to: "shrinking")
+        let file = try MappedFile(headOf: path, byteLimit: 1 << 20) { _ in headCount }
+        try resize(path, 10)
+        let count = min(headCount, bytes.count)
+        #expect(file.bytes(in: 0..<count) == Array(bytes[..<count]))
+        #expect(file.byteCount == bytes.count)
+        #expect(file.bytes(in: count..<bytes.count)?.allSatisfy { $0 == 0 } == true)
+        #expect(try BinaryFile.contents(of: path) == Array(bytes[..<10]))
+        #expect(try BinaryFile.head(of: path, count: 100) == Array(bytes[..<10]))
+        #expect(try BinaryFile.head(of: path, count: 4) == Array(bytes[..<4]))
+    }
+
+    @Test func aSparseFileOfAnySizeIsRefusedBeforeItIsRead() throws {
+        let path = try folder.write([], to: "sparse")
+        try resize(path, 1 << 40)
+        let limit = 1 << 30
+        #expect(throws: FileError.self) { try BinaryFile.contents(of: path, byteLimit: limit) }
+        #expect(throws: FileError.self) {
+            try MappedFile(headOf: path, byteLimit: limit) { _ in .max }
+        }
+        #expect(try BinaryFile.head(of: path, count: 8) == Array(repeating: 0, count: 8))
+    }
+
+    private func resize(_ path: String, _ byteCount: UInt64) throws {
+        let file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+        defer { try? file.close() }
+        try file.truncate(atOffset: byteCount)
+    }
+
     // MARK: Checksums
 
     @Test func theChecksumIsThePortableOne() {

@@ -3,10 +3,10 @@ internal import Tensors
 
 extension AdapterFile {
     /// Reads a GGUF LoRA as llama.cpp defines it: scale = alpha / rank, or 1 when alpha is 0.
-    init(ggufPath path: String, base: ModelConfiguration, limits: AdapterLimits)
-        throws(ModelFileError)
-    {
-        let file = try GGUFFile(path: path, headerLimit: limits.header)
+    init(
+        ggufPath path: String, base: ModelConfiguration, limits: AdapterLimits, reading: FileReading
+    ) throws(ModelFileError) {
+        let file = try GGUFFile(path: path, headerLimit: limits.header, reading: reading)
         func require(
             _ key: String, _ expected: [String], _ code: ModelFileError.Code
         ) throws(ModelFileError) {

@@ -5,9 +5,9 @@ internal import Tensors
 extension AdapterFile {
     /// Reads a folder with `adapter_config.json` and `adapter_model.safetensors`.
     ///
-    /// - Parameter comparesValues: see `open`.
+    /// - Parameter reading: see `open`.
     init(
-        folder: String, base: Checkpoint, limits: AdapterLimits, comparesValues: Bool
+        folder: String, base: Checkpoint, limits: AdapterLimits, reading: FileReading
     ) throws(ModelFileError) {
         let configPath = folder + "/adapter_config.json"
         guard FileManager.default.fileExists(atPath: configPath) else {
@@ -18,7 +18,8 @@ extension AdapterFile {
             try readJSON(configPath, byteLimit: limits.configuration), base: base.configuration,
             limits: limits, source: configPath)
         let tensors = try SafetensorsFile(
-            path: try AdapterFile.tensorPath(in: folder), headerLimit: limits.header
+            path: try AdapterFile.tensorPath(in: folder), headerLimit: limits.header,
+            reading: reading
         ).tensors
         guard tensors.values.reduce(0, { $0 + $1.byteRange.count }) <= limits.byteCount else {
             throw ModelFileError(
@@ -26,7 +27,7 @@ extension AdapterFile {
         }
         var reader = PEFTReader(
             configuration: configuration, base: base, limits: limits, folder: folder,
-            comparesValues: comparesValues,
+            comparesValues: reading != .header,
             targets: PEFTReader.targets(configuration, base: base.configuration),
             saved: try PEFTReader.saved(configuration, base: base, source: configPath),
             left: try PEFTReader.places(of: tensors, base: base.configuration, folder: folder))

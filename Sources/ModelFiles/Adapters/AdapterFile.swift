@@ -88,16 +88,15 @@ package struct AdapterFile: Sendable {
 
     /// Opens a PEFT folder or a GGUF LoRA file for a base.
     ///
-    /// - Parameter comparesValues: false for a look that reads no numbers: whether two copies of one
-    ///   matrix are the same is then left open.
+    /// - Parameter reading: with `.header`, whether two copies of one matrix are the same is left open.
     /// - Throws: `ModelFileError`; its code and the field or tensor it names say why.
     package static func open(
-        path: String, base: Checkpoint, limits: AdapterLimits, comparesValues: Bool = true
+        path: String, base: Checkpoint, limits: AdapterLimits, reading: FileReading = .copied
     ) throws(ModelFileError) -> AdapterFile {
         path.hasSuffix(".gguf") || GGUFFile.isGGUF(path: path)
-            ? try AdapterFile(ggufPath: path, base: base.configuration, limits: limits)
-            : try AdapterFile(
-                folder: path, base: base, limits: limits, comparesValues: comparesValues)
+            ? try AdapterFile(
+                ggufPath: path, base: base.configuration, limits: limits, reading: reading)
+            : try AdapterFile(folder: path, base: base, limits: limits, reading: reading)
     }
 
     /// What the configuration means for the arithmetic, in a form that does not depend on how it was

@@ -14,15 +14,18 @@ package struct GGUFFile {
 
     /// Whether a file begins as GGUF files do.
     package static func isGGUF(path: String) -> Bool {
-        (try? MappedFile(path: path))?.integer(at: 0, as: UInt32.self) == magic
+        (try? BinaryFile.head(of: path, count: 4)) == Array("GGUF".utf8)
     }
 
     /// - Throws: `ModelFileError` with the code `malformed_file`, `unsupported_file`,
     ///   `unsupported_tensor_type` or `unreadable_file`.
     ///
-    /// - Parameter headerLimit: bytes of metadata and of the tensors' names and shapes at most.
-    package init(path: String, headerLimit: Int = 256 << 20) throws(ModelFileError) {
-        let file = try openFile(path)
+    /// - Parameters:
+    ///   - headerLimit: bytes of metadata and of the tensors' names and shapes at most.
+    package init(
+        path: String, headerLimit: Int = 256 << 20, reading: FileReading = .mapped
+    ) throws(ModelFileError) {
+        let file = try openFile(path, reading) { _ in headerLimit }
         var reader = GGUFReader(file: file, end: min(file.byteCount, headerLimit))
         guard try reader.integer(UInt32.self) == GGUFFile.magic else {
             throw reader.malformed("it does not begin with GGUF")

@@ -13,9 +13,14 @@ package struct SafetensorsFile {
     /// - Throws: `ModelFileError` with the code `malformed_file`, `unsupported_tensor_type` or
     ///   `unreadable_file`.
     ///
-    /// - Parameter headerLimit: bytes of the header at most. Read, it takes some twenty times as many.
-    package init(path: String, headerLimit: Int = 32 << 20) throws(ModelFileError) {
-        let file = try openFile(path)
+    /// - Parameters:
+    ///   - headerLimit: bytes of the header at most. Read, it takes some twenty times as many.
+    package init(
+        path: String, headerLimit: Int = 32 << 20, reading: FileReading = .mapped
+    ) throws(ModelFileError) {
+        let file = try openFile(path, reading) { headerCount in
+            8 + Int(min(headerCount, UInt64(headerLimit)))
+        }
         func malformed(_ reason: String) -> ModelFileError {
             ModelFileError(.malformedFile, "\(path) is not a valid safetensors file: \(reason)")
         }
@@ -91,10 +96,32 @@ package struct SafetensorsFile {
     }
 }
 
-/// Maps a file, with a `ModelFileError` when that fails.
-func openFile(_ path: String) throws(ModelFileError) -> MappedFile {
+/// How a file's bytes come to memory.
+package enum FileReading: Sendable {
+    /// Where they lie. Nobody else may write to the file meanwhile.
+    case mapped
+    /// All of them are read first.
+    case copied
+    /// Only the header is; numbers are not wanted.
+    case header
+}
+
+/// Maps or reads a file, with a `ModelFileError` when that fails.
+///
+/// - Parameter headerCount: bytes of the header, by the file's first eight.
+func openFile(
+    _ path: String, _ reading: FileReading, headerCount: (UInt64) -> Int
+) throws(ModelFileError) -> MappedFile {
+    let byteLimit = AdapterLimits().byteCount
     do {
-        return try MappedFile(path: path)
+        switch reading {
+        case .mapped: return try MappedFile(path: path)
+        case .copied: return try MappedFile(headOf: path, byteLimit: byteLimit) { _ in .max }
+        case .header:
+            return try MappedFile(headOf: path, byteLimit: byteLimit, count: headerCount)
+        }
+    } catch  where error.isTooLarge {
+        throw ModelFileError(.limitExceeded, "\(path) is larger than \(byteLimit) bytes")
     } catch {
         throw ModelFileError(.unreadableFile, "\(error)")
     }
@@ -104,12 +131,16 @@ func openFile(_ path: String) throws(ModelFileError) -> MappedFile {
 package func readJSON(
     _ path: String, byteLimit: Int = 512 << 20
 ) throws(ModelFileError) -> JSON {
-    let file = try openFile(path)
-    guard file.byteCount <= byteLimit else {
+    let bytes: [UInt8]
+    do {
+        bytes = try BinaryFile.contents(of: path, byteLimit: byteLimit)
+    } catch  where error.isTooLarge {
         throw ModelFileError(.limitExceeded, "\(path) is larger than \(byteLimit) bytes")
+    } catch {
+        throw ModelFileError(.unreadableFile, "\(error)")
     }
     do {
-        return try JSON(parsing: file.bytes(in: 0..<file.byteCount) ?? [])
+        return try JSON(parsing: bytes)
     } catch {
         throw ModelFileError(.malformedFile, "\(path) is \(error)")
     }

@@ -140,9 +140,12 @@ extension Checkpoint {
     private static func readTemplates(folder: String) throws(ModelFileError) -> JSON? {
         func read(_ path: String) throws(ModelFileError) -> JSON? {
             guard FileManager.default.fileExists(atPath: path) else { return nil }
-            let file = try openFile(path)
-            let bytes = file.bytes(in: 0..<min(file.byteCount, templateByteLimit)) ?? []
-            return .string(String(decoding: bytes, as: UTF8.self))
+            do {
+                let bytes = try BinaryFile.head(of: path, count: templateByteLimit)
+                return .string(String(decoding: bytes, as: UTF8.self))
+            } catch {
+                throw ModelFileError(.unreadableFile, "\(error)")
+            }
         }
         let main = try read(folder + "/chat_template.jinja")
         var named: [JSON] = main.map { [["name": "default", "template": $0]] } ?? []

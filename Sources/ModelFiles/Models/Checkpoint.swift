@@ -37,22 +37,27 @@ package struct Checkpoint: Sendable {
     /// Bytes of all tensors as stored.
     package var storedByteCount: Int { tensors.values.reduce(0) { $0 + $1.byteRange.count } }
 
+    /// Of the files that hold the tensors, in the order of their paths.
+    package var fileVersions: [FileVersion] {
+        files.sorted { $0.path < $1.path }.map(\.version)
+    }
+
+    private var files: [MappedFile] {
+        var files: [ObjectIdentifier: MappedFile] = [:]
+        for tensor in tensors.values { files[ObjectIdentifier(tensor.file)] = tensor.file }
+        return Array(files.values)
+    }
+
     /// Begins to read all of the files on a thread of its own, for somebody who needs them soon and in
     /// another order than they lie on the disk.
     package func readAhead() {
-        var files: [ObjectIdentifier: MappedFile] = [:]
-        for tensor in tensors.values { files[ObjectIdentifier(tensor.file)] = tensor.file }
-        let all = Array(files.values)
+        let all = files
         Thread.detachNewThread { for file in all { file.readAll() } }
     }
 
     /// Tells the kernel that the files' pages are not needed for now.
     package func releasePages() {
-        var released: Set<ObjectIdentifier> = []
-        for tensor in tensors.values
-        where released.insert(ObjectIdentifier(tensor.file)).inserted {
-            tensor.file.releasePages()
-        }
+        for file in files { file.releasePages() }
     }
 
     /// Checks that the tensors are exactly those that the configuration calls for, in the right

@@ -116,13 +116,8 @@ package final class BinaryFile {
     package static func copy(
         _ path: String, to target: String, byteLimit: Int
     ) throws(FileError) {
-        let source = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard source >= 0 else { throw FileError(path: path, systemError: errno) }
+        let (source, status) = try openRegular(path)
         defer { close(source) }
-        var status = stat()
-        guard unsafe fstat(source, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            throw FileError(path: path, systemError: EINVAL)
-        }
         // A sparse file may be larger than any disk.
         guard status.st_size <= byteLimit else { throw FileError(path: path, systemError: EFBIG) }
         let file = try BinaryFile(creating: target)
@@ -137,6 +132,47 @@ package final class BinaryFile {
             guard done <= byteLimit else { throw FileError(path: path, systemError: EFBIG) }
             try file.write(buffer, count: count)
         }
+    }
+
+    /// A whole file, which may change meanwhile.
+    ///
+    /// - Throws: `FileError`, with EFBIG when it is larger than `byteLimit`, also when it ends before the
+    ///   size that it had.
+    package static func contents(
+        of path: String, byteLimit: Int = .max
+    ) throws(FileError) -> [UInt8] {
+        let (descriptor, status) = try openRegular(path)
+        defer { close(descriptor) }
+        guard status.st_size <= byteLimit else { throw FileError(path: path, systemError: EFBIG) }
+        let buffer = Buffer(byteCount: Int(status.st_size))
+        unsafe try read(descriptor, path, at: 0, count: buffer.byteCount, into: buffer.base)
+        return unsafe Array(
+            UnsafeRawBufferPointer(start: buffer.base, count: Int(status.st_size)))
+    }
+
+    /// The first bytes of a file; fewer where it is shorter.
+    ///
+    /// - Throws: `FileError`.
+    package static func head(of path: String, count: Int) throws(FileError) -> [UInt8] {
+        let (descriptor, status) = try openRegular(path)
+        defer { close(descriptor) }
+        let buffer = Buffer(byteCount: min(count, Int(status.st_size)))
+        unsafe try read(descriptor, path, at: 0, count: buffer.byteCount, into: buffer.base)
+        return unsafe Array(UnsafeRawBufferPointer(start: buffer.base, count: buffer.byteCount))
+    }
+
+    /// Opens a regular file for reading, through links. Whoever calls this closes it.
+    static func openRegular(
+        _ path: String
+    ) throws(FileError) -> (descriptor: Int32, status: stat) {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw FileError(path: path, systemError: errno) }
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            close(descriptor)
+            throw FileError(path: path, systemError: EINVAL)
+        }
+        return (descriptor, status)
     }
 
     /// Gives a file another name in its folder, durably, in place of any file of that name.
@@ -160,6 +196,13 @@ package final class BinaryFile {
 
     private func read(
         at offset: Int, count: Int, into target: UnsafeMutableRawPointer
+    ) throws(FileError) {
+        unsafe try BinaryFile.read(descriptor, path, at: offset, count: count, into: target)
+    }
+
+    static func read(
+        _ descriptor: Int32, _ path: String, at offset: Int, count: Int,
+        into target: UnsafeMutableRawPointer
     ) throws(FileError) {
         var done = 0
         while done < count {

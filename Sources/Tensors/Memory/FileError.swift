@@ -12,6 +12,8 @@ package struct FileError: Error, CustomStringConvertible {
 
     package var isDiskFull: Bool { systemError == ENOSPC || systemError == EDQUOT }
 
+    package var isTooLarge: Bool { systemError == EFBIG }
+
     package var isMissing: Bool { systemError == ENOENT }
 
     /// Whether another try would fail the same way: the path leads to nothing that can be read.

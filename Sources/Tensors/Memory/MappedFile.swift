@@ -1,31 +1,26 @@
 internal import CMartletKernels
 internal import Glibc
 
-/// A regular file, mapped read-only.
+/// A regular file, mapped read-only, or a copy of how one begins.
 ///
 /// Reads are checked against the size at opening. A file that another process cuts short while it
-/// is mapped ends this process with a bus error, as with every mapping: SECURITY.md says who may
-/// write to model folders.
+/// is mapped ends this process with a bus error, as with every mapping: so only files are mapped that
+/// are our own, or the base's (SECURITY.md says who may write to model folders).
 @safe package final class MappedFile: @unchecked Sendable {
     // Safety: the mapping is read-only, constant, and lives as long as the object.
     private let base: UnsafeRawPointer?
     package let byteCount: Int
     package let path: String
+    /// When it was opened.
+    package let version: FileVersion
 
     /// - Throws: `FileError` when the path cannot be opened, is not a regular file or cannot
     ///   be mapped.
     package init(path: String) throws(FileError) {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw FileError(path: path, systemError: errno) }
+        let (descriptor, status) = try BinaryFile.openRegular(path)
         defer { close(descriptor) }
-        var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0 else {
-            throw FileError(path: path, systemError: errno)
-        }
-        guard status.st_mode & S_IFMT == S_IFREG else {
-            throw FileError(path: path, systemError: EINVAL)
-        }
         byteCount = Int(status.st_size)
+        version = FileVersion(status)
         self.path = path
         guard byteCount > 0 else {
             unsafe base = nil
@@ -36,6 +31,41 @@ internal import Glibc
             throw FileError(path: path, systemError: errno)
         }
         unsafe base = UnsafeRawPointer(address)
+    }
+
+    /// Reads how a file begins; the rest is zeros here, which take no memory. What becomes of the file
+    /// afterwards does not matter.
+    ///
+    /// - Parameters:
+    ///   - byteLimit: bytes of the whole file at most.
+    ///   - count: how many bytes are wanted, by the first eight as a little-endian integer.
+    /// - Throws: `FileError`, with EFBIG for a file that is too large.
+    package init(
+        headOf path: String, byteLimit: Int, count: (_ firstWord: UInt64) -> Int
+    ) throws(FileError) {
+        let (descriptor, status) = try BinaryFile.openRegular(path)
+        defer { close(descriptor) }
+        guard status.st_size <= byteLimit else { throw FileError(path: path, systemError: EFBIG) }
+        byteCount = Int(status.st_size)
+        version = FileVersion(status)
+        self.path = path
+        guard byteCount > 0 else {
+            unsafe base = nil
+            return
+        }
+        let address = unsafe mmap(
+            nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+            0)
+        guard unsafe address != MAP_FAILED, let address = unsafe address else {
+            throw FileError(path: path, systemError: errno)
+        }
+        unsafe base = UnsafeRawPointer(address)
+        let first = min(8, byteCount)
+        unsafe try BinaryFile.read(descriptor, path, at: 0, count: first, into: address)
+        let wanted = min(byteCount, count(integer(at: 0) ?? 0))
+        guard wanted > first else { return }
+        unsafe try BinaryFile.read(
+            descriptor, path, at: first, count: wanted - first, into: address + first)
     }
 
     deinit {

@@ -1,0 +1,24 @@
+internal import Crypto
+internal import Tensors
+
+/// SHA-256 over texts and bytes of which each is marked off from the next.
+struct TextHash {
+    private var hash = SHA256()
+
+    mutating func add(_ text: String) {
+        hash.update(data: Array("\(text.utf8.count):\(text)".utf8))
+    }
+
+    mutating func add(_ name: String, _ tensor: StoredTensor) {
+        add("\(name) \(tensor.type.rawValue) \(tensor.shape) \(tensor.rowOrder)")
+        let range = tensor.byteRange
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: 1 << 20) {
+            let end = min(start + 1 << 20, range.upperBound)
+            add(tensor.file.bytes(in: start..<end) ?? [])
+        }
+    }
+
+    mutating func add(_ bytes: [UInt8]) { hash.update(data: bytes) }
+
+    var bytes: [UInt8] { Array(hash.finalize()) }
+}
