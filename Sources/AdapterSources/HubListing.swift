@@ -13,7 +13,7 @@ struct HubListing {
     init(_ bytes: [UInt8], of location: HubLocation) throws(SourceError) {
         let json: JSON
         do {
-            json = try JSON(parsing: bytes)
+            json = try JSON(parsing: bytes, limits: JSON.Limits(depth: 32, nameByteCount: 1024))
         } catch {
             throw SourceError(.malformedAnswer, "the Hub's answer about \(location) is \(error)")
         }

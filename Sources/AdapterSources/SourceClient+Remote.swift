@@ -1,8 +1,9 @@
 internal import NIOHTTP1
 
 extension SourceClient {
-    /// What the Hub may say about a repository; one with many thousands of files fits.
-    private static let listingByteLimit = 16 << 20
+    /// What the Hub may say about a repository; one with many thousands of files fits. Read, it takes
+    /// some sixteen times as much memory.
+    private static let listingByteLimit = 4 << 20
 
     /// Pins a place on the Hub: the commit its revision names, and the adapter's files there.
     func pinned(

@@ -1,3 +1,5 @@
+internal import JSONTree
+
 /// A source of adapters that is refused, cannot be reached, or does not hold what it should.
 ///
 /// The message names the source, host or file and says what to do.
@@ -16,7 +18,7 @@ package struct SourceError: Error, Hashable, CustomStringConvertible, Sendable {
 
     package init(_ code: Code, _ message: String) {
         self.code = code
-        self.message = message
+        self.message = message.shortened
     }
 
     package var description: String { "\(message) [\(code)]" }

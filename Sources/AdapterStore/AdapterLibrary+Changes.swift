@@ -16,7 +16,7 @@ extension AdapterLibrary {
         try await change {
             var alias = AliasRecord(
                 name: name, source: source.description, created: Date().timeIntervalSince1970)
-            let previous = try self.place(of: name, replaces: replaces)
+            let previous = try self.place(of: name, replaces: replaces, client: nil)
             alias.pinned = previous?.pinned ?? false
             try self.store(alias)
         }
@@ -29,11 +29,13 @@ extension AdapterLibrary {
     /// - Parameters:
     ///   - replaces: whether the name may stand for something already.
     ///   - expected: what it must stand for now; nil for anything.
+    ///   - client: whose request gives the name; nil for an operator.
     /// - Throws: as `lease`, and `LibraryError` with `adapter_changed` when it stands for something
     ///   else than expected. Nothing has changed then.
     @discardableResult
     package func put(
-        name: String, source: AdapterSource, replaces: Bool, expected: String? = nil
+        name: String, source: AdapterSource, replaces: Bool, expected: String? = nil,
+        client: String? = nil
     ) async throws -> AdapterEntry {
         try check(name)
         let previous = entry(name)
@@ -43,6 +45,7 @@ extension AdapterLibrary {
         }
         var alias = AliasRecord(
             name: name, source: source.description, created: Date().timeIntervalSince1970)
+        alias.client = client
         let imported = try await bring(alias)
         alias.digest = imported.adapter.digest.description
         alias.revision = imported.revision
@@ -125,10 +128,15 @@ extension AdapterLibrary {
 
     /// What a name stands for before a change.
     ///
-    /// - Throws: `LibraryError` when it may not be changed, or not be added.
-    private func place(of name: String, replaces: Bool) throws(LibraryError) -> AliasRecord? {
-        let (previous, count) = state.withLock { ($0.names[name]?.alias, $0.names.count) }
+    /// - Parameter client: for whom room is made among the names that requests gave.
+    /// - Throws: `LibraryError` when it may not be changed, or not be added; `CatalogError`.
+    private func place(
+        of name: String, replaces: Bool, client: String?
+    ) throws -> AliasRecord? {
+        let previous = state.withLock { $0.names[name]?.alias }
         if previous != nil, !replaces { throw AdapterLibrary.taken(name) }
+        if previous == nil { try makeRoomForName(of: client) }
+        let count = state.withLock { $0.names.count }
         guard previous != nil || count < configuration.adapterLimit else {
             throw LibraryError(
                 .tooMany,
@@ -141,7 +149,7 @@ extension AdapterLibrary {
     private func store(
         _ alias: AliasRecord, _ record: AdapterRecord, replaces: Bool, expected: String?
     ) throws {
-        let previous = try place(of: alias.name, replaces: replaces)
+        let previous = try place(of: alias.name, replaces: replaces, client: alias.client)
         if let expected, previous?.digest != expected {
             throw AdapterLibrary.changed(alias.name, previous?.digest, expected)
         }
@@ -187,7 +195,7 @@ extension AdapterLibrary {
         publish()
     }
 
-    private func removeNow(_ name: String) throws {
+    func removeNow(_ name: String) throws {
         guard state.withLock({ $0.names[name] != nil }) else {
             throw AdapterLibrary.unknown(name)
         }

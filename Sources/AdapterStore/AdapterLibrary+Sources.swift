@@ -25,7 +25,8 @@ extension AdapterLibrary {
             if let error = state.withLock({ $0.failures.error(of: name, at: now) }) { throw error }
             return try await importing(name) { library in
                 do {
-                    try await library.put(name: name, source: source, replaces: false)
+                    try await library.put(
+                        name: name, source: source, replaces: false, client: AdapterLibrary.client)
                 } catch let error as LibraryError where error.code == .taken {
                     // Somebody has named it meanwhile; what they say holds.
                 } catch {
@@ -58,7 +59,20 @@ extension AdapterLibrary {
     private func importing(
         _ name: String, _ work: @escaping @Sendable (AdapterLibrary) async throws -> Void
     ) async throws -> AdapterDigest {
-        let flight = state.withLock { state in
+        while true {
+            do {
+                return try await value(of: importFlight(name, work))
+            } catch let error as CancellationError {
+                // Those who asked before have gone; it begins again.
+                if Task.isCancelled || state.withLock({ $0.isStopped }) { throw error }
+            }
+        }
+    }
+
+    private func importFlight(
+        _ name: String, _ work: @escaping @Sendable (AdapterLibrary) async throws -> Void
+    ) -> Flight<AdapterDigest> {
+        state.withLock { state in
             if let flight = state.imports[name] { return flight }
             let task = Task {
                 defer { self.state.withLock { $0.imports[name] = nil } }
@@ -73,17 +87,17 @@ extension AdapterLibrary {
             state.imports[name] = flight
             return flight
         }
-        return try await value(of: flight)
     }
 
     /// Ends what is still being read, when the server ends.
     func stop() {
-        let (imports, flights) = state.withLock {
-            ($0.imports.values.map(\.work), $0.flights.values.map(\.work))
+        let (imports, flights) = state.withLock { state in
+            state.isStopped = true
+            return (state.imports.values.map(\.work), state.flights.values.map(\.work))
         }
         throttle.end()
         gate.close()
-        remoteGates.close()
+        fetches.close()
         for work in imports { work.cancel() }
         for work in flights { work.cancel() }
         staging.close()
@@ -197,7 +211,7 @@ extension AdapterLibrary {
         let source = try AdapterSource(alias.source)
         if let host = source.host {
             // Nobody hurries while a server is waited for.
-            return try await remoteGates.withPlace(host) {
+            return try await fetches.withPlace(client: AdapterLibrary.client, host: host) {
                 try await self.bringNow(source, alias)
             }
         }
@@ -217,17 +231,20 @@ extension AdapterLibrary {
             metrics.record(.fetch, seconds: (ContinuousClock.now - start) / .seconds(1))
         }
         let adapter = try await throttle.hurrying {
-            try await self.gate.enter()
-            defer { self.gate.leave() }
-            return try await self.pack(pinned, in: place)
+            try await self.gate.withPlace(client: AdapterLibrary.client) {
+                try await self.pack(pinned, in: place, name: alias.name)
+            }
         }
         return Imported(adapter: adapter, revision: pinned.revision)
     }
 
     /// Packs what has come to a place, or is still to be copied there, and keeps the pack.
-    private func pack(_ pinned: PinnedSource, in place: String) async throws -> DeviceAdapter {
+    private func pack(
+        _ pinned: PinnedSource, in place: String, name: String
+    ) async throws -> DeviceAdapter {
         let start = ContinuousClock.now
         let (base, format, limits) = (base, format, limits)
+        let room = configuration.hostBudget
         if let path = pinned.localPath {
             try await performImport { _ in try AdapterLibrary.copy(path, into: place, limits) }
             // A file may have been written, or the folder replaced, between the two copies.
@@ -243,6 +260,8 @@ extension AdapterLibrary {
             do {
                 let file = try AdapterFile.open(
                     path: isGGUF ? gguf : place, base: base, limits: limits, reading: .mapped)
+                let byteCount = DeviceAdapter.byteCount(of: file, base: base, format: format)
+                guard byteCount <= room else { throw AdapterLibrary.tooLarge(name, byteCount) }
                 return try DeviceAdapter(file, base: base, format: format, pace: pace)
             } catch var error as ModelFileError {
                 // Who named the source knows it by that, not by where the copy was.

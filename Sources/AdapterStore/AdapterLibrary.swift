@@ -20,6 +20,10 @@ package final class AdapterLibrary: Sendable {
         /// Bytes of adapters in RAM.
         package var hostBudget = 8 << 30
         package var adapterLimit = 100_000
+        /// Names that one client's requests may give; the one that was idle longest goes for the next.
+        package var namesPerClient = 1000
+        /// How long such a name stays that nobody uses, in seconds.
+        package var nameLifetime = 7 * 86_400.0
         /// How long a request waits for room in RAM.
         package var patience = Duration.seconds(30)
         /// Requests that may wait for adapters at the same time.
@@ -58,10 +62,15 @@ package final class AdapterLibrary: Sendable {
     /// Changes of names, one after another.
     let changes = DispatchQueue(label: "martlet.adapters.change", qos: .userInitiated)
     /// Sources that are being read: each has an adapter in memory that no tier counts yet.
-    let gate = Gate(places: 3)
-    let remoteGates = HostGates(placesPerHost: 4)
+    let gate = FairGate(places: 3)
+    /// Sources that are being fetched: each has its files in staging.
+    let fetches = FairGate(places: 64, perClient: 16, perHost: 4)
     /// Reading sources: long, one after another.
     let imports = DispatchQueue(label: "martlet.adapters.import", qos: .utility)
+
+    /// Who asks, for tasks that do something for somebody: places are shared among clients. Tasks that
+    /// they make inherit it.
+    @TaskLocal package static var client: String = ""
 
     struct State {
         var names = NameTable()
@@ -75,6 +84,7 @@ package final class AdapterLibrary: Sendable {
         /// Taken out of RAM by somebody, and not asked for since.
         var putAside: Set<AdapterDigest> = []
         var waiters: [Waiter] = []
+        var isStopped = false
         /// How often room was made while nobody waited.
         var wakesForNobody: UInt64 = 0
         /// Of sources that requests named.
@@ -179,9 +189,18 @@ package final class AdapterLibrary: Sendable {
         try await lease(try await digest(of: name), name: name)
     }
 
-    /// The value of work that goes on when whoever waits for it is cancelled.
+    /// The value of work that goes on when one of those who wait for it is cancelled, and is cancelled
+    /// when all of them are.
+    ///
+    /// - Throws: what the work throws, and `CancellationError` when the task is cancelled or the work was
+    ///   given up before.
     func value<Value: Sendable>(of flight: Flight<Value>) async throws -> Value {
         let work = flight.work
+        guard flight.join() else {
+            _ = await work.result
+            throw CancellationError()
+        }
+        defer { flight.leave(givesUp: Task.isCancelled) }
         // What a request began hurries by itself.
         guard flight.isBackground else { return try await value(of: work) }
         return try await throttle.hurrying { try await self.value(of: work) }
@@ -215,6 +234,8 @@ package final class AdapterLibrary: Sendable {
                     let adapter = try await value(of: flight)
                     return AdapterLease(adapter: adapter, name: name, library: self)
                 } catch let error as CancellationError {
+                    // Those whose flight it was have gone; it begins again.
+                    if !Task.isCancelled, !state.withLock({ $0.isStopped }) { continue }
                     // The lease was counted when the flight began, and is given back when it ends.
                     Task {
                         guard let adapter = try? await flight.work.value else { return }
@@ -274,11 +295,7 @@ package final class AdapterLibrary: Sendable {
                 return .success((.flight(flight), decision))
             case .wait: return .success((.wait(state.wakesForNobody), decision))
             case .tooLarge:
-                return .failure(
-                    LibraryError(
-                        .tooLarge,
-                        "The adapter \"\(name)\" takes \(bytes) bytes, more than --host-memory allows for all of them."
-                    ))
+                return .failure(AdapterLibrary.tooLarge(name, bytes))
             }
         }
         let (next, decision) = try result.get()
@@ -287,6 +304,13 @@ package final class AdapterLibrary: Sendable {
             for victim in victims { events.send(.evicted(victim, from: .host)) }
         }
         return next
+    }
+
+    static func tooLarge(_ name: String, _ byteCount: Int) -> LibraryError {
+        LibraryError(
+            .tooLarge,
+            "The adapter \"\(name)\" takes \(byteCount) bytes, more than --host-memory allows for all of them."
+        )
     }
 
     /// Seconds that bringing back takes, about: one read.

@@ -122,6 +122,14 @@ package struct LibraryKeeper: Service {
         while !Task.isCancelled {
             try? await Task.sleep(for: .seconds(2))
             if Task.isCancelled { return }
+            // Every hour, and at the start.
+            if round % 1800 == 0 {
+                do {
+                    try await library.takeBackIdleNames()
+                } catch {
+                    logger.error("idle names stay", metadata: ["error": .string("\(error)")])
+                }
+            }
             round += 1
             if round % 5 == 0 {
                 do {

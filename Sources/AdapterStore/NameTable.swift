@@ -26,6 +26,8 @@ package struct NameTable: Sendable {
 
     private var entries: [String: Entry] = [:]
     private var holders: [AdapterDigest: Holders] = [:]
+    /// Names that requests gave, by who sent them.
+    package private(set) var namesOfClients: [String: Set<String>] = [:]
     /// All names, in order.
     package private(set) var sorted: [String] = []
     /// What names stand for.
@@ -98,6 +100,9 @@ package struct NameTable: Sendable {
     }
 
     private mutating func link(_ entry: Entry) {
+        if let client = entry.alias.client {
+            namesOfClients[client, default: []].insert(entry.alias.name)
+        }
         guard let digest = entry.digest else { return }
         holders[digest, default: Holders()].names.insert(entry.alias.name)
         named.insert(digest)
@@ -109,6 +114,10 @@ package struct NameTable: Sendable {
     }
 
     private mutating func unlink(_ entry: Entry) {
+        if let client = entry.alias.client {
+            namesOfClients[client]?.remove(entry.alias.name)
+            if namesOfClients[client]?.isEmpty == true { namesOfClients[client] = nil }
+        }
         guard let digest = entry.digest else { return }
         holders[digest]?.names.remove(entry.alias.name)
         if entry.alias.pinned { holders[digest]?.pinnedCount -= 1 }
@@ -127,5 +136,5 @@ extension AliasRecord {
 
     var isPointed: Bool { revision.hasPrefix(AliasRecord.pointed) }
 
-    fileprivate var keepsItsPack: Bool { pinned || isPointed }
+    var keepsItsPack: Bool { pinned || isPointed }
 }

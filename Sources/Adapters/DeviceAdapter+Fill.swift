@@ -4,7 +4,7 @@ internal import Tensors
 extension LowRankUpdate {
     /// Writes an adapter's numbers where they belong.
     func fill(
-        from file: AdapterFile, targets: [AdapterFile.Target], base: Checkpoint
+        from file: AdapterFile, targets: [AdapterFile.Target], base: Checkpoint, pace: () -> Void
     ) throws {
         var placed: [(column: Int, a: Matrix)] = []
         let team = WorkerTeam(memberCount: 1)
@@ -25,7 +25,7 @@ extension LowRankUpdate {
             }
             if delta.magnitude != nil {
                 let weights = try file.weights(target, base: base)
-                expansion.gain?.setRow(0, try delta.gains(of: weights, a: a))
+                expansion.gain?.setRow(0, try delta.gains(of: weights, a: a, pace: pace))
             }
             placed.append((expansion.column, a))
         }
@@ -42,12 +42,13 @@ extension LowRankUpdate {
 
 extension OwnWeights {
     /// Writes an adapter's numbers where they belong.
-    func fill(from file: AdapterFile, base: Checkpoint) throws {
+    func fill(from file: AdapterFile, base: Checkpoint, pace: () -> Void) throws {
         let team = WorkerTeam(memberCount: 1)
         for (role, matrix) in matrices {
             // The head's memory is the embedding's.
             if role == .head, file.hasOneTable { continue }
             guard let tensor = file.replaced[role] else { continue }
+            pace()
             try matrix.pack(team: team) { index, row in try tensor.read(row: index, into: &row) }
         }
         for (role, norm) in norms {
@@ -69,7 +70,7 @@ extension OwnWeights {
         }
         if delta.magnitude != nil {
             let weights = try file.weights(.embedding, base: base)
-            change.gain?.setRow(0, try delta.embeddingGains(of: weights, change))
+            change.gain?.setRow(0, try delta.embeddingGains(of: weights, change, pace: pace))
         }
     }
 }
@@ -98,11 +99,14 @@ extension AdapterFile {
 extension AdapterFile.Delta {
     /// DoRA's m / n, n being the norm of each output's row of W + scale · B A, with W as the base's
     /// file has it (https://arxiv.org/abs/2402.09353, as PEFT computes it at inference).
-    fileprivate func gains(of stored: StoredTensor, a: Matrix) throws -> [Float] {
+    fileprivate func gains(
+        of stored: StoredTensor, a: Matrix, pace: () -> Void
+    ) throws -> [Float] {
         let b = try b.matrix()
         let weights = Matrix(rowCount: 1, columnCount: stored.columnCount)
         var squares: [Double] = []
         for output in 0..<stored.rowCount {
+            if output % 64 == 0 { pace() }
             try weights.withMutableRow(0) { row in try stored.read(row: output, into: &row) }
             for rank in 0..<a.rowCount {
                 weights.add(scale * b[row: output, column: rank], times: a, row: rank, toRow: 0)
@@ -117,11 +121,12 @@ extension AdapterFile.Delta {
 
     /// The same for an embedding, whose norms are over all tokens, one for each column.
     fileprivate func embeddingGains(
-        of stored: StoredTensor, _ change: OwnWeights.EmbeddingChange
+        of stored: StoredTensor, _ change: OwnWeights.EmbeddingChange, pace: () -> Void
     ) throws -> [Float] {
         let weights = Matrix(rowCount: 1, columnCount: stored.columnCount)
         var squares = Array(repeating: 0.0, count: stored.columnCount)
         for token in 0..<stored.rowCount {
+            if token % 64 == 0 { pace() }
             try weights.withMutableRow(0) { row in try stored.read(row: token, into: &row) }
             for rank in 0..<change.b.rowCount {
                 weights.add(

@@ -29,8 +29,22 @@ package final class DeviceAdapter: Sendable {
     package func start(in prompt: [Int32]) -> Int {
         let invocation = shape.invocation
         guard !invocation.isEmpty else { return 0 }
-        let starts = 0..<max(0, prompt.count - invocation.count + 1)
-        return starts.last { prompt[$0..<$0 + invocation.count].elementsEqual(invocation) } ?? .max
+        // Knuth, Morris and Pratt: for each count of tokens that fit, how many do after a mismatch.
+        var shorter = [0, 0]
+        for end in 1..<invocation.count {
+            var count = shorter[end]
+            while count > 0, invocation[count] != invocation[end] { count = shorter[count] }
+            shorter.append(invocation[count] == invocation[end] ? count + 1 : 0)
+        }
+        var (count, start) = (0, Int.max)
+        for (index, token) in prompt.enumerated() {
+            while count > 0, count == invocation.count || invocation[count] != token {
+                count = shorter[count]
+            }
+            if invocation[count] == token { count += 1 }
+            if count == invocation.count { start = index + 1 - count }
+        }
+        return start
     }
 
     /// The place of a layer's site in the table.
@@ -52,6 +66,14 @@ package final class DeviceAdapter: Sendable {
         } + [[.head]]
     }
 
+    /// Bytes that an adapter will take.
+    package static func byteCount(
+        of file: AdapterFile, base: Checkpoint, format: WeightFormat
+    ) -> Int {
+        let shape = AdapterShape(file, base: base.configuration)
+        return AdapterLayout(shape, base: base.configuration, format: format).byteCount
+    }
+
     /// Packs an adapter.
     ///
     /// - Parameters:
@@ -70,9 +92,9 @@ package final class DeviceAdapter: Sendable {
             let targets = DeviceAdapter.updateTargets(of: base.configuration)
             for (update, targets) in zip(table.updates, targets) {
                 pace()
-                try update?.fill(from: file, targets: targets, base: base)
+                try update?.fill(from: file, targets: targets, base: base, pace: pace)
             }
-            try own?.fill(from: file, base: base)
+            try own?.fill(from: file, base: base, pace: pace)
         } catch let error as NonFiniteValue {
             throw ModelFileError(.nonFiniteValue, "\(file.path): \(error)")
         } catch let error as ModelFileError {

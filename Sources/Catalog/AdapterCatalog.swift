@@ -65,6 +65,9 @@ package final class AdapterCatalog: Sendable {
                     CREATE INDEX aliasByDigest ON alias (digest);
                     """)
         }
+        migrator.registerMigration("2 names of clients") { db in
+            try db.execute(sql: "ALTER TABLE alias ADD COLUMN client TEXT")
+        }
         return migrator
     }
 
@@ -229,6 +232,7 @@ extension AliasRecord {
         updated = try row.decode(forColumn: "updated")
         fault = try row.decode(forColumn: "fault")
         served = try row.decode(forColumn: "served")
+        client = try row.decode(forColumn: "client")
         try CatalogValue.check(times: [created, updated])
     }
 
@@ -236,11 +240,12 @@ extension AliasRecord {
         try db.execute(
             sql: """
                 INSERT OR REPLACE INTO alias
-                    (name, source, revision, digest, pinned, created, updated, fault, served)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    (name, source, revision, digest, pinned, created, updated, fault, served, client)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
             arguments: [
                 name, source, revision, digest, pinned, created, updated, fault, served,
+                client,
             ])
     }
 }

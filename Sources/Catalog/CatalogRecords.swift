@@ -16,6 +16,8 @@ package struct AliasRecord: Hashable, Sendable {
     /// False for a name that a server was told of once and is not served now: what it stood for is
     /// remembered, so that its source need not be read again.
     package var served: Bool
+    /// Whose request gave the name; nil when an operator did, who alone takes it back.
+    package var client: String?
 
     package init(name: String, source: String, created: Double) {
         self.name = name

@@ -1,3 +1,5 @@
+internal import JSONTree
+
 /// A template that cannot be read or does not render, with the line where it went wrong.
 public struct TemplateError: Error, Hashable, CustomStringConvertible {
     public enum Kind: Hashable, Sendable {
@@ -17,7 +19,7 @@ public struct TemplateError: Error, Hashable, CustomStringConvertible {
 
     init(_ kind: Kind, _ message: String, line: Int) {
         self.kind = kind
-        self.message = message
+        self.message = message.shortened
         self.line = line
     }
 

@@ -1,3 +1,5 @@
+internal import JSONTree
+
 /// A model or adapter file that is refused: damaged, hostile, or of a kind that is not supported.
 ///
 /// The message names the file, field or tensor and says what is supported instead.
@@ -14,7 +16,7 @@ public struct ModelFileError: Error, Hashable, CustomStringConvertible, Sendable
 
     public init(_ code: Code, _ message: String) {
         self.code = code
-        self.message = message
+        self.message = message.shortened
     }
 
     public var description: String { "\(message) [\(code)]" }

@@ -18,7 +18,7 @@ public struct APIError: Error, Equatable, CustomStringConvertible {
         self.status = status
         self.type = type
         self.code = code
-        self.message = message
+        self.message = message.shortened
         self.parameter = parameter
         self.retryAfter = retryAfter
     }

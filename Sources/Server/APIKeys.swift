@@ -1,8 +1,9 @@
-internal import Logging
+internal import AdapterStore
 internal import Crypto
 internal import Foundation
 internal import HTTPTypes
 internal import Hummingbird
+internal import Logging
 internal import OpenAIWire
 internal import Synchronization
 
@@ -81,8 +82,11 @@ struct Authentication: RouterMiddleware {
         guard let keys = keyRing?.keys else { return try await next(request, context) }
         var context = context
         context.tenant = try keys.tenant(request)
-        context.logger[metadataKey: "tenant"] = .string(context.tenant?.name ?? "")
-        return try await next(request, context)
+        let name = context.tenant?.name ?? ""
+        context.logger[metadataKey: "tenant"] = .string(name)
+        return try await AdapterLibrary.$client.withValue(name) { [context] in
+            try await next(request, context)
+        }
     }
 }
 

@@ -97,10 +97,17 @@ struct AdapterLibraryTests {
 
     @Test func whatIsLargerThanTheTierIsRefused() async throws {
         let fixture = try LibraryFixture(adapterCount: 1, equalSizes: true)
-        fixture.hostBudget = fixture.adapters[0].byteCount - 1
         let library = try await fixture.openFilled()
-        let error = await #expect(throws: LibraryError.self) { try await library.lease("a0") }
-        #expect(error?.code == .tooLarge)
+        fixture.hostBudget = fixture.adapters[0].byteCount - 1
+        // Before it is packed too: no memory is taken for it.
+        let smaller = try fixture.open(1)
+        let source = try fixture.place(fixture.adapters[0].files, as: "a0")
+        let refusal = await #expect(throws: LibraryError.self) {
+            try await smaller.put(name: "a0", source: source, replaces: false)
+        }
+        #expect(refusal?.code == .tooLarge && smaller.names == [])
+        #expect(try fixture.files(in: "packs").isEmpty && fixture.files(in: "staging").isEmpty)
+        _ = try await library.lease("a0")
     }
 
     @Test func whoLeavesGivesItsLeaseBack() async throws {

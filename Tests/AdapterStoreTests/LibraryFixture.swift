@@ -15,6 +15,9 @@ final class LibraryFixture {
     var sources: SourceClient
     var hostBudget = 1 << 30
     var diskQuota = 1 << 30
+    /// Prefixes of sources that requests may name.
+    var justInTime: [String] = []
+    var namesPerClient = 1000
     private let fingerprint: BaseFingerprint
     /// Of the library that was opened last.
     private(set) var faults: Faults
@@ -51,6 +54,8 @@ final class LibraryFixture {
         configuration.hostBudget = hostBudget
         configuration.patience = LibraryFixture.patience
         configuration.hooks = hooks
+        configuration.justInTime = justInTime
+        configuration.namesPerClient = namesPerClient
         let disk = try PackStore(
             folder: faults.folder, quota: diskQuota, base: engine.checkpoint,
             fingerprint: fingerprint, format: LibraryFixture.format, hooks: hooks)
