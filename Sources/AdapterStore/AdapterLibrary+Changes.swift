@@ -157,17 +157,28 @@ extension AdapterLibrary {
         alias.pinned = previous?.pinned ?? false
         alias.created = previous?.created ?? alias.created
         alias.updated = Date().timeIntervalSince1970
-        try store(alias, record)
+        try store(alias, record, isOperators: alias.client == nil)
     }
 
     /// Writes what a name stands for to the catalog, then shows it to requests. In a change only.
     ///
+    /// - Parameter isOperators: a full disk refuses what an operator wants; what was only found out is
+    ///   found out again after the next start.
     /// - Throws: `CatalogError`. Nothing has changed then.
-    func store(_ alias: AliasRecord, _ record: AdapterRecord? = nil) throws(CatalogError) {
-        if let record {
-            try catalog?.put(alias, record)
-        } else {
-            try catalog?.put(alias)
+    func store(
+        _ alias: AliasRecord, _ record: AdapterRecord? = nil, isOperators: Bool = true
+    ) throws(CatalogError) {
+        do throws(CatalogError) {
+            if let record {
+                try catalog?.put(alias, record)
+            } else {
+                try catalog?.put(alias)
+            }
+        } catch {
+            guard error.isDiskFull, !isOperators else { throw error }
+            if let digest = record.flatMap({ AdapterDigest($0.digest) }) {
+                events.send(.notStored(digest, reason: error.description))
+            }
         }
         show(alias, record)
     }

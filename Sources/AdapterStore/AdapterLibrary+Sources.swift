@@ -156,7 +156,7 @@ extension AdapterLibrary {
             next.revision = imported.revision
             next.fault = nil
             next.updated = Date().timeIntervalSince1970
-            try self.store(next, record)
+            try self.store(next, record, isOperators: false)
             return true
         }
         if isWanted { keep(imported.adapter) } else { await discard(imported.adapter.digest) }
@@ -245,8 +245,17 @@ extension AdapterLibrary {
         let start = ContinuousClock.now
         let (base, format, limits) = (base, format, limits)
         let room = configuration.hostBudget
+        // Where the files are read from that are our own; nil where a full disk had no room for them.
+        var copy: String? = place
         if let path = pinned.localPath {
-            try await performImport { _ in try AdapterLibrary.copy(path, into: place, limits) }
+            copy = try await performImport { _ in
+                do {
+                    try AdapterLibrary.copy(path, into: place, limits)
+                    return place
+                } catch let error as SourceError where error.code == .unwritableFile {
+                    return nil
+                }
+            }
             // A file may have been written, or the folder replaced, between the two copies.
             guard try await sources.pin(pinned.source).revision == pinned.revision else {
                 throw SourceError(
@@ -254,12 +263,13 @@ extension AdapterLibrary {
                     "\(pinned.source) was written to while it was read; try again")
             }
         }
-        let adapter = try await performImport { pace in
+        let adapter = try await performImport { [copy] pace in
             let gguf = place + "/" + AdapterPart.gguf.fileName
-            let isGGUF = FileManager.default.fileExists(atPath: gguf)
+            let path = FileManager.default.fileExists(atPath: gguf) ? gguf : place
             do {
                 let file = try AdapterFile.open(
-                    path: isGGUF ? gguf : place, base: base, limits: limits, reading: .mapped)
+                    path: copy == nil ? pinned.localPath ?? path : path, base: base, limits: limits,
+                    reading: copy == nil ? .copied : .mapped)
                 let byteCount = DeviceAdapter.byteCount(of: file, base: base, format: format)
                 guard byteCount <= room else { throw AdapterLibrary.tooLarge(name, byteCount) }
                 return try DeviceAdapter(file, base: base, format: format, pace: pace)

@@ -28,5 +28,6 @@ extension LibraryError.Code {
     package static let tooLarge = Self("adapter_too_large")
     /// The cache's folder is in use by another process.
     package static let folderInUse = Self("cache_in_use")
+    package static let diskFull = Self("cache_full")
     package static let diskFailed = Self("cache_unusable")
 }

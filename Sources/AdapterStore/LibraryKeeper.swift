@@ -249,11 +249,13 @@ extension AdapterLibrary {
     ///   - watched: folders of which `adapters` has all; what lay in them before is gone.
     ///   - keepsOthers: whether names from an earlier process stay.
     ///   - contents: of the catalog, when it has been read already.
+    /// - Returns: why the catalog could not take it all, on a full disk; the names are served anyway.
     /// - Throws: `SourceError`, `LibraryError` or `CatalogError`.
+    @discardableResult
     package func adopt(
         _ adapters: [(name: String, source: AdapterSource)], watched: [String] = [],
         keepsOthers: Bool, contents: CatalogContents? = nil
-    ) async throws {
+    ) async throws -> CatalogError? {
         let records = try contents?.aliases ?? catalog?.aliases() ?? []
         let known = Dictionary(records.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
         var changed: [AliasRecord] = []
@@ -286,11 +288,23 @@ extension AdapterLibrary {
                 "\(wanted.count) adapters are more than the limit, \(configuration.adapterLimit).")
         }
         let (stored, names) = (changed, NameTable(wanted.values))
-        try await change {
-            try self.catalog?.put(stored)
+        let failure = try await change { () -> CatalogError? in
+            let failure = try self.storeIfThereIsRoom(stored)
             self.state.withLock { $0.names = names }
+            return failure
         }
         publish()
+        return failure
+    }
+
+    private func storeIfThereIsRoom(_ aliases: [AliasRecord]) throws -> CatalogError? {
+        do {
+            try catalog?.put(aliases)
+            return nil
+        } catch {
+            guard error.isDiskFull else { throw error }
+            return error
+        }
     }
 
     private func isCurrent(_ alias: AliasRecord, _ source: AdapterSource) async -> Bool {

@@ -35,7 +35,8 @@ package final class PackStore {
 
     /// Takes the folder, and throws away what an earlier process left unfinished.
     ///
-    /// - Throws: `LibraryError`: `cache_in_use` when another process has it, `cache_unusable`.
+    /// - Throws: `LibraryError`: `cache_in_use` when another process has it, `cache_full`,
+    ///   `cache_unusable`.
     package init(
         folder: String, quota: Int, base: Checkpoint, fingerprint: BaseFingerprint,
         format: WeightFormat, hooks: LibraryHooks = LibraryHooks()
@@ -65,7 +66,12 @@ package final class PackStore {
         } catch let error as LibraryError {
             throw error
         } catch {
-            throw LibraryError(.diskFailed, "the cache folder \(folder) cannot be used: \(error)")
+            let isFull =
+                (error as? CocoaError)?.code == .fileWriteOutOfSpace
+                || (error as? FileError)?.isDiskFull == true
+            throw LibraryError(
+                isFull ? .diskFull : .diskFailed,
+                "the cache folder \(folder) cannot be used: \(error)")
         }
     }
 

@@ -10,6 +10,11 @@ package final class AdapterCatalog: Sendable {
         case beforeCommit, afterCommit
     }
 
+    /// What a test's hook throws as a full disk.
+    package struct NoSpace: Error {
+        package init() {}
+    }
+
     private let database: DatabaseQueue
     private let hook: @Sendable (Moment) throws -> Void
 
@@ -21,18 +26,33 @@ package final class AdapterCatalog: Sendable {
         path: String, hook: @escaping @Sendable (Moment) throws -> Void = { _ in }
     ) throws(CatalogError) {
         self.hook = hook
-        var configuration = Configuration()
-        configuration.busyMode = .timeout(5)
-        configuration.prepareDatabase { db in
-            try db.execute(sql: "PRAGMA journal_mode = WAL")
-            try db.execute(sql: "PRAGMA synchronous = FULL")
-        }
         do {
-            database = try DatabaseQueue(path: path, configuration: configuration)
+            database = try AdapterCatalog.open(path)
             try AdapterCatalog.migrator.migrate(database)
         } catch {
             throw CatalogError(error, doing: "open \(path)")
         }
+    }
+
+    private static func open(_ path: String) throws -> DatabaseQueue {
+        do {
+            return try open(path, isShared: true)
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_IOERR {
+            return try open(path, isShared: false)
+        }
+    }
+
+    /// - Parameter isShared: whether other processes may look into it meanwhile, for which it takes a
+    ///   file of shared memory. A full disk has no room for that.
+    private static func open(_ path: String, isShared: Bool) throws -> DatabaseQueue {
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(5)
+        configuration.prepareDatabase { db in
+            if !isShared { try db.execute(sql: "PRAGMA locking_mode = EXCLUSIVE") }
+            try db.execute(sql: "PRAGMA journal_mode = WAL")
+            try db.execute(sql: "PRAGMA synchronous = FULL")
+        }
+        return try DatabaseQueue(path: path, configuration: configuration)
     }
 
     private static var migrator: DatabaseMigrator {
@@ -213,10 +233,10 @@ package struct CatalogError: Error, CustomStringConvertible {
     init(_ error: any Error, doing: String) {
         description = "the adapter catalog cannot \(doing): \(error)"
         let code = (error as? DatabaseError)?.resultCode
-        isDiskFull = code == .SQLITE_FULL
+        isDiskFull = code == .SQLITE_FULL || error is AdapterCatalog.NoSpace
         isDamaged =
             code == .SQLITE_CORRUPT || code == .SQLITE_NOTADB || code == .SQLITE_ERROR
-            || !(error is DatabaseError)
+            || !(error is DatabaseError) && !isDiskFull
     }
 }
 

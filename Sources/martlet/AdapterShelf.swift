@@ -9,13 +9,23 @@ import Tensors
 
 /// Opens the library of adapters that settings ask for.
 enum AdapterShelf {
-    /// - Parameter isBusy: whether the engine has requests.
+    /// What the server starts in spite of.
+    enum Trouble {
+        /// An adapter that cannot be served.
+        case refused(String, reason: String)
+        /// What was found out is not kept, on a full disk.
+        case notStored(String)
+    }
+
+    /// - Parameters:
+    ///   - isBusy: whether the engine has requests.
+    ///   - tell: told of what goes wrong on the way.
     /// - Throws: whatever makes it unusable, and what is wrong with an adapter that the command line
     ///   names on its own.
     static func open(
         _ settings: ModelSettings, model: LoadedModel, baseNames: [String], policy: SourcePolicy,
         justInTime: [String], isBusy: @escaping @Sendable () -> Bool, progress: Progress,
-        refused: (_ name: String, _ reason: String) -> Void
+        tell: (Trouble) -> Void
     ) async throws -> AdapterLibrary {
         var configuration = AdapterLibrary.Configuration()
         configuration.hostBudget = settings.hostByteCount
@@ -23,10 +33,19 @@ enum AdapterShelf {
         configuration.reservedNames = Set(baseNames)
         configuration.isBusy = isBusy
         let base = model.checkpoint
-        var disk = try disk(settings, model, progress)
+        var disk: PackStore?
+        do {
+            disk = try AdapterShelf.disk(settings, model, progress)
+        } catch let error as LibraryError where error.code == .diskFull {
+            tell(.notStored(error.description))
+        }
         var known: (catalog: AdapterCatalog, contents: CatalogContents)?
         if let folder = disk?.folder {
-            known = try AdapterShelf.catalog(in: folder, settings)
+            do {
+                known = try AdapterShelf.catalog(in: folder, settings)
+            } catch let error as CatalogError where error.isDiskFull {
+                tell(.notStored(error.description))
+            }
             if known == nil { disk = nil }
         }
         let (catalog, contents) = (known?.catalog, known?.contents)
@@ -42,19 +61,20 @@ enum AdapterShelf {
                 return true
             } catch {
                 if settings.explicitAdapters.contains(name) { throw error }
-                refused(name, "\(error)")
+                tell(.refused(name, reason: "\(error)"))
                 return false
             }
         }
-        try await library.adopt(
+        let failure = try await library.adopt(
             adapters, watched: settings.watchedFolders, keepsOthers: keepsOthers,
             contents: contents)
+        if let failure { tell(.notStored(failure.description)) }
         for entry in library.entries where entry.digest == nil {
             do {
                 try await library.check(entry)
             } catch {
                 if settings.explicitAdapters.contains(entry.name) { throw error }
-                refused(entry.name, "\(error)")
+                tell(.refused(entry.name, reason: "\(error)"))
             }
         }
         return library

@@ -19,11 +19,11 @@ struct Assembly {
     let library: AdapterLibrary
     let summary: String
 
-    /// - Parameter refused: told of adapters that cannot be served, and why.
+    /// - Parameter tell: told of what goes wrong with adapters.
     init(
         _ settings: ModelSettings, modelNames: [String] = [], maximumWaiting: Int = 1024,
         policy: SourcePolicy = SourcePolicy(), justInTime: [String] = [], progress: Progress,
-        refused: (_ name: String, _ reason: String) -> Void = { _, _ in }
+        tell: (AdapterShelf.Trouble) -> Void = { _ in }
     ) async throws {
         let start = ContinuousClock.now
         let model = try LoadedModel(settings, maximumWaiting: maximumWaiting, progress: progress)
@@ -45,7 +45,7 @@ struct Assembly {
         let engine = InferenceEngine(limits: model.limits) { model.makeCore() }
         let library = try await AdapterShelf.open(
             settings, model: model, baseNames: baseNames, policy: policy, justInTime: justInTime,
-            isBusy: { engine.isBusy }, progress: progress, refused: refused)
+            isBusy: { engine.isBusy }, progress: progress, tell: tell)
         self.engine = engine
         self.library = library
         let registry = ModelRegistry(

@@ -17,6 +17,7 @@ struct Martlet: AsyncParsableCommand {
 
     static func main() async {
         StandardDescriptors.secure()
+        ProcessSignals.crashAtOnce()
         await main(nil)
     }
 }

@@ -127,6 +127,7 @@ struct Serve: AsyncParsableCommand {
 
         let modelSettings = try ModelSettings(model, settings)
         OpenFiles.raiseLimit()
+        ProcessSignals.ignoreHangUp()
         try await APIServer.checkAddress(server)
         logger.info("loading", metadata: ["model": .string(modelSettings.modelPath)])
         let assembly = try await Assembly(
@@ -136,10 +137,17 @@ struct Serve: AsyncParsableCommand {
             maximumWaiting: waiting, policy: try sourcePolicy(settings, modelSettings),
             justInTime: justInTime.isEmpty ? settings.strings("just-in-time") : justInTime,
             progress: Progress()
-        ) { name, reason in
-            logger.warning(
-                "adapter refused",
-                metadata: ["adapter": .string(name), "reason": .string(reason)])
+        ) { trouble in
+            switch trouble {
+            case .refused(let name, let reason):
+                logger.warning(
+                    "adapter refused",
+                    metadata: ["adapter": .string(name), "reason": .string(reason)])
+            case .notStored(let reason):
+                logger.error(
+                    "the disk cache is full: adapters are served, and not stored",
+                    metadata: ["reason": .string(reason)])
+            }
         }
         logger.info("\(assembly.summary)")
         let host = server.host
@@ -164,7 +172,8 @@ struct Serve: AsyncParsableCommand {
             logger: logger)
         // After the drain, answers that were cut off say so.
         group.maximumGracefulShutdownDuration = .seconds(drain + 5)
-        group.maximumCancellationDuration = .seconds(10)
+        let lastResort = LastResort(limit: .seconds(drain + 15), logger: logger)
+        defer { lastResort.cancel() }
         try await ServiceGroup(configuration: group).run()
         logger.info("stopped")
     }

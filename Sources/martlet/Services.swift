@@ -1,4 +1,5 @@
 import Engine
+import Foundation
 import Logging
 import Server
 import ServiceLifecycle
@@ -29,6 +30,31 @@ struct Draining<Inner: Service>: Service {
             group.cancelAll()
         }
     }
+}
+
+/// Ends the process when something keeps it from stopping. A group's own limit is a trap, and needs a
+/// free thread.
+final class LastResort {
+    private let sources: [any DispatchSourceSignal]
+
+    /// - Parameter limit: from the signal to stop on.
+    init(limit: Duration, logger: Logger) {
+        let queue = DispatchQueue(label: "martlet.last-resort", qos: .userInitiated)
+        sources = [SIGTERM, SIGINT].map { number in
+            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+            source.setEventHandler {
+                queue.asyncAfter(deadline: .now() + limit / .seconds(1)) {
+                    logger.critical(
+                        "stopping took too long: ended", metadata: ["after": "\(limit)"])
+                    _exit(1)
+                }
+            }
+            source.resume()
+            return source
+        }
+    }
+
+    func cancel() { for source in sources { source.cancel() } }
 }
 
 /// Reads the key file again at every SIGHUP. A file that cannot be used leaves the keys as they are.

@@ -44,7 +44,6 @@ struct CacheFaultTests {
         await #expect(throws: CatalogError.self) {
             try await library.put(name: "a0", source: source, replaces: true)
         }
-        await #expect(throws: CatalogError.self) { try await library.lease("unread") }
         let other = fixture.adapters[1].digest
         await #expect(throws: CatalogError.self) { try await library.point(name: "a0", at: other) }
         await #expect(throws: CatalogError.self) { try await library.pin(name: "a0", true) }
@@ -56,6 +55,23 @@ struct CacheFaultTests {
         #expect(try fixture.catalog?.aliases() == before)
         let lease = try await library.lease("a0")
         #expect(lease.adapter.digest == fixture.adapters[0].digest)
+        // What a name stands for was found out, and is again after the next start.
+        let unread = try await library.lease("unread")
+        #expect(unread.adapter.digest == other)
+        #expect(try fixture.catalog?.aliases() == before)
+    }
+
+    /// A server begins with what it is told of, whether or not that can be stored.
+    @Test func aFullDiskKeepsNoServerFromStarting() async throws {
+        let fixture = try LibraryFixture(adapterCount: 1, equalSizes: true)
+        let source = try fixture.place(fixture.adapters[0].files, as: "a0")
+        let library = try fixture.open()
+        fixture.faults.plan(.catalogDoesNotFit)
+        let failure = try await library.adopt([("a0", source)], keepsOthers: true)
+        #expect(failure?.isDiskFull == true)
+        fixture.faults.plan(.packsDoNotFit(beyond: 0))
+        #expect(library.names == ["a0"])
+        #expect(try await library.lease("a0").adapter.digest == fixture.adapters[0].digest)
     }
 
     // MARK: Packs that are damaged or gone

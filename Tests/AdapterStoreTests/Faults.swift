@@ -22,8 +22,6 @@ final class Faults: Sendable {
     /// What a process that is killed never sees. Here it ends what the library was doing.
     struct Killed: Error {}
 
-    struct NoSpace: Error {}
-
     private struct State {
         var plan = Plan.none
         var isDead = false
@@ -72,7 +70,7 @@ final class Faults: Sendable {
     /// A change of the catalog.
     func change(_ moment: AdapterCatalog.Moment) throws {
         switch try livingPlan() {
-        case .catalogDoesNotFit where moment == .beforeCommit: throw NoSpace()
+        case .catalogDoesNotFit where moment == .beforeCommit: throw AdapterCatalog.NoSpace()
         case .dies(let instant) where instant == moment:
             try die()
             throw Killed()
