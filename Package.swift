@@ -168,3 +168,16 @@ let package = Package(
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17
 )
+
+// Only libFuzzer has a main function for it, so it is built by scripts/fuzz alone.
+if Context.environment["MARTLET_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "martlet-fuzz",
+            dependencies: [
+                "Adapters", "ChatTemplates", "JSONTree", "ModelFiles", "OpenAIWire", "Tensors",
+                "Tokenization",
+            ], path: "Fuzz/Sources",
+            swiftSettings: swiftSettings,
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]))
+}

@@ -2,6 +2,7 @@ package import AdapterSources
 package import Adapters
 internal import Catalog
 internal import Foundation
+internal import ModelFiles
 internal import Synchronization
 
 /// What operators do to names.
@@ -46,7 +47,13 @@ extension AdapterLibrary {
         var alias = AliasRecord(
             name: name, source: source.description, created: Date().timeIntervalSince1970)
         alias.client = client
-        let imported = try await bring(alias)
+        let imported: Imported
+        do {
+            imported = try await bring(alias)
+        } catch let error as ModelFileError {
+            events.send(.refused(name, reason: "\(error)"))
+            throw error
+        }
         alias.digest = imported.adapter.digest.description
         alias.revision = imported.revision
         let record = record(of: imported.adapter)
@@ -54,7 +61,7 @@ extension AdapterLibrary {
             try await change { [alias] in
                 try self.store(alias, record, replaces: replaces, expected: expected)
             }
-            return try announce(name, record)
+            return try announce(name, record, isNew: previous == nil)
         } catch {
             await discard(imported.adapter.digest)
             throw error
@@ -69,7 +76,7 @@ extension AdapterLibrary {
         name: String, at digest: AdapterDigest, expected: String? = nil
     ) async throws -> AdapterEntry {
         try check(name)
-        let record = try await change {
+        let (record, isNew) = try await change {
             let (previous, record, isLoaded) = self.state.withLock { state in
                 (state.names[name]?.alias, state.adapters[digest], state.host.holds(digest))
             }
@@ -88,19 +95,22 @@ extension AdapterLibrary {
             alias.revision = AliasRecord.pointed + digest.short
             alias.fault = nil
             try self.store(alias, record, replaces: true, expected: expected)
-            return record
+            return (record, previous == nil)
         }
         // Its source may hold something else by now, so the pack may be all that there is of it.
         if let adapter = state.withLock({ $0.loaded[digest] }) {
             try await storePack(of: adapter)
             await discard(digest)
         }
-        return try announce(name, record)
+        return try announce(name, record, isNew: isNew)
     }
 
-    private func announce(_ name: String, _ record: AdapterRecord) throws -> AdapterEntry {
+    private func announce(
+        _ name: String, _ record: AdapterRecord, isNew: Bool
+    ) throws -> AdapterEntry {
         wakeNext()
-        events.send(.replaced(name, digest: record.digest))
+        events.send(
+            isNew ? .added(name, digest: record.digest) : .replaced(name, digest: record.digest))
         publish()
         guard let entry = entry(name) else {
             throw LibraryError(.notFound, "\"\(name)\" was removed meanwhile.")
@@ -241,6 +251,7 @@ extension AdapterLibrary {
             alias.pinned = isPinned
             try self.store(alias)
         }
+        events.send(.pinned(name, isPinned))
         if !isPinned { wakeNext() }
     }
 

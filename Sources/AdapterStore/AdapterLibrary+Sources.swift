@@ -103,6 +103,9 @@ extension AdapterLibrary {
         staging.close()
     }
 
+    /// Whether a name is a source that requests may name.
+    package func isJustInTime(_ name: String) -> Bool { justInTime(name) != nil }
+
     func justInTime(_ name: String) -> AdapterSource? {
         guard configuration.justInTime.contains(where: { name.hasPrefix($0) }),
             let source = try? AdapterSource(name)
@@ -265,25 +268,34 @@ extension AdapterLibrary {
         }
         let adapter = try await performImport { [copy] pace in
             let gguf = place + "/" + AdapterPart.gguf.fileName
-            let path = FileManager.default.fileExists(atPath: gguf) ? gguf : place
+            var path = FileManager.default.fileExists(atPath: gguf) ? gguf : place
+            if copy == nil { path = pinned.localPath ?? path }
             do {
                 let file = try AdapterFile.open(
-                    path: copy == nil ? pinned.localPath ?? path : path, base: base, limits: limits,
+                    path: path, base: base, limits: limits,
                     reading: copy == nil ? .copied : .mapped)
                 let byteCount = DeviceAdapter.byteCount(of: file, base: base, format: format)
                 guard byteCount <= room else { throw AdapterLibrary.tooLarge(name, byteCount) }
                 return try DeviceAdapter(file, base: base, format: format, pace: pace)
-            } catch var error as ModelFileError {
-                // Who named the source knows it by that, not by where the copy was.
-                let source = "\(pinned.source)"
-                error.message = error.message.replacingOccurrences(of: gguf, with: source)
-                    .replacingOccurrences(of: place, with: source)
-                throw error
+            } catch let error as ModelFileError {
+                throw AdapterLibrary.refusal(error, of: name, at: path)
             }
         }
         metrics.record(.pack, seconds: (ContinuousClock.now - start) / .seconds(1))
         try await storePack(of: adapter)
         return adapter
+    }
+
+    /// What is wrong with an adapter, by its name: where its files lie is of no use to whoever asks.
+    ///
+    /// - Parameter path: of the files that were read.
+    static func refusal(_ error: ModelFileError, of name: String, at path: String) -> ModelFileError
+    {
+        var message = error.message
+        for (text, plain) in [("\(path)/", ""), ("\(path): ", ""), (path, "it")] {
+            message = message.replacingOccurrences(of: text, with: plain)
+        }
+        return ModelFileError(error.code, "The adapter \"\(name)\" cannot be served: \(message)")
     }
 
     private func makeStagingFolder() throws(LibraryError) -> String {

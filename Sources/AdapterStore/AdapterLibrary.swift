@@ -178,6 +178,11 @@ package final class AdapterLibrary: Sendable {
 
     package var count: Int { state.withLock { $0.names.count } }
 
+    /// The first names that stand for an adapter, in order.
+    package func names(of digest: AdapterDigest) -> [String] {
+        Array(state.withLock { $0.names.names(of: digest) }.sorted().prefix(10))
+    }
+
     // MARK: Leases
 
     /// Brings what a name stands for into RAM.

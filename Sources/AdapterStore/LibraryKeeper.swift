@@ -29,7 +29,7 @@ package struct LibraryKeeper: Service {
                     group.addTask { await readAhead() }
                     group.addTask { await follow() }
                     group.addTask { await keep() }
-                    group.addTask { await tellWhatIsNotStored() }
+                    group.addTask { await logChanges() }
                 }
             } onCancel: {
                 // What is under way holds up the end.
@@ -44,16 +44,51 @@ package struct LibraryKeeper: Service {
         }
     }
 
-    /// A full disk costs no request, so somebody has to be told.
-    private func tellWhatIsNotStored() async {
-        let (events, stop) = library.events.listen()
+    /// A line for each change, whoever made it.
+    private func logChanges() async {
+        let (events, stop) = library.events.listen(.unbounded)
         defer { stop() }
         for await event in events {
-            guard case .notStored(let digest, let reason) = event else { continue }
-            logger.warning(
-                "an adapter's pack was not stored",
-                metadata: ["digest": .string(digest.short), "reason": .string(reason)])
+            switch event {
+            case .registered(let name): log(.info, "adapter registered", adapter: name)
+            case .added(let name, let digest):
+                log(.info, "adapter added", adapter: name, ["digest": .string(digest)])
+            case .replaced(let name, let digest):
+                log(.info, "adapter replaced", adapter: name, ["digest": .string(digest)])
+            case .removed(let name): log(.info, "adapter removed", adapter: name)
+            case .pinned(let name, let isPinned):
+                log(.info, isPinned ? "adapter pinned" : "adapter unpinned", adapter: name)
+            case .refused(let name, let reason):
+                log(.warning, "adapter refused", adapter: name, ["reason": .string(reason)])
+            case .quarantined(let digest, let reason):
+                log(.warning, "damaged pack put aside", digest, ["reason": .string(reason)])
+            case .notStored(let digest, let reason):
+                log(.warning, "adapter not stored", digest, ["reason": .string(reason)])
+            case .loaded(let digest): log(.debug, "adapter loaded", digest)
+            case .evicted(let digest, let tier):
+                log(.debug, "adapter evicted", digest, ["tier": .string(tier.rawValue)])
+            case .fetching: break
+            }
         }
+    }
+
+    private func log(
+        _ level: Logger.Level, _ message: Logger.Message, adapter name: String,
+        _ more: Logger.Metadata = [:]
+    ) {
+        let metadata: Logger.Metadata = ["adapter": .string(name)]
+        logger.log(level: level, message, metadata: metadata.merging(more) { $1 })
+    }
+
+    private func log(
+        _ level: Logger.Level, _ message: Logger.Message, _ digest: AdapterDigest,
+        _ more: Logger.Metadata = [:]
+    ) {
+        let names = library.names(of: digest).joined(separator: ",")
+        let metadata: Logger.Metadata = [
+            "digest": .string(digest.short), "adapter": .string(names),
+        ]
+        logger.log(level: level, message, metadata: metadata.merging(more) { $1 })
     }
 
     /// Brings adapters into RAM before anybody asks, the most popular ones first, as long as nobody has
@@ -89,8 +124,10 @@ package struct LibraryKeeper: Service {
                 return
             } catch {
                 failed.insert(entry.name)
+                // What is refused has a line already.
+                guard !(error is ModelFileError) else { continue }
                 logger.warning(
-                    "adapter refused",
+                    "adapter not read ahead",
                     metadata: ["adapter": .string(entry.name), "error": .string("\(error)")])
             }
         }
@@ -99,11 +136,9 @@ package struct LibraryKeeper: Service {
     /// Looks at the watched folders every two seconds.
     private func follow() async {
         var stamps: [String: [String: FileStamp?]] = [:]
-        for folder in watched {
-            for entry in library.entries where entry.alias.source == "\(folder)/\(entry.name)" {
-                stamps[folder, default: [:]][entry.alias.source] = FileStamp(
-                    folder: entry.alias.source)
-            }
+        for entry in library.entries {
+            guard let folder = watched.first(where: { entry.alias.isIn($0) }) else { continue }
+            stamps[folder, default: [:]][entry.alias.source] = FileStamp(of: entry.alias.source)
         }
         var complaints: [String: String] = [:]
         while !watched.isEmpty, !Task.isCancelled {
@@ -159,39 +194,49 @@ package struct LibraryKeeper: Service {
         _ folder: String, _ stamps: inout [String: FileStamp?],
         _ complaints: inout [String: String]
     ) async {
-        guard let found = try? AdapterLibrary.adapters(in: folder) else { return }
+        let found: AdapterFolder
+        do {
+            found = try AdapterFolder(folder)
+            complaints[folder] = nil
+        } catch {
+            complain("folder not readable", folder, "\(error)", &complaints)
+            return
+        }
+        for (path, reason) in found.others { complain("passed over", path, reason, &complaints) }
         var seen: [String: FileStamp?] = [:]
-        for (name, path) in found {
-            let stamp = FileStamp(folder: path)
+        for (name, path) in found.adapters {
+            let stamp = FileStamp(of: path)
             seen.updateValue(stamp, forKey: path)
             guard stamps[path] != .some(stamp) else { continue }
             do {
                 try await library.refresh(name: name, source: .path(path))
                 complaints[path] = nil
-                logger.info(
-                    stamps[path] == nil ? "adapter added" : "adapter changed",
-                    metadata: ["adapter": .string(name)])
             } catch is CancellationError {
                 return
+            } catch is ModelFileError {
+                // It has a line already.
             } catch {
-                if !(error is ModelFileError) { seen.updateValue(nil, forKey: path) }
-                guard complaints.updateValue("\(error)", forKey: path) != "\(error)" else {
-                    continue
-                }
-                logger.warning(
-                    "adapter not followed",
-                    metadata: ["adapter": .string(name), "error": .string("\(error)")])
+                seen.updateValue(nil, forKey: path)
+                complain("adapter not followed", path, "\(error)", &complaints)
             }
         }
         let gone = Set(stamps.keys).subtracting(seen.keys)
         for path in gone { complaints[path] = nil }
         if !gone.isEmpty {
             for entry in library.entries where gone.contains(entry.alias.source) {
-                logger.info("adapter gone", metadata: ["adapter": .string(entry.name)])
                 try? await library.remove(name: entry.name)
             }
         }
         stamps = seen
+    }
+
+    /// The same is not said again.
+    private func complain(
+        _ what: Logger.Message, _ path: String, _ reason: String,
+        _ complaints: inout [String: String]
+    ) {
+        guard complaints.updateValue(reason, forKey: path) != reason else { return }
+        logger.warning(what, metadata: ["path": .string(path), "reason": .string(reason)])
     }
 }
 
@@ -199,23 +244,24 @@ package struct LibraryKeeper: Service {
 private struct FileStamp: Equatable {
     private let versions: [FileVersion?]
 
-    init(folder: String) {
-        versions = ["adapter_config.json", "adapter_model.safetensors"].map {
-            FileVersion(of: folder + "/" + $0)
+    /// - Parameter path: of a folder or a GGUF file.
+    init(of path: String) {
+        versions = ["", "/adapter_config.json", "/adapter_model.safetensors"].map {
+            let version = FileVersion(of: path + $0)
+            // A folder's own version says nothing of its files.
+            return $0.isEmpty && version?.isRegular != true ? nil : version
         }
     }
 }
 
-extension AdapterLibrary {
-    /// Sub-folders that hold a PEFT adapter, by name.
-    ///
-    /// - Throws: whatever reading the folder throws.
-    package static func adapters(in folder: String) throws -> [(name: String, path: String)] {
-        try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
-            .map { ($0, folder + "/" + $0) }
-            .filter { FileManager.default.fileExists(atPath: $0.1 + "/adapter_config.json") }
+extension AliasRecord {
+    /// Whether its source lies right in a folder.
+    func isIn(_ folder: String) -> Bool {
+        source.hasPrefix(folder + "/") && !source.dropFirst(folder.utf8.count + 1).contains("/")
     }
+}
 
+extension AdapterLibrary {
     /// Makes a name stand for what its source holds now: nothing happens when that is what it stood
     /// for before, by the source's revision. What has changed is read if somebody uses it, as soon as
     /// requests under way leave room for that, and when somebody asks for it otherwise.
@@ -223,7 +269,8 @@ extension AdapterLibrary {
     /// - Throws: as `put` and `register`.
     package func refresh(name: String, source: AdapterSource) async throws {
         guard let entry = entry(name) else {
-            return try await register(name: name, source: source)
+            try await register(name: name, source: source)
+            return try await checkNow(name)
         }
         guard entry.alias.source == source.description else { return }
         guard entry.digest != nil || entry.alias.fault != nil else { return }
@@ -232,6 +279,7 @@ extension AdapterLibrary {
         if entry.digest == nil {
             // It was refused; the next request tries again.
             try await register(name: name, source: source, replaces: true)
+            try await checkNow(name)
         } else {
             try await throttle.background {
                 _ = try await self.put(
@@ -239,6 +287,10 @@ extension AdapterLibrary {
                     expected: entry.digest?.description)
             }
         }
+    }
+
+    private func checkNow(_ name: String) async throws {
+        if let entry = entry(name) { try await check(entry) }
     }
 
     /// Makes the library serve these names, and of others only those that an operator gave while an
@@ -275,7 +327,7 @@ extension AdapterLibrary {
             if known[name] != alias { changed.append(alias) }
         }
         for var other in known.values where wanted[other.name] == nil && other.served {
-            if keepsOthers, !watched.contains(where: { other.source == "\($0)/\(other.name)" }) {
+            if keepsOthers, !watched.contains(where: { other.isIn($0) }) {
                 wanted[other.name] = other
             } else {
                 other.served = false
@@ -326,6 +378,7 @@ extension AdapterLibrary {
         do {
             _ = try AdapterFile.open(path: path, base: base, limits: limits, reading: .header)
         } catch {
+            let error = AdapterLibrary.refusal(error, of: entry.name, at: path)
             await note(fault: "\(error)", of: entry.alias)
             throw error
         }

@@ -53,6 +53,8 @@ package struct NameTable: Sendable {
 
     package func isNamed(_ digest: AdapterDigest) -> Bool { named.contains(digest) }
 
+    package func names(of digest: AdapterDigest) -> Set<String> { holders[digest]?.names ?? [] }
+
     /// Whether a pinned name stands for it.
     package func isPinned(_ digest: AdapterDigest) -> Bool {
         holders[digest].map { $0.pinnedCount > 0 } ?? false

@@ -26,6 +26,10 @@ struct APIContext: RequestContext {
 
     var maxUploadSize: Int { 4 << 20 }
 
+    /// Whether whoever asks may know of the server's files: the admin, and everybody on a server without
+    /// keys.
+    var isOperator: Bool { tenant?.isAdmin ?? true }
+
     /// Tells when the client leaves.
     func departure() async -> Departure {
         let channel = channel

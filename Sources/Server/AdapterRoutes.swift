@@ -2,6 +2,7 @@ internal import AdapterSources
 internal import AdapterStore
 internal import Adapters
 internal import Catalog
+internal import Foundation
 internal import Generation
 internal import HTTPTypes
 internal import Hummingbird
@@ -28,16 +29,11 @@ struct AdapterRoutes {
         group.put("adapters/**") { request, context -> Response in
             let name = context.catchAll
             let put = try AdapterPut(try await texts.json(of: request, context))
-            let entry = try await self.put(name, put)
-            context.logger.info(
-                "adapter put",
-                metadata: ["adapter": .string(name), "digest": "\(entry.digest?.short ?? "")"])
-            return Response(json: entry.json)
+            return Response(json: try await self.put(name, put).json)
         }
         group.delete("adapters/**") { _, context -> Response in
             let name = context.catchAll
             try await library.remove(name: name)
-            context.logger.info("adapter removed", metadata: ["adapter": .string(name)])
             return Response(json: ["name": .string(name), "removed": true])
         }
         group.post("adapters/**") { _, context -> Response in
@@ -124,7 +120,8 @@ struct AdapterRoutes {
                 try await departure.whileConnected(onDeparture: stop) {
                     try await withGracefulShutdownHandler {
                         for await event in events {
-                            try await writer.write(ServerSentEvent.data(event.json))
+                            let json = event.json(names: library.names(of:))
+                            try await writer.write(ServerSentEvent.data(json))
                         }
                     } onGracefulShutdown: {
                         stop()
@@ -155,9 +152,33 @@ extension AdapterEntry {
 }
 
 extension LibraryEvent {
-    fileprivate var json: JSON {
+    /// With the time, as seconds since 1970, and the names of adapters that it is about.
+    fileprivate func json(names: (AdapterDigest) -> [String]) -> JSON {
+        var object = content.objectValue ?? JSON.Object()
+        if let digest {
+            object["names"] = .array(names(digest).map { .string($0) })
+        }
+        object["time"] = .number((Date().timeIntervalSince1970 * 1000).rounded() / 1000)
+        return .object(object)
+    }
+
+    /// Of events that are about no name of theirs.
+    private var digest: AdapterDigest? {
+        switch self {
+        case .loaded(let digest), .evicted(let digest, _), .quarantined(let digest, _),
+            .notStored(let digest, _):
+            digest
+        default: nil
+        }
+    }
+
+    private var content: JSON {
         switch self {
         case .registered(let name): ["event": "registered", "name": .string(name)]
+        case .added(let name, let digest):
+            ["event": "added", "name": .string(name), "digest": .string(digest)]
+        case .pinned(let name, let isPinned):
+            ["event": isPinned ? "pinned" : "unpinned", "name": .string(name)]
         case .fetching(let name, let done, let total):
             [
                 "event": "fetching", "name": .string(name), "bytes": .integer(done),

@@ -47,10 +47,10 @@ struct CompletionRoutes {
         }
         let logger = context.logger
         guard let stream = exchange.stream else {
-            let json = try await departure.whileConnected(onDeparture: { exchange.cancel() }) {
+            let text = try await departure.whileConnected(onDeparture: { exchange.cancel() }) {
                 try await exchange.whole()
             }
-            return Response(json: json)
+            return Response(jsonText: text)
         }
         return Response(
             status: .ok,
@@ -120,13 +120,27 @@ struct CompletionRoutes {
 
     // MARK: Prompts to exchanges
 
+    /// What a request names. Where an operator's adapter comes from is none of a tenant's business.
+    private func model(_ name: String, _ context: APIContext) async throws -> ModelRegistry.Model {
+        do {
+            return try await generator.registry.model(name)
+        } catch  where !context.isOperator && APIError.namesPlaces(error) {
+            guard !generator.registry.library.isJustInTime(name) else { throw error }
+            context.logger.error("adapter not read", metadata: ["error": .string("\(error)")])
+            var answer = APIError(error)
+            answer.message = "The adapter \"\(name)\" cannot be read. The server's log says why."
+            answer.parameter = "model"
+            throw answer
+        }
+    }
+
     private func begin(
         _ prepared: PreparedRequest, _ context: APIContext
     ) async throws -> Exchange {
         // What cannot be completed does not wait for its adapter.
         try prepared.check(contextLength: generator.contextLength)
         for prompt in prepared.prompts { try generator.check(prompt.tokens, prepared.options) }
-        let model = try await generator.registry.model(prepared.model)
+        let model = try await model(prepared.model, context)
         try Task.checkCancellation()
         let count = prepared.sampling.count
         var choices: [Exchange.Choice] = []
@@ -155,7 +169,7 @@ struct CompletionRoutes {
             logprobCount: prepared.options.logprobCount,
             writesPromptLogprobs: prepared.sampling.promptLogprobCount != nil,
             writesTokenIDs: prepared.sampling.writesTokenIDs,
-            metrics: ExchangeMetrics(model: prepared.model, logger: context.logger))
+            metrics: ExchangeMetrics(model: prepared.model, logger: context.logger), texts: texts)
     }
 }
 

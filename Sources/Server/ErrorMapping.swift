@@ -45,6 +45,15 @@ extension APIError {
         }
     }
 
+    /// Whether an error may say where the server keeps or finds files.
+    static func namesPlaces(_ error: any Error) -> Bool {
+        switch error {
+        case is SourceError, is CatalogError: true
+        case let error as LibraryError: [.diskFailed, .diskFull].contains(error.code)
+        default: false
+        }
+    }
+
     private init(_ error: GenerationError) {
         switch error.code {
         case .modelNotFound:
@@ -95,7 +104,7 @@ extension APIError {
             case .notFound: (404, "invalid_request_error")
             case .conflict: (409, "invalid_request_error")
             case .noRoom: (503, "server_error")
-            case .diskFailed, .folderInUse: (507, "server_error")
+            case .diskFailed, .diskFull, .folderInUse: (507, "server_error")
             default: (400, "invalid_request_error")
             }
         self.init(
@@ -133,8 +142,12 @@ extension APIError {
 
 extension Response {
     init(json: JSON, status: HTTPResponse.Status = .ok) {
+        self.init(jsonText: json.text(), status: status)
+    }
+
+    init(jsonText text: String, status: HTTPResponse.Status = .ok) {
         self.init(
             status: status, headers: [.contentType: "application/json"],
-            body: ResponseBody(byteBuffer: ByteBuffer(string: json.text())))
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
     }
 }

@@ -28,6 +28,7 @@ struct Exchange: Sendable {
     let writesPromptLogprobs: Bool
     let writesTokenIDs: Bool
     let metrics: ExchangeMetrics
+    let texts: TextQueue
 
     func cancel() {
         for choice in choices { choice.completion.cancel() }
@@ -35,38 +36,54 @@ struct Exchange: Sendable {
 
     // MARK: Whole
 
-    /// The whole response, once every completion has ended.
-    func whole() async throws -> JSON {
+    /// The whole response as JSON, once every completion has ended.
+    func whole() async throws -> String {
         let collected = Mutex<[Int: Collected]>([:])
         try await forEachPiece { choice, piece in
-            collected.withLock { $0[choice.index, default: Collected()].add(piece, choice, self) }
+            collected.withLock { $0[choice.index, default: Collected()].add(piece) }
         }
         let results = collected.withLock { $0 }
         var usage = Usage(promptTokens: promptTokenCount)
-        let json = choices.map { choice in
+        for choice in choices {
             let result = results[choice.index] ?? Collected()
             usage.completionTokens += result.tokenCount
             usage.cachedTokens += cachedTokens(result.foundPromptCount, choice)
-            return self.json(of: result, choice)
         }
         metrics.finish(usage)
-        return head.json(choices: json, usage: usage, isChunk: false)
+        let scoreCount = results.values.reduce(0) { $0 + $1.scoreCount }
+        return try await write(scoreCount: scoreCount) { [usage] in
+            let json = choices.map { self.json(of: results[$0.index] ?? Collected(), $0) }
+            return head.json(choices: json, usage: usage, isChunk: false).text()
+        }
     }
+
+    /// Writes an answer, beside everything else where that takes long.
+    private func write<Result: Sendable>(
+        scoreCount: Int, _ work: @escaping @Sendable () -> Result
+    ) async throws -> Result {
+        guard scoreCount > 1000 else { return work() }
+        return try await texts.run(byteCount: scoreCount * Exchange.scoreByteCount, work)
+    }
+
+    /// As JSON, about.
+    private static let scoreByteCount = 50
 
     private struct Collected {
         var text = ""
-        var tokens: [WireToken] = []
-        var promptTokens: [WireToken]?
+        var scores: [TokenScores] = []
+        var promptScores: [TokenScores]?
         var tokenCount = 0
         var foundPromptCount = 0
         var finish: Completion.Finish?
 
-        mutating func add(_ piece: Completion.Piece, _ choice: Choice, _ exchange: Exchange) {
-            if let scores = piece.promptScores {
-                promptTokens = exchange.promptTokens(choice, scores)
-            }
+        var scoreCount: Int {
+            (scores + (promptScores ?? [])).reduce(0) { $0 + 1 + $1.top.count }
+        }
+
+        mutating func add(_ piece: Completion.Piece) {
+            promptScores = piece.promptScores ?? promptScores
             text += piece.text
-            tokens += piece.scores.map { exchange.token($0) }
+            scores += piece.scores
             tokenCount += piece.tokens.count
             foundPromptCount = piece.foundPromptCount
             finish = piece.finish ?? finish
@@ -79,6 +96,8 @@ struct Exchange: Sendable {
     }
 
     private func json(of result: Collected, _ choice: Choice) -> JSON {
+        let tokens = result.scores.map { token($0) }
+        let prompt = result.promptScores.map { promptTokens(choice, $0) }
         var json = JSON.Object([("index", .integer(choice.index))])
         switch head.kind {
         case .chat:
@@ -86,24 +105,21 @@ struct Exchange: Sendable {
             json["logprobs"] =
                 logprobCount == nil
                 ? .null
-                : [
-                    "content": .array(result.tokens.map { $0.chatJSON(writesIDs: writesTokenIDs) })
-                ]
+                : ["content": .array(tokens.map { $0.chatJSON(writesIDs: writesTokenIDs) })]
         case .completion:
             json["text"] = .string((choice.echo ?? "") + result.text)
-            json["logprobs"] = logprobCount == nil ? .null : completionLogprobs(result, choice)
+            let all = (choice.echo == nil ? [] : prompt ?? []) + tokens
+            json["logprobs"] =
+                logprobCount == nil
+                ? .null
+                : WireToken.completionJSON(all, offset: 0, writesIDs: writesTokenIDs)
         }
         json["finish_reason"] = result.finish?.reason ?? .null
         json["stop_reason"] = result.finish?.stop ?? .null
-        if writesPromptLogprobs, let tokens = result.promptTokens {
-            json["prompt_logprobs"] = WireToken.promptJSON(tokens)
+        if writesPromptLogprobs, let prompt {
+            json["prompt_logprobs"] = WireToken.promptJSON(prompt)
         }
         return .object(json)
-    }
-
-    private func completionLogprobs(_ result: Collected, _ choice: Choice) -> JSON {
-        let tokens = (choice.echo == nil ? [] : result.promptTokens ?? []) + result.tokens
-        return WireToken.completionJSON(tokens, offset: 0, writesIDs: writesTokenIDs)
     }
 
     // MARK: Streamed
@@ -111,21 +127,15 @@ struct Exchange: Sendable {
     /// Writes server-sent events as the pieces come, usage and the end last.
     func stream(_ options: StreamOptions, write: (String) async throws -> Void) async throws {
         let usage = Mutex(Usage(promptTokens: promptTokenCount))
-        func chunk(_ json: JSON) -> String {
-            ServerSentEvent.data(
-                head.json(
-                    choices: [json],
-                    usage: options.includesRunningUsage ? usage.withLock { $0 } : nil, isChunk: true
-                ))
-        }
+        func running() -> Usage? { options.includesRunningUsage ? usage.withLock { $0 } : nil }
         var offsets = Array(repeating: 0, count: choices.count)
         var hasBegun = Array(repeating: false, count: choices.count)
         for choice in choices {
             guard let echo = choice.echo else { continue }
             // With log probabilities the prompt's text goes with their first piece.
             if logprobCount == nil, !echo.isEmpty {
-                try await write(
-                    chunk(choiceJSON(choice, text: echo, tokens: nil, offset: 0, finish: nil)))
+                let json = choiceJSON(choice, text: echo, tokens: nil, offset: 0, finish: nil)
+                try await write(chunk(json, running()))
             }
             offsets[choice.index] = logprobCount == nil ? echo.unicodeScalars.count : 0
         }
@@ -134,7 +144,7 @@ struct Exchange: Sendable {
             if head.kind == .chat, !hasBegun[choice.index] {
                 hasBegun[choice.index] = true
                 let delta: JSON = ["role": "assistant", "content": ""]
-                try await write(chunk(choiceJSON(choice, delta: delta, finish: nil)))
+                try await write(chunk(choiceJSON(choice, delta: delta, finish: nil), running()))
             }
             usage.withLock {
                 $0.completionTokens += piece.tokens.count
@@ -142,7 +152,15 @@ struct Exchange: Sendable {
                     $0.cachedTokens += cachedTokens(piece.foundPromptCount, choice)
                 }
             }
-            try await write(chunk(self.json(of: piece, choice, &offsets[choice.index])))
+            let scoreCount = (piece.promptScores ?? []).reduce(0) { $0 + 1 + $1.top.count }
+            let (offset, usage) = (offsets[choice.index], running())
+            let (text, next) = try await self.write(scoreCount: scoreCount) {
+                var offset = offset
+                let json = self.json(of: piece, choice, &offset)
+                return (chunk(json, usage), offset)
+            }
+            offsets[choice.index] = next
+            try await write(text)
         }
         let total = usage.withLock { $0 }
         metrics.finish(total)
@@ -151,6 +169,10 @@ struct Exchange: Sendable {
                 ServerSentEvent.data(head.json(choices: [], usage: total, isChunk: true)))
         }
         try await write(ServerSentEvent.done)
+    }
+
+    private func chunk(_ json: JSON, _ usage: Usage?) -> String {
+        ServerSentEvent.data(head.json(choices: [json], usage: usage, isChunk: true))
     }
 
     private func json(of piece: Completion.Piece, _ choice: Choice, _ offset: inout Int) -> JSON {

@@ -18,8 +18,8 @@ struct ModelRoutes {
     private var registry: ModelRegistry { generator.registry }
 
     func add(to group: RouterGroup<APIContext>) {
-        group.get("models") { _, _ -> Response in
-            let adapters = registry.library.entries.map(adapter)
+        group.get("models") { _, context -> Response in
+            let adapters = registry.library.entries.map { adapter($0, context) }
             return Response(json: ["object": "list", "data": .array(bases + adapters)])
         }
         group.get("models/**") { _, context -> Response in
@@ -31,7 +31,7 @@ struct ModelRoutes {
                 try registry.check(name)
                 throw HTTPError(.notFound)
             }
-            return Response(json: adapter(entry))
+            return Response(json: adapter(entry, context))
         }
     }
 
@@ -41,36 +41,39 @@ struct ModelRoutes {
             let entry = try await registry.library.put(
                 name: change.name, source: try AdapterSource(change.path),
                 replaces: change.replaces)
-            context.logger.info(
-                "adapter loaded",
-                metadata: [
-                    "adapter": .string(entry.name), "digest": "\(entry.digest?.short ?? "")",
-                ])
             return Response.text("Success: LoRA adapter '\(entry.name)' added successfully.")
         }
         group.post("unload_lora_adapter") { request, context -> Response in
             let name = try AdapterChange.nameToUnload(try await texts.json(of: request, context))
             try await registry.library.remove(name: name)
-            context.logger.info("adapter unloaded", metadata: ["adapter": .string(name)])
             return Response.text("Success: LoRA adapter '\(name)' removed successfully.")
         }
     }
 
     private var bases: [JSON] {
         registry.baseNames.map { name in
-            model(name, created: registry.created, extra: [("parent", .null), ("tier", "device")])
+            model(
+                name, created: registry.created,
+                extra: [
+                    ("parent", .null), ("root", .string(registry.baseNames[0])),
+                    ("tier", "device"),
+                ])
         }
     }
 
-    private func adapter(_ entry: AdapterEntry) -> JSON {
-        model(
+    /// Tenants are not told where adapters come from.
+    private func adapter(_ entry: AdapterEntry, _ context: APIContext) -> JSON {
+        let root = context.isOperator ? entry.alias.source : entry.name
+        return model(
             entry.name, created: Int(entry.alias.created),
             extra: [
-                ("parent", .string(registry.baseNames[0])), ("root", .string(entry.alias.source)),
+                ("parent", .string(registry.baseNames[0])), ("root", .string(root)),
                 ("digest", entry.alias.digest.map { .string($0) } ?? .null),
                 ("tier", .string(entry.tier.rawValue)),
                 ("rank", entry.record.map { .integer($0.rank) } ?? .null),
                 ("bytes", entry.record.map { .integer($0.bytes) } ?? .null),
+                // Why it cannot be served.
+                ("fault", entry.alias.fault.map { .string($0) } ?? .null),
             ])
     }
 

@@ -251,12 +251,21 @@ struct ModelSettings: Sendable {
         URL(fileURLWithPath: path).standardizedFileURL.path
     }
 
-    /// Sub-folders that hold a PEFT adapter, by name.
+    /// Sub-folders that hold a PEFT adapter and GGUF files, by name.
     static func adapters(in folder: String) throws -> [(name: String, path: String)] {
-        guard let found = try? AdapterLibrary.adapters(in: folder) else {
-            throw ValidationError("There is no folder of adapters at \(folder).")
+        guard !AdapterFolder.isAdapter(folder) else {
+            throw ValidationError(
+                "\(folder) is an adapter itself. Give --adapter NAME=\(folder), or --adapters with the folder that it lies in."
+            )
         }
-        return found
+        do {
+            return try AdapterFolder(folder).adapters
+        } catch {
+            throw ValidationError(
+                FileManager.default.fileExists(atPath: folder)
+                    ? "The folder of adapters \(folder) cannot be read; see its permissions."
+                    : "There is no folder of adapters at \(folder).")
+        }
     }
 }
 

@@ -74,7 +74,8 @@ extension AdapterFile {
             }
             let scale = alpha == 0 ? 1 : Float(alpha) / Float(a.rowCount)
             let delta = Delta(a: a, b: b, scale: scale)
-            try AdapterFile.checkShapes(delta, of: target, base: base, limits: limits, source: path)
+            try AdapterFile.checkShapes(
+                delta, of: target, base: base, limits: limits, source: path, trainedOn: nil)
             deltas[target] = delta
         }
         self.path = path

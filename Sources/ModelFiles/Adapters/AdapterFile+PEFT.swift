@@ -98,13 +98,24 @@ private struct PEFTReader {
         for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
             guard let place = place(of: name, base: base),
                 places.updateValue(tensor, forKey: place) == nil
-            else { throw unexpected(tensor, folder) }
+            else { throw unexpected(tensor, folder, base) }
         }
         return places
     }
 
-    private static func unexpected(_ tensor: StoredTensor, _ folder: String) -> ModelFileError {
-        ModelFileError(
+    private static func unexpected(
+        _ tensor: StoredTensor, _ folder: String, _ base: ModelConfiguration
+    ) -> ModelFileError {
+        let parts = tensor.name.split(separator: ".")
+        if let place = parts.firstIndex(of: "layers"), place + 1 < parts.count,
+            let layer = Int(parts[place + 1]), layer >= base.layerCount
+        {
+            return ModelFileError(
+                .unexpectedTensor,
+                "\(folder): it changes layer \(layer), and this base has the layers 0 to \(base.layerCount - 1): it was trained on a larger model (tensor \(tensor.name))"
+            )
+        }
+        return ModelFileError(
             .unexpectedTensor,
             "\(folder): the configuration does not call for tensor \(tensor.name), or this base has no place for it"
         )
@@ -264,7 +275,7 @@ private struct PEFTReader {
 
     func checkNothingIsLeft() throws(ModelFileError) {
         if let tensor = left.values.min(by: { $0.name < $1.name }) {
-            throw PEFTReader.unexpected(tensor, folder)
+            throw PEFTReader.unexpected(tensor, folder, base.configuration)
         }
     }
 
@@ -292,7 +303,8 @@ private struct PEFTReader {
             let delta = AdapterFile.Delta(
                 a: a, b: b, bias: bias, magnitude: magnitude, scale: config.scale(of: module))
             try AdapterFile.checkShapes(
-                delta, of: target, base: base.configuration, limits: limits, source: folder)
+                delta, of: target, base: base.configuration, limits: limits, source: folder,
+                trainedOn: configuration.baseModelName)
             guard delta.rank == config.rank(of: module) else {
                 throw ModelFileError(
                     .rankMismatch,
@@ -337,6 +349,14 @@ private struct PEFTReader {
         _ tensor: StoredTensor, as role: Checkpoint.Role
     ) throws(ModelFileError) -> StoredTensor {
         let shape = base.configuration.shape(of: role) ?? []
+        if role == .embedding || role == .head, tensor.shape.count == 2, shape.count == 2,
+            tensor.shape[1] == shape[1], tensor.shape[0] != shape[0]
+        {
+            throw AdapterFile.mismatch(
+                tensor, tensor.shape[0], shape[0], role == .head ? .head : .embedding,
+                isInput: role == .embedding, base: base.configuration, source: folder,
+                trainedOn: configuration.baseModelName)
+        }
         guard tensor.shape == shape else {
             throw ModelFileError(
                 .wrongShape,

@@ -122,10 +122,28 @@ package struct AdapterFile: Sendable {
         ]
     }
 
+    /// An adapter for a base of other sizes.
+    ///
+    /// - Parameters:
+    ///   - found: a size of the tensor, of which the base's module has `wanted`.
+    ///   - isInput: whether it is of the module's input.
+    static func mismatch(
+        _ tensor: StoredTensor, _ found: Int, _ wanted: Int, _ target: Target, isInput: Bool,
+        base: ModelConfiguration, source: String, trainedOn: String?
+    ) -> ModelFileError {
+        let other = trainedOn.map { "\"\($0)\"" } ?? "another base"
+        let isVocabulary = target == .embedding && isInput || target == .head && !isInput
+        let reason =
+            isVocabulary
+            ? "it was trained with a vocabulary of \(found) tokens, and this base has \(wanted). Tokens that were added for the training have to be in the base too: resize it and save it with its tokenizer"
+            : "it was trained on \(other), where \(target.moduleName) has \(found) \(isInput ? "inputs" : "outputs"); this base has \(wanted)"
+        return ModelFileError(.wrongShape, "\(source): \(reason) (tensor \(tensor.name))")
+    }
+
     /// Checks a delta's shapes against the base and each other.
     static func checkShapes(
         _ delta: Delta, of target: Target, base: ModelConfiguration, limits: AdapterLimits,
-        source: String
+        source: String, trainedOn: String?
     ) throws(ModelFileError) {
         let inputs = base.inputCount(of: target)
         let outputs = base.outputCount(of: target)
@@ -144,6 +162,12 @@ package struct AdapterFile: Sendable {
             throw ModelFileError(
                 .limitExceeded,
                 "\(source): tensor \(delta.a.name) has rank \(rank); the limit is \(limits.rank)")
+        }
+        for (tensor, dimension, wanted) in [(delta.a, 1, inputs), (delta.b, 0, outputs)]
+        where tensor.shape.count == 2 && tensor.shape[dimension] != wanted {
+            throw mismatch(
+                tensor, tensor.shape[dimension], wanted, target, isInput: dimension == 1,
+                base: base, source: source, trainedOn: trainedOn)
         }
         try check(delta.a, [rank, inputs])
         try check(delta.b, [outputs, rank])

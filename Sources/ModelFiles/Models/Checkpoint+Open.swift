@@ -1,5 +1,5 @@
 internal import Foundation
-internal import JSONTree
+package import JSONTree
 package import Tensors
 
 extension Checkpoint {
@@ -308,7 +308,7 @@ extension Checkpoint.Role {
 
 extension GenerationDefaults {
     /// `generation_config.json`, whose end tokens win over those of `config.json`.
-    fileprivate init(generation: JSON?, config: JSON, source: String) throws(ModelFileError) {
+    package init(generation: JSON?, config: JSON, source: String) throws(ModelFileError) {
         self.init()
         for candidate in [generation?["eos_token_id"], config["eos_token_id"]] {
             guard let candidate, !candidate.isNull else { continue }

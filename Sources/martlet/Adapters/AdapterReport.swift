@@ -1,3 +1,4 @@
+import AdapterStore
 import Adapters
 import Generation
 import ModelFiles
@@ -36,8 +37,7 @@ struct AdapterReport {
     static func verify(_ paths: [String], for base: Checkpoint) throws -> Bool {
         var areServed = true
         for path in paths {
-            let inside = (try? ModelSettings.adapters(in: path)) ?? []
-            for adapter in inside.isEmpty ? [(name: path, path: path)] : inside {
+            for adapter in adapters(at: path) {
                 do {
                     let file = try AdapterFile.open(
                         path: adapter.path, base: base, limits: AdapterLimits())
@@ -50,6 +50,13 @@ struct AdapterReport {
             }
         }
         return areServed
+    }
+
+    /// An adapter, the adapters in a folder, or both: a training's output with its checkpoints.
+    private static func adapters(at path: String) -> [(name: String, path: String)] {
+        let inside = (try? AdapterFolder(path).adapters) ?? []
+        let isOne = inside.isEmpty || AdapterFolder.isAdapter(path)
+        return (isOne ? [(name: path, path: path)] : []) + inside
     }
 
     // MARK: One

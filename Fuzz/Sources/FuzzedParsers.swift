@@ -1,0 +1,196 @@
+import Adapters
+import ChatTemplates
+import Foundation
+import JSONTree
+import ModelFiles
+import OpenAIWire
+import Tensors
+import Tokenization
+
+/// A parser of what comes from outside.
+enum FuzzTarget: String, CaseIterable {
+    /// A request's body, or any JSON file.
+    case json
+    /// A request, by its route.
+    case request
+    case safetensors
+    /// A GGUF file with all that is read from it: a model's shape, a tokenizer, an adapter.
+    case gguf
+    /// `config.json` and `generation_config.json`.
+    case model
+    /// `adapter_config.json`, over the tensors of a real adapter.
+    case adapter
+    /// The header of `adapter_model.safetensors`, under a real adapter's configuration.
+    case tensors
+    case pack
+    /// `target_modules` as a pattern.
+    case pattern
+    /// `tokenizer.json`.
+    case tokenizer
+    /// A prompt, for each kind of tokenizer.
+    case prompt
+    case template
+}
+
+/// Gives an input to a parser. Errors are what bad inputs should come to; a trap, a hang or memory without
+/// bound is what libFuzzer looks for, and a `fatalError` here where two ways of reading disagree.
+final class FuzzedParsers: Sendable {
+    private let folder: String
+    private let base: Checkpoint
+    private let tokenizers: [Tokenizer]
+    private let conversation: JSON.Object
+    private let plain: String
+    private let digest: AdapterDigest
+
+    init() {
+        do {
+            folder = FileManager.default.currentDirectoryPath + "/.build/fuzz/work-\(getpid())"
+            try FileManager.default.createDirectory(
+                atPath: folder + "/adapter", withIntermediateDirectories: true)
+            let goldens = FileManager.default.currentDirectoryPath + "/Tests"
+            plain = goldens + "/ConformanceTests/Goldens/llama/plain"
+            base = try Checkpoint.open(path: goldens + "/ConformanceTests/Goldens/llama/model")
+            tokenizers = try ["gpt2", "llama2", "llama3", "mistral", "qwen2", "smollm"].map {
+                try Tokenizer(
+                    huggingFace: readJSON(
+                        goldens + "/TokenizationTests/Goldens/\($0).tokenizer.json"))
+            }
+            for name in ["adapter_config.json", "adapter_model.safetensors"] {
+                try? FileManager.default.removeItem(atPath: "\(folder)/adapter/\(name)")
+                try FileManager.default.copyItem(
+                    atPath: "\(plain)/\(name)", toPath: "\(folder)/adapter/\(name)")
+            }
+            let file = try AdapterFile.open(path: plain, base: base, limits: AdapterLimits())
+            digest = try DeviceAdapter(file, base: base, format: .bf16).digest
+            conversation = try FuzzedParsers.conversation()
+        } catch {
+            fatalError("the fuzzer needs the repository's goldens: \(error)")
+        }
+    }
+
+    func take(_ input: [UInt8], _ target: FuzzTarget) {
+        switch target {
+        case .json: takeJSON(input)
+        case .request: takeRequest(input)
+        case .safetensors: read(input) { try SafetensorsFile(path: $0, reading: .copied).tensors }
+        case .gguf: takeGGUF(input)
+        case .model: takeModel(input)
+        case .adapter: takeAdapter(input, "adapter_config.json")
+        case .tensors: takeAdapter(input, "adapter_model.safetensors")
+        case .pack: takePack(input)
+        case .pattern: takePattern(input)
+        case .tokenizer:
+            guard let json = try? JSON(parsing: input),
+                let tokenizer = try? Tokenizer(huggingFace: json)
+            else { return }
+            encode("Hello, wörld 123\n\n  été", with: tokenizer)
+        case .prompt:
+            let text = String(decoding: input, as: UTF8.self)
+            for tokenizer in tokenizers { encode(text, with: tokenizer) }
+        case .template:
+            guard let template = try? ChatTemplate(String(decoding: input, as: UTF8.self)) else {
+                return
+            }
+            _ = try? template.render(conversation)
+        }
+    }
+
+    private func takeJSON(_ input: [UInt8]) {
+        guard let json = try? JSON(parsing: input) else { return }
+        guard let again = try? JSON(parsing: Array(json.text().utf8)), again == json else {
+            fatalError("JSON that was written is read as something else")
+        }
+    }
+
+    private func takeRequest(_ input: [UInt8]) {
+        guard let json = try? JSON(parsing: input) else { return }
+        _ = try? CompletionRequest(json)
+        _ = try? ChatRequest(json)
+    }
+
+    private func takeModel(_ input: [UInt8]) {
+        guard let json = try? JSON(parsing: input) else { return }
+        _ = try? ModelConfiguration(huggingFace: json, source: "config.json")
+        _ = try? GenerationDefaults(generation: json, config: json, source: "config.json")
+    }
+
+    private func takeGGUF(_ input: [UInt8]) {
+        guard let path = write(input, "file.gguf") else { return }
+        guard let file = try? GGUFFile(path: path, reading: .copied) else { return }
+        for tensor in file.tensors.values { _ = try? tensor.values() }
+        _ = try? ModelConfiguration(gguf: file)
+        _ = try? AdapterFile.open(path: path, base: base, limits: AdapterLimits())
+        func list(_ name: String) -> [GGUFValue] { file.metadata["tokenizer.ggml.\(name)"]?.array ?? [] }
+        let vocabulary = GGUFVocabulary(
+            model: file.metadata["tokenizer.ggml.model"]?.string ?? "",
+            pre: file.metadata["tokenizer.ggml.pre"]?.string,
+            tokens: list("tokens").map { $0.string ?? "" },
+            types: list("token_type").map { $0.integer ?? 1 },
+            merges: list("merges").map { $0.string ?? "" },
+            scores: list("scores").map { $0.number ?? 0 })
+        if let tokenizer = try? Tokenizer(gguf: vocabulary) {
+            encode("Hello, wörld 123\n\n  été", with: tokenizer)
+        }
+    }
+
+    private func takeAdapter(_ input: [UInt8], _ name: String) {
+        guard write(input, "adapter/\(name)") != nil else { return }
+        var limits = AdapterLimits()
+        limits.byteCount = 1 << 20
+        guard
+            let file = try? AdapterFile.open(
+                path: folder + "/adapter", base: base, limits: limits)
+        else { return }
+        _ = try? DeviceAdapter(file, base: base, format: .bf16)
+    }
+
+    private func takePack(_ input: [UInt8]) {
+        guard let path = write(input, "pack") else { return }
+        _ = try? AdapterPack.read(
+            path, digest: digest, base: base, fingerprint: BaseFingerprint(of: base), format: .bf16)
+    }
+
+    private func takePattern(_ input: [UInt8]) {
+        let text = String(decoding: input, as: UTF8.self)
+        guard let pattern = try? ModulePattern(text) else { return }
+        for target in AdapterFile.Target.all(for: base.configuration) {
+            _ = pattern.matchesWhole(target.moduleName)
+        }
+    }
+
+    private func encode(_ text: String, with tokenizer: Tokenizer) {
+        let ids = tokenizer.encode(text)
+        guard ids.allSatisfy({ $0 >= 0 && $0 < tokenizer.tokenCount }) else {
+            fatalError("a prompt has a token that the tokenizer lacks")
+        }
+        let whole = tokenizer.decode(ids, skipsSpecialTokens: false)
+        var detokenizer = Detokenizer(tokenizer, skipsSpecialTokens: false)
+        let parts = ids.map { detokenizer.append($0) }.joined() + detokenizer.finish()
+        guard whole == parts else { fatalError("text in parts is not the text") }
+    }
+
+    private func read(_ input: [UInt8], _ open: (String) throws -> [String: StoredTensor]) {
+        guard let path = write(input, "file"), let tensors = try? open(path) else { return }
+        for tensor in tensors.values { _ = try? tensor.values() }
+    }
+
+    private func write(_ input: [UInt8], _ name: String) -> String? {
+        let path = "\(folder)/\(name)"
+        return FileManager.default.createFile(atPath: path, contents: Data(input)) ? path : nil
+    }
+
+    private static func conversation() throws -> JSON.Object {
+        let text = """
+            {"messages": [{"role": "system", "content": "Be brief."},
+             {"role": "user", "content": "What is 2 + 2?"},
+             {"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function",
+              "function": {"name": "add", "arguments": {"a": 2, "b": 2.5, "c": [1, null, true]}}}]},
+             {"role": "tool", "content": "4", "tool_call_id": "1"},
+             {"role": "user", "content": [{"type": "text", "text": "Zażółć gęślą\\n"}]}],
+             "tools": [{"type": "function", "function": {"name": "add", "parameters": {
+              "type": "object", "properties": {"a": {"type": "number"}}, "required": ["a"]}}}],
+             "add_generation_prompt": true, "bos_token": "<s>", "eos_token": "</s>"}
+            """
+        return try JSON(parsing: Array(text.utf8)).objectValue ?? JSON.Object()
+    }
+}

@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""Writes what the fuzzers begin with, from the repository's goldens: make_fuzz_seeds.py FOLDER."""
+import json, pathlib, shutil, sys
+
+tests = pathlib.Path(__file__).resolve().parent.parent / "Tests"
+target = pathlib.Path(sys.argv[1])
+shutil.rmtree(target, ignore_errors=True)
+models = tests / "ConformanceTests" / "Goldens"
+
+
+def seed(parser, name, data):
+    folder = target / parser
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+for family in ["llama", "mistral", "qwen2", "qwen3"]:
+    folder = models / family
+    seed("model", family, (folder / "model" / "config.json").read_bytes())
+    for adapter in sorted(folder.iterdir()):
+        name = f"{family}-{adapter.name}"
+        if adapter.suffix == ".gguf": seed("gguf", name, adapter.read_bytes())
+        if (adapter / "adapter_config.json").exists():
+            seed("adapter", name, (adapter / "adapter_config.json").read_bytes())
+            path = adapter / "adapter_model.safetensors"
+            weights = path.read_bytes() if path.exists() else b""
+            if 0 < len(weights) < 65536:
+                seed("tensors", name, weights)
+                if "plain" in name: seed("safetensors", name, weights)
+seed("gguf", "types", (tests / "ModelFilesTests" / "Goldens" / "types.gguf").read_bytes())
+for number, pattern in enumerate([
+    r".*\.(q|v)_proj", r"model\.layers\.[0-3]\..*", r"(?!.*lm_head).*proj$", r"(?:a|b){1,3}?\w+\d*",
+    r"^(?=.*mlp)[^.]+(\.[a-z_0-9]+)*+", "q_proj", r"\bx\B\Z",
+]): seed("pattern", str(number), pattern)
+
+goldens = tests / "TokenizationTests" / "Goldens"
+for line, text in enumerate(json.loads((goldens / "corpus.json").read_bytes())): seed("prompt", str(line), str(text))
+for path in goldens.glob("*.tokenizer.json"):
+    tokenizer = json.loads(path.read_bytes())
+    vocabulary = tokenizer["model"]["vocab"]
+    kept = dict(sorted(vocabulary.items(), key=lambda item: item[1])[:300])
+    tokenizer["model"]["vocab"] = kept
+    merges = [m if isinstance(m, list) else m.split(" ") for m in tokenizer["model"]["merges"]]
+    tokenizer["model"]["merges"] = [m for m in merges if all(part in kept for part in [*m, "".join(m)])][:100]
+    tokenizer["added_tokens"] = [t for t in tokenizer["added_tokens"] if t["id"] < 300]
+    seed("tokenizer", path.name, json.dumps(tokenizer, ensure_ascii=False))
+
+templates = tests / "ChatTemplatesTests" / "Goldens"
+for path in sorted((templates / "templates").iterdir()): seed("template", path.name, path.read_bytes())
+for path in sorted((templates / "language").glob("*.json")):
+    for number, case in enumerate(json.loads(path.read_bytes())):
+        if isinstance(case, dict) and "template" in case: seed("template", f"{path.stem}-{number}", case["template"])
+
+requests = {
+    "completion": {"model": "m", "prompt": ["a", "b"], "max_tokens": 5, "stop": ["x"], "logit_bias": {"5": -1},
+                   "stream": True, "stream_options": {"include_usage": True}, "logprobs": 3, "seed": 1, "n": 2},
+    "tokens": {"model": "m", "prompt": [[1, 2], [3]], "echo": True, "min_tokens": 1, "ignore_eos": True},
+    "chat": {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "é"}]},
+             {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function":
+              {"name": "f", "arguments": "{\"a\": [1, 2.5e3, null]}"}}]}, {"role": "tool", "content": "x"}],
+             "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+             "top_logprobs": 2, "logprobs": True, "temperature": 0.5, "top_p": 0.9, "presence_penalty": 1},
+}
+for name, request in requests.items():
+    for parser in ["request", "json"]: seed(parser, name, json.dumps(request))
+seed("json", "escapes", r'{"a": "\u00e9\ud83d\ude00\n\"", "b": [1, -0.5e-7, 1e400, 18446744073709551616], "": {}}')
+# Packs depend on the machine's build; what the fuzzer grows from is a header's size of zeros.
+seed("pack", "zeros", (0x314B_4341_504C_544D).to_bytes(8, "little") + bytes(8192))
