@@ -103,7 +103,7 @@ let package = Package(
         module(
             "Engine", ["Tensors", "Transformer", "Adapters", deque, heap, metrics, lifecycle]),
         module("OpenAIWire", ["JSONTree"]),
-        module("Telemetry", [logging, coreMetrics]),
+        module("Telemetry", ["JSONTree", logging, coreMetrics]),
         module(
             "Generation",
             [
@@ -158,7 +158,7 @@ let package = Package(
         tests("GenerationTests", ["Generation"]),
         tests("LoadGeneratorTests", ["LoadGenerator", "JSONTree"]),
         tests("CommandLineTests", ["martlet", "JSONTree"]),
-        tests("TelemetryTests", ["Telemetry", coreMetrics]),
+        tests("TelemetryTests", ["Telemetry", "JSONTree", coreMetrics, logging]),
         tests("TokenizationTests", ["Tokenization", "JSONTree"], exclude: ["Goldens"]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSONTree"], exclude: ["Goldens"]),
         tests(

@@ -109,7 +109,7 @@ def same_bits_alone_crowded_threaded_and_chunked(_):
     # One thread, chunks of at most 13 tokens, and a cache so small that sequences displace each other.
     with Server("--threads", "1", "--max-step-tokens", "13", "--context-length", "128", "--kv-memory", "3200KiB") as server:
         assert together(lambda i: ask(server, i), range(16)) == crowd
-        assert server.metric("martlet_preemptions") > 0, server.get("/metrics")[1]
+        assert server.metric("martlet_preemptions_total") > 0, server.get("/metrics")[1]
 
 
 @check

@@ -662,7 +662,7 @@ def a_name_is_replaced_under_load():
             last = bisect.bisect_right(acknowledged, begun) - 1
             allowed = {swaps[last][2]} | {s[2] for s in swaps[last + 1:] if s[0] <= ended}
             assert digest in allowed, f"a request got {digest} after that was replaced"
-        found = server.metric("martlet_prefix_tokens_found")
+        found = server.metric("martlet_prefix_tokens_found_total")
         print(f"    {SWAPS} swaps, {len(answers)} answers beside them, {found:.0f} prompt tokens shared")
         assert len({d for _, _, d in answers}) == 2 and found > 0
         idle(server)

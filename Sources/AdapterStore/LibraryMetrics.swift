@@ -4,7 +4,7 @@ internal import Metrics
 /// The library's metrics; names are documented in docs/operating/adapters.md.
 struct LibraryMetrics: Sendable {
     /// Parts of the way up, and what is waited on it.
-    enum Part: String, Sendable {
+    enum Part: String, Sendable, CaseIterable {
         case fetch, pack, write, load, pause
     }
 
@@ -31,9 +31,12 @@ struct LibraryMetrics: Sendable {
         }
     }
 
-    func record(_ part: Part, seconds: Double) {
-        Recorder(label: "martlet_adapter_\(part.rawValue)_seconds").record(seconds)
-    }
+    private let parts = Dictionary(
+        uniqueKeysWithValues: Part.allCases.map {
+            ($0, Recorder(label: "martlet_adapter_\($0.rawValue)_seconds"))
+        })
+
+    func record(_ part: Part, seconds: Double) { parts[part]?.record(seconds) }
 
     func evicted(_ count: Int) { evictions.increment(by: count) }
     func waiting(_ count: Int) { waiters.record(count) }

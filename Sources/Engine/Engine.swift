@@ -74,6 +74,8 @@ private final class Mailbox: @unchecked Sendable {
     private let condition = NSCondition()
     private let capacity: Int
     private var commands: [EngineCore.Command] = []
+    /// When each request was submitted that no command has brought to the engine yet.
+    private var arrivals: [RequestID: ContinuousClock.Instant] = [:]
     private var continuations: [RequestID: Continuation] = [:]
     private var isRefusing = false
     private var isStopping = false
@@ -113,6 +115,7 @@ private final class Mailbox: @unchecked Sendable {
             guard continuations.count < capacity else { return false }
             continuations[request.id] = continuation
             commands.append(.submit(request))
+            arrivals[request.id] = .now
             condition.signal()
             return true
         }
@@ -139,15 +142,21 @@ private final class Mailbox: @unchecked Sendable {
         for continuation in refused { continuation.finish(throwing: EngineFailure.stopped) }
     }
 
-    /// Commands since the last call. Waits for one when there is nothing else to do.
+    /// Commands since the last call, and when they were given. Waits for one when there is nothing else
+    /// to do.
     ///
     /// - Returns: nil when the engine is to stop.
-    func take(waiting: Bool) -> [EngineCore.Command]? {
+    func take(
+        waiting: Bool
+    ) -> (commands: [EngineCore.Command], arrivals: [RequestID: ContinuousClock.Instant])? {
         locked {
             while waiting, commands.isEmpty, !isStopping { condition.wait() }
             if isStopping { return nil }
-            defer { commands = [] }
-            return commands
+            defer {
+                commands = []
+                arrivals = [:]
+            }
+            return (commands, arrivals)
         }
     }
 
@@ -212,17 +221,29 @@ private struct EngineLoop {
 
     consuming func run() {
         var core = core
-        metrics.record(core.status)
-        while let commands = mailbox.take(waiting: core.isIdle) {
-            for command in commands { core.apply(command) }
+        var status = core.status
+        metrics.record(status, after: EngineStatus())
+        var arrivals: [RequestID: ContinuousClock.Instant] = [:]
+        while let (commands, new) = mailbox.take(waiting: core.isIdle) {
+            if !new.isEmpty { arrivals.merge(new) { $1 } }
+            for command in commands {
+                if case .cancel(let id) = command { arrivals[id] = nil }
+                core.apply(command)
+            }
             let start = ContinuousClock.now
             let outputs = core.step()
             if core.report.tokenCount > 0 {
                 metrics.record(core.report, duration: ContinuousClock.now - start)
             }
-            let status = core.status
+            for id in core.report.admitted {
+                if let arrival = arrivals.removeValue(forKey: id) {
+                    metrics.record(wait: start - arrival)
+                }
+            }
+            let previous = status
+            status = core.status
             mailbox.status = status
-            metrics.record(status)
+            metrics.record(status, after: previous)
             if outputs.count > EngineLoop.fewOutputs {
                 delivery.async { [mailbox] in mailbox.deliver(outputs) }
             } else if !outputs.isEmpty {
@@ -242,17 +263,18 @@ private struct EngineMetrics {
     private let stepSequences = Recorder(label: "martlet_step_sequences")
     private let stepAdapters = Recorder(label: "martlet_step_adapters")
     private let stepDuration = Recorder(label: "martlet_step_seconds")
+    private let queueDuration = Recorder(label: "martlet_queue_seconds")
     private let running = Gauge(label: "martlet_requests_running")
     private let waiting = Gauge(label: "martlet_requests_waiting")
     private let blocks = Gauge(label: "martlet_kv_blocks")
     private let freeBlocks = Gauge(label: "martlet_kv_blocks_free")
     private let keptBlocks = Gauge(label: "martlet_kv_blocks_kept")
     private let cacheBytes = Gauge(label: "martlet_kv_bytes_resident")
-    private let foundTokens = Gauge(label: "martlet_prefix_tokens_found")
-    private let preemptions = Gauge(label: "martlet_preemptions")
+    private let foundTokens = Counter(label: "martlet_prefix_tokens_found_total")
+    private let preemptions = Counter(label: "martlet_preemptions_total")
     private let deviceAdapters = Gauge(label: "martlet_adapters_device")
     private let deviceBytes = Gauge(label: "martlet_adapter_bytes_device")
-    private let activations = Gauge(label: "martlet_adapter_activations")
+    private let activations = Counter(label: "martlet_adapter_activations_total")
 
     func record(_ report: StepReport, duration: Duration) {
         steps.increment()
@@ -262,17 +284,20 @@ private struct EngineMetrics {
         stepDuration.record(duration / .seconds(1))
     }
 
-    func record(_ status: EngineStatus) {
+    /// - Parameter wait: from a request's arrival until it is first computed.
+    func record(wait: Duration) { queueDuration.record(wait / .seconds(1)) }
+
+    func record(_ status: EngineStatus, after previous: EngineStatus) {
         running.record(status.runningCount)
         waiting.record(status.waitingCount)
         blocks.record(status.blockCount)
         freeBlocks.record(status.freeBlockCount)
         keptBlocks.record(status.keptBlockCount)
         cacheBytes.record(status.cacheByteCount)
-        foundTokens.record(status.foundTokenCount)
-        preemptions.record(status.preemptionCount)
+        foundTokens.increment(by: status.foundTokenCount - previous.foundTokenCount)
+        preemptions.increment(by: status.preemptionCount - previous.preemptionCount)
         deviceAdapters.record(status.deviceAdapterCount)
         deviceBytes.record(status.deviceAdapterByteCount)
-        activations.record(status.activationCount)
+        activations.increment(by: status.activationCount - previous.activationCount)
     }
 }

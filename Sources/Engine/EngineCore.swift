@@ -78,7 +78,8 @@ package struct EngineCore {
         outputs.removeAll(keepingCapacity: true)
         guard !scheduler.shares.isEmpty else { return outputs }
         fillBatch()
-        report = StepReport(batch: batch, sequenceCount: scheduler.shares.count)
+        report = StepReport(
+            batch: batch, sequenceCount: scheduler.shares.count, admitted: scheduler.admitted)
         let rows = model.forward(batch, wanting: wantedRows)
         for share in scheduler.shares { scheduler.advance(share.id, by: share.tokenCount) }
         for start in stride(from: 0, to: wants.count, by: DecoderModel.maximumLogitRows) {
@@ -246,10 +247,13 @@ package struct StepReport: Sendable {
     package var tokenCount = 0
     package var sequenceCount = 0
     package var adapterCount = 0
+    /// Requests that were waiting before, some of them not for the first time.
+    package var admitted: [RequestID] = []
 
     package init() {}
 
-    init(batch: Batch, sequenceCount: Int) {
+    init(batch: Batch, sequenceCount: Int, admitted: [RequestID]) {
+        self.admitted = admitted
         tokenCount = batch.rowCount
         self.sequenceCount = sequenceCount
         // Segments of one adapter stand together.

@@ -30,6 +30,8 @@ struct Scheduler {
     /// one segment, but for those that act from some token on.
     private(set) var shares: [Share] = []
     private(set) var preemptionCount = 0
+    /// Who came from the waiting line into the step.
+    private(set) var admitted: [RequestID] = []
     private(set) var slots = DeviceSlots()
     /// The adapters of the step that is being scheduled; nil for all.
     private var present: Set<AdapterDigest>?
@@ -84,6 +86,8 @@ struct Scheduler {
     /// Chooses the next step's shares and reserves their blocks. There are none only when there is
     /// nothing to do.
     mutating func schedule() {
+        // Not emptied: whoever has the last step's would make it a copy.
+        if !admitted.isEmpty { admitted = [] }
         tryToSchedule()
         // Adapters that came on for sequences without blocks leave the step to those that hold them.
         if shares.isEmpty, isBlocked { tryToSchedule() }
@@ -123,6 +127,7 @@ struct Scheduler {
             for earlier in waiting.prefix(place) { update(earlier) { $0.passedOverCount += 1 } }
             let id = waiting.remove(at: place)
             running.append(id)
+            admitted.append(id)
         }
     }
 

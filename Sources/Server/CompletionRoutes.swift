@@ -124,12 +124,17 @@ struct CompletionRoutes {
     private func model(_ name: String, _ context: APIContext) async throws -> ModelRegistry.Model {
         do {
             return try await generator.registry.model(name)
-        } catch  where !context.isOperator && APIError.namesPlaces(error) {
-            guard !generator.registry.library.isJustInTime(name) else { throw error }
-            context.logger.error("adapter not read", metadata: ["error": .string("\(error)")])
+        } catch let error as CancellationError {
+            throw error
+        } catch {
             var answer = APIError(error)
-            answer.message = "The adapter \"\(name)\" cannot be read. The server's log says why."
-            answer.parameter = "model"
+            if answer.parameter != nil { answer.parameter = "model" }
+            let isSecret = !context.isOperator && !generator.registry.library.isJustInTime(name)
+            if isSecret, APIError.namesPlaces(error) {
+                context.logger.error("adapter not read", metadata: ["error": .string("\(error)")])
+                answer.message =
+                    "The adapter \"\(name)\" cannot be read. The server's log says why."
+            }
             throw answer
         }
     }

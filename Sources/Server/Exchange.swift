@@ -208,7 +208,7 @@ struct Exchange: Sendable {
     private func choiceJSON(_ choice: Choice, delta: JSON, finish: Completion.Finish?) -> JSON {
         var json = JSON.Object([("index", .integer(choice.index)), ("delta", delta)])
         json["finish_reason"] = finish?.reason ?? .null
-        if let stop = finish?.stop { json["stop_reason"] = stop }
+        if let finish { json["stop_reason"] = finish.stop ?? .null }
         return .object(json)
     }
 
@@ -221,30 +221,35 @@ struct Exchange: Sendable {
             tokens.map { WireToken.completionJSON($0, offset: offset, writesIDs: writesTokenIDs) }
             ?? .null
         json["finish_reason"] = finish?.reason ?? .null
-        if let stop = finish?.stop { json["stop_reason"] = stop }
+        if let finish { json["stop_reason"] = finish.stop ?? .null }
         return .object(json)
     }
 
     // MARK: Pieces
+
+    /// A choice's pieces, and when they come.
+    private func watch(
+        _ choice: Choice, _ body: (Completion.Piece) async throws -> Void
+    ) async throws {
+        var last: ContinuousClock.Instant?
+        try await choice.completion.forEachPiece { piece in
+            let now = ContinuousClock.now
+            metrics.sawToken(after: last.map { (now - $0) / max(1, piece.tokens.count) })
+            last = now
+            try await body(piece)
+        }
+    }
 
     /// All choices' pieces, each choice in a task of its own.
     private func forEachPiece(
         _ body: @escaping @Sendable (Choice, Completion.Piece) async throws -> Void
     ) async throws {
         if choices.count == 1 {
-            return try await choices[0].completion.forEachPiece { piece in
-                metrics.sawToken()
-                try await body(choices[0], piece)
-            }
+            return try await watch(choices[0]) { try await body(choices[0], $0) }
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for choice in choices {
-                group.addTask {
-                    try await choice.completion.forEachPiece { piece in
-                        metrics.sawToken()
-                        try await body(choice, piece)
-                    }
-                }
+                group.addTask { try await watch(choice) { try await body(choice, $0) } }
             }
             try await group.waitForAll()
         }
@@ -255,10 +260,7 @@ struct Exchange: Sendable {
         _ body: (Choice, Completion.Piece) async throws -> Void
     ) async throws {
         if choices.count == 1 {
-            return try await choices[0].completion.forEachPiece { piece in
-                metrics.sawToken()
-                try await body(choices[0], piece)
-            }
+            return try await watch(choices[0]) { try await body(choices[0], $0) }
         }
         let (stream, continuation) = AsyncThrowingStream<(Int, Completion.Piece), any Error>
             .makeStream()
@@ -321,27 +323,33 @@ final class ExchangeMetrics: Sendable {
     private let start = ContinuousClock.now
     private let logger: Logger
     private let firstToken = Mutex<Duration?>(nil)
+    private let tokenGap: Recorder
 
     init(model: String, logger: Logger) {
         self.model = model
         self.logger = logger
+        tokenGap = Recorder(
+            label: "martlet_inter_token_seconds", dimensions: [("model", model)])
     }
 
     private var dimensions: [(String, String)] { [("model", model)] }
 
-    func sawToken() {
+    /// - Parameter gap: since the completion's token before.
+    func sawToken(after gap: Duration?) {
+        if let gap { tokenGap.record(gap / .seconds(1)) }
         let time: Duration? = firstToken.withLock { firstToken in
             guard firstToken == nil else { return nil }
             firstToken = ContinuousClock.now - start
             return firstToken
         }
         guard let time else { return }
-        Recorder(label: "martlet_time_to_first_token_seconds").record(time / .seconds(1))
+        Recorder(label: "martlet_time_to_first_token_seconds", dimensions: dimensions)
+            .record(time / .seconds(1))
     }
 
     func finish(_ usage: Usage) {
-        Recorder(label: "martlet_request_seconds").record(
-            (ContinuousClock.now - start) / .seconds(1))
+        Recorder(label: "martlet_request_seconds", dimensions: dimensions)
+            .record((ContinuousClock.now - start) / .seconds(1))
         Counter(label: "martlet_requests_total", dimensions: dimensions).increment()
         Counter(label: "martlet_prompt_tokens_total", dimensions: dimensions)
             .increment(by: Int64(usage.promptTokens))

@@ -29,8 +29,17 @@ struct OperationRoutes {
         router.get("metrics") { _, _ -> Response in
             Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
-                body: ResponseBody(byteBuffer: ByteBuffer(string: metrics.text() + adapterInfo)))
+                body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
         }
+    }
+
+    private var text: String {
+        let build = [("version", version), ("base", generator.registry.baseNames[0])]
+            .map { "\($0)=\"\(PrometheusMetrics.escaped($1))\"" }.joined(separator: ",")
+        let label = "martlet_build_info"
+        return metrics.text()
+            + PrometheusMetrics.header(label, "gauge", MetricHelp.texts[label])
+            + "\(label){\(build)} 1\n" + adapterInfo + ProcessMetrics.text()
     }
 
     /// vLLM's gauge that routers read to send requests where an adapter already runs.
@@ -44,7 +53,8 @@ struct OperationRoutes {
             "running_lora_adapters=\"\(names(status.runningAdapters))\"",
             "waiting_lora_adapters=\"\(names(status.waitingAdapters))\"",
         ]
-        return "# TYPE vllm:lora_requests_info gauge\n"
-            + "vllm:lora_requests_info{\(labels.joined(separator: ","))} \(Date().timeIntervalSince1970)\n"
+        let label = "vllm:lora_requests_info"
+        return PrometheusMetrics.header(label, "gauge", MetricHelp.texts[label])
+            + "\(label){\(labels.joined(separator: ","))} \(Date().timeIntervalSince1970)\n"
     }
 }

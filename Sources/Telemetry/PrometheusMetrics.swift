@@ -6,42 +6,81 @@ internal import Synchronization
 /// Format: https://prometheus.io/docs/instrumenting/exposition_formats/. Recorders become
 /// histograms; those whose label ends in `_seconds` get buckets for times, others for counts.
 public final class PrometheusMetrics: MetricsFactory, Sendable {
-    private struct Key: Hashable {
-        var label: String
-        var dimensions: [String]
+    /// The series of one label.
+    private struct Family {
+        var series: [[String]: (instrument: any Instrument, lastUse: UInt64)] = [:]
+        var clock: UInt64 = 0
+
+        /// Adds what was recorded in the series that have been idle longest to one whose values are all
+        /// `other`, which no name can be.
+        mutating func makeRoom(
+            in limit: Int, for dimensions: [(String, String)], _ make: () -> any Instrument
+        ) {
+            guard series.count >= limit, !dimensions.isEmpty else { return }
+            let other = dimensions.map { "\($0.0)=\"\(PrometheusMetrics.other)\"" }
+            let rest = series[other]?.instrument ?? make()
+            let idle = series.filter { $0.key != other }.sorted {
+                $0.value.lastUse < $1.value.lastUse
+            }
+            for (key, value) in idle.prefix(max(2, limit / 10)) {
+                rest.add(value.instrument)
+                series[key] = nil
+            }
+            clock += 1
+            series[other] = (rest, clock)
+        }
     }
 
-    private let instruments = Mutex<[Key: any Instrument]>([:])
-    /// Series beyond this many are counted together, so that labels cannot exhaust memory.
+    private let families = Mutex<[String: Family]>([:])
+    /// Of a label; those that have been idle longest are counted together, so that labels cannot exhaust
+    /// memory.
     private let seriesLimit: Int
+    private let help: [String: String]
 
-    public init(seriesLimit: Int = 10_000) { self.seriesLimit = seriesLimit }
+    /// - Parameter help: what each label means, in a line.
+    public init(seriesLimit: Int = 1000, help: [String: String] = [:]) {
+        self.seriesLimit = seriesLimit
+        self.help = help
+    }
+
+    /// In place of a label's value.
+    private static let other = "_other"
 
     /// Everything recorded so far.
     public func text() -> String {
-        let all = instruments.withLock { $0.map { ($0.key, $0.value) } }
+        let all = families.withLock { $0.mapValues { $0.series.mapValues(\.instrument) } }
         var text = ""
-        let byLabel = Dictionary(grouping: all) { $0.0.label }
-        for (label, series) in byLabel.sorted(by: { $0.key < $1.key }) {
-            text += "# TYPE \(label) \(series[0].1.type)\n"
-            for (key, instrument) in series.sorted(by: {
-                $0.0.dimensions.lexicographicallyPrecedes($1.0.dimensions)
+        for (label, series) in all.sorted(by: { $0.key < $1.key }) {
+            guard let type = series.values.first?.type else { continue }
+            text += PrometheusMetrics.header(label, type, help[label])
+            for (dimensions, instrument) in series.sorted(by: {
+                $0.key.lexicographicallyPrecedes($1.key)
             }) {
-                instrument.write(to: &text, label: key.label, dimensions: key.dimensions)
+                instrument.write(to: &text, label: label, dimensions: dimensions)
             }
         }
         return text
     }
 
+    /// The lines before a label's series.
+    public static func header(_ label: String, _ type: String, _ help: String?) -> String {
+        (help.map { "# HELP \(label) \($0)\n" } ?? "") + "# TYPE \(label) \(type)\n"
+    }
+
     private func instrument<Kind: Instrument>(
         _ label: String, _ dimensions: [(String, String)], _ make: () -> Kind
     ) -> Kind {
-        let pairs = dimensions.map { "\($0)=\"\(PrometheusMetrics.escaped($1))\"" }
-        let key = Key(label: label, dimensions: pairs)
-        return instruments.withLock { instruments in
-            if let found = instruments[key] as? Kind { return found }
+        let key = dimensions.map { "\($0)=\"\(PrometheusMetrics.escaped($1))\"" }
+        return families.withLock { families in
+            families[label, default: Family()].clock += 1
+            let clock = families[label]?.clock ?? 0
+            if let found = families[label]?.series[key]?.instrument as? Kind {
+                families[label]?.series[key]?.lastUse = clock
+                return found
+            }
+            families[label]?.makeRoom(in: seriesLimit, for: dimensions, make)
             let new = make()
-            if instruments.count < seriesLimit { instruments[key] = new }
+            families[label]?.series[key] = (new, clock)
             return new
         }
     }
@@ -84,6 +123,8 @@ public final class PrometheusMetrics: MetricsFactory, Sendable {
 
 private protocol Instrument: AnyObject, Sendable {
     var type: String { get }
+    /// Adds what another of the same kind has recorded.
+    func add(_ other: any Instrument)
     func write(to text: inout String, label: String, dimensions: [String])
 }
 
@@ -100,6 +141,11 @@ private final class PrometheusCounter: CounterHandler, Instrument {
 
     var type: String { "counter" }
 
+    func add(_ other: any Instrument) {
+        guard let other = other as? PrometheusCounter else { return }
+        increment(by: other.value.load(ordering: .relaxed))
+    }
+
     func write(to text: inout String, label: String, dimensions: [String]) {
         text += series(label, dimensions, "\(value.load(ordering: .relaxed))")
     }
@@ -112,6 +158,12 @@ private final class PrometheusGauge: RecorderHandler, Instrument {
     func record(_ value: Double) { self.value.withLock { $0 = value } }
 
     var type: String { "gauge" }
+
+    func add(_ other: any Instrument) {
+        guard let other = other as? PrometheusGauge else { return }
+        let more = other.value.withLock { $0 }
+        value.withLock { $0 += more }
+    }
 
     func write(to text: inout String, label: String, dimensions: [String]) {
         text += series(label, dimensions, "\(value.withLock { $0 })")
@@ -152,6 +204,15 @@ private final class PrometheusHistogram: RecorderHandler, TimerHandler, Instrume
     func recordNanoseconds(_ duration: Int64) { record(Double(duration) / 1e9) }
 
     var type: String { "histogram" }
+
+    func add(_ other: any Instrument) {
+        guard let other = other as? PrometheusHistogram else { return }
+        let (counts, sum) = other.state.withLock { ($0.counts, $0.sum) }
+        state.withLock { state in
+            for (index, count) in counts.enumerated() { state.counts[index] += count }
+            state.sum += sum
+        }
+    }
 
     func write(to text: inout String, label: String, dimensions: [String]) {
         let (counts, sum) = state.withLock { ($0.counts, $0.sum) }

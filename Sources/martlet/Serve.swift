@@ -91,6 +91,9 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "trace, debug, info, notice, warning, error or critical. (default: info)")
     var logLevel: String?
 
+    @Option(help: "text or json: how a log line is written. (default: text)")
+    var logFormat: String?
+
     func run() async throws {
         let settings = try Settings(file: model.config)
         let levelName = logLevel ?? settings.string("log-level") ?? "info"
@@ -98,9 +101,14 @@ struct Serve: AsyncParsableCommand {
             let names = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
             throw ValidationError("--log-level is \"\(levelName)\"; it may be one of \(names).")
         }
-        LoggingSystem.bootstrap { LineLogHandler(label: $0, level: level) }
+        let formatName = logFormat ?? settings.string("log-format") ?? "text"
+        guard let format = LineLogHandler.Format(rawValue: formatName) else {
+            throw ValidationError("--log-format is \"\(formatName)\"; it may be text or json.")
+        }
+        LoggingSystem.bootstrap { LineLogHandler(label: $0, level: level, format: format) }
         let logger = Logger(label: "martlet")
-        let metrics = PrometheusMetrics()
+        let metrics = PrometheusMetrics(help: MetricHelp.texts)
+        ProcessMetrics.begin()
         MetricsSystem.bootstrap(metrics)
 
         var server = APIServer.Configuration()

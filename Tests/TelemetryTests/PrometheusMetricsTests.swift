@@ -28,9 +28,39 @@ struct PrometheusMetricsTests {
 
     @Test func labelsCannotExhaustMemory() {
         let metrics = PrometheusMetrics(seriesLimit: 10)
+        func count(_ model: String) {
+            metrics.makeCounter(label: "c", dimensions: [("model", model)]).increment(by: 1)
+            metrics.makeRecorder(
+                label: "t_seconds", dimensions: [("model", model)], aggregate: true
+            ).record(0.5)
+        }
         for index in 0..<1000 {
+            count("\(index)")
+            count("busy")
+        }
+        let lines = metrics.text().split(separator: "\n").map(String.init)
+        let counters = lines.filter { $0.hasPrefix("c{") }
+        #expect(counters.count <= 10)
+        // Nothing is lost: who was idle is counted with others, who is in use has its own series.
+        let total = counters.compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }
+        #expect(total.reduce(0, +) == 2000)
+        #expect(counters.contains(#"c{model="busy"} 1000"#))
+        #expect(counters.contains(#"c{model="999"} 1"#))
+        #expect(counters.contains { $0.hasPrefix(#"c{model="_other"} "#) })
+        let times = lines.filter { $0.hasPrefix("t_seconds_count{") }
+        #expect(
+            times.compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }.reduce(0, +)
+                == 2000)
+    }
+
+    /// A label that comes late has its series too.
+    @Test func newLabelsAreCountedWhateverOthersHave() {
+        let metrics = PrometheusMetrics(seriesLimit: 4, help: ["late": "What came late."])
+        for index in 0..<100 {
             metrics.makeCounter(label: "c", dimensions: [("model", "\(index)")]).increment(by: 1)
         }
-        #expect(metrics.text().split(separator: "\n").count == 11)
+        metrics.makeCounter(label: "late", dimensions: [("status", "500")]).increment(by: 1)
+        #expect(metrics.text().contains(#"late{status="500"} 1"#))
+        #expect(metrics.text().contains("# HELP late What came late.\n# TYPE late counter\n"))
     }
 }

@@ -50,6 +50,22 @@ struct TidyTests {
         }
     }
 
+    /// Every metric has a line of help, and a row in the operators' documents.
+    @Test func metricsAreDescribed() throws {
+        let help = try Self.text("Sources/Telemetry/MetricHelp.swift")
+            .matches(of: /"([a-z:_]+)":/).map { String($0.1) }
+        let documents =
+            try Self.text("docs/operating/running.md") + Self.text("docs/operating/adapters.md")
+        for label in help {
+            #expect(documents.contains("`\(label)`"), "\(label) is in no document")
+        }
+        for path in Self.files where path.hasPrefix("Sources/") && path.hasSuffix(".swift") {
+            for match in try Self.text(path).matches(of: /label: "(martlet_[a-z_]+)"/) {
+                #expect(help.contains(String(match.1)), "\(match.1) of \(path) has no help")
+            }
+        }
+    }
+
     @Test func pointersStayInTensors() throws {
         for path in Self.files where path.hasPrefix("Sources/") && path.hasSuffix(".swift") {
             guard !path.hasPrefix("Sources/Tensors/") else { continue }
