@@ -3,20 +3,44 @@ internal import JSONTree
 
 /// Jinja's filters, those that chat templates use.
 enum Filters {
-    static let names: Set<String> = [
-        "abs", "capitalize", "count", "d", "default", "dictsort", "e", "escape", "first", "float",
-        "from_json",
-        "indent", "int", "items", "join", "last", "length", "list", "lower", "lstrip", "map", "max",
-        "min",
-        "reject", "rejectattr", "replace", "reverse", "round", "rstrip", "safe", "select",
-        "selectattr",
-        "sort", "string", "strip", "sum", "title", "tojson", "trim", "unique", "upper", "wordcount",
+    /// By the names of their parameters; nil for those that hand theirs on.
+    private static let parameters: [String: [String]?] = [
+        "abs": [], "capitalize": [], "count": [], "d": ["default_value", "boolean"],
+        "default": ["default_value", "boolean"], "dictsort": ["case_sensitive", "by", "reverse"],
+        "e": [], "escape": [], "first": [], "float": ["default"],
+        "indent": ["width", "first", "blank"], "int": ["default", "base"], "items": [],
+        "join": ["d", "attribute"], "last": [], "length": [], "list": [], "lower": [],
+        "map": nil, "max": ["case_sensitive", "attribute"], "min": ["case_sensitive", "attribute"],
+        "reject": nil, "rejectattr": nil, "replace": ["old", "new", "count"], "reverse": [],
+        "round": ["precision", "method"], "safe": [], "select": nil, "selectattr": nil,
+        "sort": ["reverse", "case_sensitive", "attribute"], "string": [],
+        "sum": ["attribute", "start"], "title": [],
+        "tojson": ["ensure_ascii", "indent", "separators", "sort_keys"], "trim": ["chars"],
+        "unique": ["case_sensitive", "attribute"], "upper": [], "wordcount": [],
     ]
+
+    static let names = Set(parameters.keys)
+
+    private static func check(
+        _ name: String, _ arguments: CallArguments, _ interpreter: Interpreter
+    ) throws(TemplateError) {
+        guard let known = parameters[name] ?? nil else { return }
+        guard arguments.positional.count <= known.count else {
+            throw interpreter.fail("\(name) takes \(known.count) arguments at most")
+        }
+        for (argument, _) in arguments.named {
+            let place = known.firstIndex(of: argument) ?? -1
+            guard place >= arguments.positional.count else {
+                throw interpreter.fail("\(name) does not take \(argument), or has it already")
+            }
+        }
+    }
 
     static func apply(
         _ name: String, to value: Value, _ arguments: CallArguments,
         _ interpreter: inout Interpreter
     ) throws(TemplateError) -> Value {
+        try check(name, arguments, interpreter)
         switch name {
         case "default", "d":
             let usesFalse = arguments.value(1, "boolean")?.isTrue ?? false
@@ -24,9 +48,12 @@ enum Filters {
                 ? arguments.value(0, "default_value") ?? .string("") : value
         case "tojson": return .string(try json(value, arguments, &interpreter))
         case "abs", "round": return try number(name, value, arguments, interpreter)
-        case "safe": return value
-        case "string", "from_json", "e", "escape", "trim", "strip", "lstrip", "rstrip", "upper",
-            "lower", "title", "capitalize", "wordcount", "indent", "replace", "int", "float":
+        case "int", "float":
+            guard !value.isUndefined else { throw interpreter.fail("\(name) of \(value.kind)") }
+            try interpreter.weigh(value)
+            return try Numbers.convert(name, value, arguments, interpreter)
+        case "safe", "string", "e", "escape", "trim", "upper", "lower", "title", "capitalize",
+            "wordcount", "indent", "replace":
             // Made once, after it is weighed; what follows only goes through it.
             return try text(name, value, try interpreter.text(of: value), arguments, &interpreter)
         default: return try sequence(name, value, arguments, &interpreter)
@@ -38,32 +65,30 @@ enum Filters {
         _ name: String, _ value: Value, _ text: String, _ arguments: CallArguments,
         _ interpreter: inout Interpreter
     ) throws(TemplateError) -> Value {
+        // What stays marked as safe.
+        func same(_ text: String) -> Value {
+            if case .markup = value { return .markup(text) }
+            return .string(text)
+        }
         switch name {
-        case "string": return .string(text)
-        case "from_json":
-            do {
-                return Value(
-                    try JSON(
-                        parsing: text, limits: JSON.Limits(byteCount: 1 << 20, depth: 64)))
-            } catch {
-                throw interpreter.fail("from_json: \(error)")
-            }
-        case "e", "escape": return .string(escaped(text))
-        case "trim", "strip":
-            return .string(Strings.strip(text, arguments.value(0, "chars")?.text))
-        case "lstrip":
-            return .string(
-                Strings.strip(text, arguments.value(0, "chars")?.text, right: false))
-        case "rstrip":
-            return .string(
-                Strings.strip(text, arguments.value(0, "chars")?.text, left: false))
-        case "upper": return .string(text.uppercased())
-        case "lower": return .string(text.lowercased())
+        case "safe": return .markup(text)
+        case "string": return same(text)
+        case "e", "escape":
+            if case .markup = value { return value }
+            try interpreter.spend(bytes: 6 * text.utf8.count)
+            return .markup(Strings.escaped(text))
+        case "trim": return same(Strings.strip(text, arguments.value(0, "chars")?.text))
+        case "upper": return same(text.uppercased())
+        case "lower": return same(Strings.lower(text))
         case "title": return .string(Strings.titleByWords(text))
-        case "capitalize": return .string(Strings.capitalize(text))
-        case "wordcount": return .integer(Strings.split(text, nil).count)
-        case "indent": return .string(try indented(text, arguments, &interpreter))
-        case "replace":
+        case "capitalize": return same(Strings.capitalize(text))
+        case "wordcount": return .integer(Strings.wordCount(text))
+        case "indent":
+            guard value.string != nil else {
+                throw interpreter.fail("indent needs a string, not \(value.kind)")
+            }
+            return same(try indented(text, arguments, &interpreter))
+        default:
             guard let old = arguments.value(0, "old"), let new = arguments.value(1, "new") else {
                 throw interpreter.fail("replace needs two arguments")
             }
@@ -71,23 +96,6 @@ enum Filters {
                 try Strings.replace(
                     text, try interpreter.text(of: old), with: try interpreter.text(of: new),
                     limit: arguments.value(2, "count")?.integer ?? -1, &interpreter))
-        case "int":
-            if let integer = value.integer { return .integer(integer) }
-            if let number = value.numeric {
-                guard let integer = Int(exactly: number.rounded(.towardZero)) else {
-                    throw interpreter.fail("a number out of range")
-                }
-                return .integer(integer)
-            }
-            let text = Strings.strip(text, nil)
-            return Int(text).map { .integer($0) }
-                ?? Double(text).flatMap { Int(exactly: $0.rounded(.towardZero)) }.map {
-                    .integer($0)
-                }
-                ?? arguments.value(0, "default") ?? .integer(0)
-        default:
-            return (value.numeric ?? Double(Strings.strip(text, nil))).map { .number($0) }
-                ?? arguments.value(0, "default") ?? .number(0)
         }
     }
 
@@ -148,31 +156,31 @@ enum Filters {
         _ name: String, _ value: Value, _ arguments: CallArguments, _ interpreter: inout Interpreter
     ) throws(TemplateError) -> Value {
         if name == "items" || name == "dictsort" {
-            if case .undefined = value, name == "items" { return .list([]) }
+            if case .undefined = value, name == "items" { return .generator([]) }
             guard case .dictionary(let dictionary) = value else {
                 throw interpreter.fail("\(name) needs a mapping, not \(value.kind)")
             }
-            var members = dictionary.members
-            if name == "dictsort" {
-                members.sort {
-                    Value.isLess(
-                        .string($0.key.text.lowercased()), .string($1.key.text.lowercased()))
-                        ?? false
-                }
-            }
-            return .list(members.map { .list([$0.key, $0.value]) })
+            return name == "items"
+                ? .generator(Value.pairs(dictionary))
+                : .list(try sorted(dictionary, arguments, &interpreter))
         }
-        if case .string(let text) = value {
+        if let text = value.string {
             switch name {
             case "length", "count":
                 try interpreter.spend(bytes: text.utf8.count)
                 return .integer(text.unicodeScalars.count)
-            case "first":
-                return text.unicodeScalars.first.map { .string(String($0)) } ?? .undefined("first")
-            case "last":
-                return text.unicodeScalars.last.map { .string(String($0)) } ?? .undefined("last")
+            case "first", "last":
+                let scalars = text.unicodeScalars
+                guard let one = name == "first" ? scalars.first : scalars.last else {
+                    return .undefined(name)
+                }
+                if case .markup = value { return .markup(String(one)) }
+                return .string(String(one))
             default: try interpreter.spend(text.utf8.count)
             }
+        }
+        if value.isGenerator, ["length", "count", "last"].contains(name) {
+            throw interpreter.fail("\(name) needs a list, not \(value.kind)")
         }
         guard let elements = value.elements else {
             throw interpreter.fail("\(name) needs a list, not \(value.kind)")
@@ -185,8 +193,8 @@ enum Filters {
         case "first": return elements.first ?? .undefined("first")
         case "last": return elements.last ?? .undefined("last")
         case "reverse":
-            if case .string = value { return .string(elements.reversed().map(\.text).joined()) }
-            return .list(elements.reversed())
+            if value.string != nil { return .string(elements.reversed().map(\.text).joined()) }
+            return value.isGenerator ? .list(elements.reversed()) : .generator(elements.reversed())
         case "join":
             let attribute = arguments.value(1, "attribute")?.text
             var parts = elements
@@ -200,6 +208,7 @@ enum Filters {
                 try joined(parts, with: arguments.value(0, "d")?.text ?? "", &interpreter))
         case "sum":
             var sum = arguments.value(1, "start") ?? .integer(0)
+            guard sum.string == nil else { throw interpreter.fail("sum cannot add strings") }
             for element in elements {
                 var part = element
                 if let attribute = arguments.value(0, "attribute") {
@@ -209,58 +218,53 @@ enum Filters {
             }
             return sum
         case "min", "max":
-            let best = elements.dropFirst().reduce(elements.first) { best, element in
-                guard let best else { return element }
-                let isBetter =
-                    name == "min" ? Value.isLess(element, best) : Value.isLess(best, element)
-                return isBetter ?? false ? element : best
+            let keys = try keys(
+                of: elements, arguments.value(1, "attribute"),
+                isCaseSensitive: arguments.value(0, "case_sensitive"), &interpreter)
+            guard var best = elements.indices.first else { return .undefined(name) }
+            for index in elements.indices.dropFirst() {
+                let (a, b) = name == "min" ? (index, best) : (best, index)
+                if try isLess(keys[a], keys[b], interpreter) { best = index }
             }
-            return best ?? .undefined(name)
+            return elements[best]
         case "unique":
+            let keys = try keys(
+                of: elements, arguments.value(1, "attribute"),
+                isCaseSensitive: arguments.value(0, "case_sensitive"), &interpreter)
+            var seen: [Value] = []
             var kept: [Value] = []
-            for element in elements {
-                try interpreter.spend(kept.count)
-                if !kept.contains(element) { kept.append(element) }
-            }
-            return .list(kept)
-        case "sort":
-            let attribute = arguments.value(2, "attribute")?.text
-            func key(
-                _ element: Value, _ interpreter: inout Interpreter
-            ) throws(TemplateError) -> Value {
-                var key = element
-                if let attribute { key = try interpreter.path(attribute, in: element) }
-                try interpreter.weigh(key)
-                if case .string(let text) = key,
-                    arguments.value(1, "case_sensitive")?.isTrue != true
-                {
-                    return .string(text.lowercased())
+            for (key, element) in zip(keys, elements) {
+                guard key.isHashable else {
+                    throw interpreter.fail("unique cannot tell \(key.kind)")
                 }
-                return key
+                try interpreter.spend(seen.count)
+                if seen.contains(key) { continue }
+                seen.append(key)
+                kept.append(element)
             }
-            var keyed: [(Value, Value)] = []
-            for element in elements { keyed.append((try key(element, &interpreter), element)) }
-            try interpreter.spend(elements.count * 16)
-            for (a, b) in zip(keyed, keyed.dropFirst()) where Value.isLess(a.0, b.0) == nil {
-                throw interpreter.fail("cannot sort \(a.0.kind) and \(b.0.kind)")
-            }
-            let isReversed = arguments.value(0, "reverse")?.isTrue ?? false
-            let sorted = keyed.enumerated().sorted { a, b in
-                let (x, y) = isReversed ? (b, a) : (a, b)
-                return Value.isLess(x.element.0, y.element.0) ?? false
-                    || !(Value.isLess(y.element.0, x.element.0) ?? false) && a.offset < b.offset
-            }
-            return .list(sorted.map(\.element.1))
+            return .generator(kept)
+        case "sort":
+            let keys = try keys(
+                of: elements, arguments.value(2, "attribute"),
+                isCaseSensitive: arguments.value(1, "case_sensitive"), &interpreter)
+            return .list(
+                try sorted(
+                    elements, by: keys,
+                    isReversed: arguments.value(0, "reverse")?.isTrue ?? false, &interpreter))
         case "map":
             if let attribute = arguments.named.first(where: { $0.name == "attribute" })?.value {
                 let fallback = arguments.named.first { $0.name == "default" }?.value
+                guard arguments.positional.isEmpty,
+                    arguments.named.count == (fallback == nil ? 1 : 2)
+                else { throw interpreter.fail("map takes an attribute and a default") }
                 var mapped: [Value] = []
                 for element in elements {
-                    let found = try interpreter.path(attribute.text, in: element)
-                    mapped.append(found.isUndefined ? fallback ?? found : found)
+                    mapped.append(
+                        try interpreter.path(attribute.text, in: element, fallback: fallback))
                 }
-                return .list(mapped)
+                return .generator(mapped)
             }
+            guard !elements.isEmpty else { return .generator([]) }
             guard let filter = arguments.positional.first?.text, names.contains(filter) else {
                 throw interpreter.fail("map needs a filter or an attribute")
             }
@@ -270,11 +274,14 @@ enum Filters {
             for element in elements {
                 mapped.append(try apply(filter, to: element, rest, &interpreter))
             }
-            return .list(mapped)
+            return .generator(mapped)
         default:  // select, reject, selectattr, rejectattr
             let usesAttribute = name.hasSuffix("attr")
             var positional = arguments.positional[...]
             let attribute = usesAttribute ? positional.popFirst()?.text : nil
+            guard attribute != nil || !usesAttribute || elements.isEmpty else {
+                throw interpreter.fail("\(name) needs an attribute")
+            }
             let test = positional.popFirst()?.text
             if let test, !Tests.names.contains(test) {
                 throw interpreter.fail("the test \(test) is not supported")
@@ -288,9 +295,75 @@ enum Filters {
                 if let test { holds = try Tests.holds(test, subject, rest, &interpreter) }
                 if holds == name.hasPrefix("select") { kept.append(element) }
             }
-            return .list(kept)
+            return .generator(kept)
         }
     }
+
+    // MARK: Order
+
+    /// What elements are compared by: themselves or an attribute, small letters for capitals unless
+    /// the case counts.
+    private static func keys(
+        of elements: [Value], _ attribute: Value?, isCaseSensitive: Value?,
+        _ interpreter: inout Interpreter
+    ) throws(TemplateError) -> [Value] {
+        let path: String?
+        switch attribute {
+        case nil, Value.none?: path = nil
+        case let attribute?: path = attribute.text
+        }
+        var keys: [Value] = []
+        for element in elements {
+            var key = element
+            if let path { key = try interpreter.path(path, in: element) }
+            try interpreter.weigh(key)
+            if let text = key.string, isCaseSensitive?.isTrue != true {
+                key = .string(Strings.lower(text))
+            }
+            keys.append(key)
+        }
+        return keys
+    }
+
+    private static func isLess(
+        _ a: Value, _ b: Value, _ interpreter: Interpreter
+    ) throws(TemplateError) -> Bool {
+        guard let isLess = Value.isLess(a, b) else {
+            throw interpreter.fail("cannot compare \(a.kind) with \(b.kind)")
+        }
+        return isLess
+    }
+
+    /// In the order of their keys, those with equal ones as they were.
+    private static func sorted(
+        _ elements: [Value], by keys: [Value], isReversed: Bool, _ interpreter: inout Interpreter
+    ) throws(TemplateError) -> [Value] {
+        try interpreter.spend(elements.count * 16)
+        for (a, b) in zip(keys, keys.dropFirst()) { _ = try isLess(a, b, interpreter) }
+        let places = elements.indices.sorted { a, b in
+            let (x, y) = isReversed ? (keys[b], keys[a]) : (keys[a], keys[b])
+            return Value.isLess(x, y) ?? false || !(Value.isLess(y, x) ?? false) && a < b
+        }
+        return places.map { elements[$0] }
+    }
+
+    private static func sorted(
+        _ dictionary: Value.Dictionary, _ arguments: CallArguments,
+        _ interpreter: inout Interpreter
+    ) throws(TemplateError) -> [Value] {
+        let by = arguments.value(1, "by")?.text ?? "key"
+        guard by == "key" || by == "value" else {
+            throw interpreter.fail("dictsort sorts by key or value, not by \(by)")
+        }
+        let keys = try keys(
+            of: dictionary.members.map { by == "key" ? $0.key : $0.value }, nil,
+            isCaseSensitive: arguments.value(0, "case_sensitive"), &interpreter)
+        return try sorted(
+            Value.pairs(dictionary), by: keys,
+            isReversed: arguments.value(2, "reverse")?.isTrue ?? false, &interpreter)
+    }
+
+    // MARK: Texts
 
     /// Texts one after another, weighed before they are put together.
     static func joined(
@@ -312,43 +385,53 @@ enum Filters {
         guard let json = value.json else {
             throw interpreter.fail("cannot write \(value.kind) as JSON")
         }
-        let indent = arguments.value(1, "indent")?.integer
-        guard indent ?? 0 <= maximumIndent else {
-            throw interpreter.fail("an indentation of more than \(maximumIndent)", .limit)
+        var indent: String?
+        switch arguments.value(1, "indent") {
+        case nil, Value.none?: break
+        case let value?:
+            guard
+                let text = value.string
+                    ?? value.integer.map({ count in
+                        String(repeating: " ", count: max(0, min(count, maximumIndent + 1)))
+                    })
+            else { throw interpreter.fail("indent is a number or a string") }
+            guard text.utf8.count <= maximumIndent else {
+                throw interpreter.fail("an indentation of more than \(maximumIndent)", .limit)
+            }
+            indent = text
         }
-        try interpreter.spend(weight.nodeCount * max(0, indent ?? 0))
+        try interpreter.spend(weight.nodeCount * (indent?.utf8.count ?? 0))
         var style = JSON.Style.python(
-            indent: indent.map { max(0, $0) },
-            escapesNonASCII: arguments.value(0, "ensure_ascii")?.isTrue ?? false)
-        if case .list(let separators)? = arguments.value(2, "separators"),
-            separators.count == 2
-        {
-            style.separator = separators[0].text
-            style.colon = separators[1].text
+            indent: indent, escapesNonASCII: arguments.value(0, "ensure_ascii")?.isTrue ?? false)
+        switch arguments.value(2, "separators") {
+        case nil, Value.none?: break
+        case .list(let separators)? where separators.count == 2:
+            (style.separator, style.colon) = (separators[0].text, separators[1].text)
+        case .sequence(let pair)? where pair.kind == .tuple && pair.waiting.count == 2:
+            (style.separator, style.colon) = (pair.waiting[0].text, pair.waiting[1].text)
+        default: throw interpreter.fail("separators are two texts")
         }
         let sorts = arguments.value(3, "sort_keys")?.isTrue ?? false
+        guard !sorts || value.hasSortableKeys else {
+            throw interpreter.fail("keys of different kinds cannot be sorted")
+        }
         return (sorts ? json.sorted : json).text(style)
-    }
-
-    private static func escaped(_ text: String) -> String {
-        [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&#34;"), ("'", "&#39;")]
-            .reduce(text) { Strings.replace($0, $1.0, with: $1.1) }
     }
 
     private static func indented(
         _ text: String, _ arguments: CallArguments, _ interpreter: inout Interpreter
     ) throws(TemplateError) -> String {
-        let width = arguments.value(0, "width")?.integer ?? 4
-        guard (0...1000).contains(width) else {
+        let width = arguments.value(0, "width") ?? .integer(4)
+        guard let count = width.integer ?? width.string?.utf8.count, count <= 1000 else {
             throw interpreter.fail("an indentation out of bounds")
         }
-        let space = String(repeating: " ", count: width)
+        let space = width.string ?? String(repeating: " ", count: max(0, count))
         let first = arguments.value(1, "first")?.isTrue ?? false
         let blank = arguments.value(2, "blank")?.isTrue ?? false
-        let lines = Strings.split(text, "\n")
-        try interpreter.spend(bytes: text.utf8.count + lines.count * width)
+        let lines = Strings.lines(text + "\n")
+        try interpreter.spend(bytes: text.utf8.count + lines.count * space.utf8.count)
         return lines.enumerated().map { index, line in
-            (index > 0 || first) && (blank || !line.isEmpty) ? space + line : line
+            index == 0 && first || index > 0 && (blank || !line.isEmpty) ? space + line : line
         }.joined(separator: "\n")
     }
 }

@@ -24,11 +24,17 @@ extension Interpreter {
             for element in elements { values.append(try evaluate(element)) }
             if values.contains(where: \.isContainer) { try weigh(.list(values)) }
             return .list(values)
+        case .tuple(let elements):
+            var values: [Value] = []
+            for element in elements { values.append(try evaluate(element)) }
+            if values.contains(where: \.isContainer) { try weigh(.list(values)) }
+            return .tuple(values)
         case .dictionary(let members):
             var dictionary = Value.Dictionary()
             for (key, value) in members {
                 let key = try evaluate(key)
                 let value = try evaluate(value)
+                guard key.isHashable else { throw fail("\(key.kind) is no key") }
                 if key.isContainer || value.isContainer { try weigh(.list([key, value])) }
                 try spend(dictionary.scanCount(for: key))
                 dictionary[key] = value
@@ -44,24 +50,19 @@ extension Interpreter {
             let base = try evaluate(base)
             var bounds: [Int?] = []
             for bound in [start, stop, step] {
-                guard let bound else {
-                    bounds.append(nil)
-                    continue
-                }
-                let value = try evaluate(bound)
-                if case .none = value {
-                    bounds.append(nil)
-                } else if let integer = value.integer {
+                switch try bound.map({ (bound) throws(TemplateError) in try evaluate(bound) }) {
+                case nil, Value.none?: bounds.append(nil)
+                case let value?:
+                    // As Jinja has it, what cannot be sliced so is undefined.
+                    guard let integer = value.integer else { return .undefined("") }
                     bounds.append(integer)
-                } else {
-                    throw fail("a slice needs integers")
                 }
             }
             return try slice(base, bounds[0], bounds[1], bounds[2] ?? 1)
         case .call(let callee, let arguments):
             var callee = try evaluate(callee)
-            if case .namespace(let namespace) = callee, let call = namespace.members[""] {
-                callee = call
+            if case .namespace(let namespace) = callee, let call = namespace.call {
+                callee = .function(call)
             }
             guard case .function(let function) = callee else {
                 throw fail("cannot call \(callee.kind)")
@@ -112,7 +113,12 @@ extension Interpreter {
     ) throws(TemplateError) -> CallArguments {
         var result = CallArguments()
         for argument in arguments.positional { result.positional.append(try evaluate(argument)) }
-        for (name, value) in arguments.named { result.named.append((name, try evaluate(value))) }
+        for (name, value) in arguments.named {
+            guard !result.named.contains(where: { $0.name == name }) else {
+                throw fail("the argument \(name) is given twice")
+            }
+            result.named.append((name, try evaluate(value)))
+        }
         return result
     }
 
@@ -122,6 +128,8 @@ extension Interpreter {
         _ name: String, of base: Value
     ) throws(TemplateError) -> Value {
         if case .undefined = base { throw fail("\(base.kind) has no attribute \(name)") }
+        if Methods.isUnsafe(name, of: base) { return .undefined(name) }
+        if case .function = base { throw fail("attributes of a function are not supported") }
         if let method = try method(name, of: base) { return method }
         return try member(.string(name), of: base) ?? .undefined(name)
     }
@@ -137,8 +145,9 @@ extension Interpreter {
         guard let method = Methods.method(name, of: base) else { return nil }
         // What any of them may have to look through.
         switch base {
-        case .string(let text): try spend(bytes: text.utf8.count)
+        case .string(let text), .markup(let text): try spend(bytes: text.utf8.count)
         case .list(let elements): try spend(elements.count)
+        case .sequence(let sequence): try spend(sequence.waiting.count)
         default: break
         }
         return method
@@ -147,16 +156,16 @@ extension Interpreter {
     mutating func member(_ key: Value, of base: Value) throws(TemplateError) -> Value? {
         switch base {
         case .dictionary(let dictionary):
+            guard key.isHashable else { return nil }
             try spend(dictionary.scanCount(for: key))
             return dictionary[key]
         case .namespace(let namespace):
             guard case .string(let name) = key else { return nil }
-            return namespace.members[name]
-        case .list(let elements):
-            guard let index = key.integer else { return nil }
-            let place = index < 0 ? index + elements.count : index
-            return elements.indices.contains(place) ? elements[place] : nil
-        case .string(let text):
+            return namespace[name]
+        case .list(let elements): return element(key, of: elements)
+        case .sequence(let sequence):
+            return sequence.isIndexed ? element(key, of: sequence.waiting) : nil
+        case .string(let text), .markup(let text):
             guard let index = key.integer else { return nil }
             try spend(bytes: text.utf8.count)
             let scalars = text.unicodeScalars
@@ -165,19 +174,33 @@ extension Interpreter {
                 ? scalars.index(scalars.endIndex, offsetBy: index, limitedBy: scalars.startIndex)
                 : scalars.index(scalars.startIndex, offsetBy: index, limitedBy: scalars.endIndex)
             guard let place, place < scalars.endIndex else { return nil }
-            return .string(String(scalars[place]))
+            let one = String(scalars[place])
+            if case .markup = base { return .markup(one) }
+            return .string(one)
         default: return nil
         }
     }
 
+    private func element(_ key: Value, of elements: [Value]) -> Value? {
+        guard let index = key.integer else { return nil }
+        let place = index < 0 ? index &+ elements.count : index
+        return elements.indices.contains(place) ? elements[place] : nil
+    }
+
     /// Looks up `a.b.c`, as the filters that take an attribute do.
-    mutating func path(_ path: String, in value: Value) throws(TemplateError) -> Value {
+    ///
+    /// - Parameter fallback: in place of what is not there, wherever on the way.
+    mutating func path(
+        _ path: String, in value: Value, fallback: Value? = nil
+    ) throws(TemplateError) -> Value {
         var found = value
         for part in path.split(separator: ".") {
-            var next = try member(.string(String(part)), of: found)
-            if next == nil, let index = Int(part) { next = try member(.integer(index), of: found) }
-            guard let next else { return .undefined(path) }
-            found = next
+            // Digits are a place, and nothing else.
+            let isPlace = part.utf8.allSatisfy { (0x30...0x39).contains($0) }
+            guard !isPlace || Int(part) != nil else { return .undefined(path) }
+            found = try item(
+                isPlace ? .integer(Int(part) ?? 0) : .string(String(part)), of: found)
+            if found.isUndefined, let fallback { found = fallback }
         }
         return found
     }
@@ -185,11 +208,15 @@ extension Interpreter {
     mutating func slice(_ base: Value, _ start: Int?, _ stop: Int?, _ step: Int)
         throws(TemplateError) -> Value
     {
-        if case .string(let text) = base { try spend(text.utf8.count / 8) }
-        guard step != 0 else { throw fail("a slice's step is zero") }
-        guard let elements = base.elements, !base.isUndefined else {
-            throw fail("cannot slice \(base.kind)")
+        if let text = base.string { try spend(text.utf8.count / 8) }
+        let elements: [Value]
+        switch base {
+        case .string, .markup, .list: elements = base.elements ?? []
+        case .sequence(let sequence) where sequence.isIndexed: elements = sequence.waiting
+        case .undefined: throw fail("cannot slice \(base.kind)")
+        default: return .undefined("")
         }
+        guard step != 0 else { throw fail("a slice's step is zero") }
         let count = elements.count
         func bound(_ value: Int?, _ fallback: Int, _ low: Int, _ high: Int) -> Int {
             guard let value else { return fallback }
@@ -204,7 +231,23 @@ extension Interpreter {
                 from: bound(start, count - 1, -1, count - 1), to: bound(stop, -1, -1, count - 1),
                 by: step
             ).map { elements[$0] }
-        if case .string = base { return .string(picked.map(\.text).joined()) }
-        return .list(picked)
+        switch base {
+        case .string: return .string(picked.map(\.text).joined())
+        case .markup: return .markup(picked.map(\.text).joined())
+        case .sequence(let sequence):
+            guard case .range(let first, _, let stride) = sequence.kind else {
+                return .tuple(picked)
+            }
+            // As Python writes a part of a range.
+            let low = step > 0 ? bound(start, 0, 0, count) : bound(start, count - 1, -1, count - 1)
+            let high = step > 0 ? bound(stop, count, 0, count) : bound(stop, -1, -1, count - 1)
+            let (by, overflows) = stride.multipliedReportingOverflow(by: step)
+            guard !overflows else { throw fail("a number out of range") }
+            return .sequence(
+                Value.Sequence(
+                    .range(start: first + low * stride, stop: first + high * stride, step: by),
+                    picked))
+        default: return .list(picked)
+        }
     }
 }

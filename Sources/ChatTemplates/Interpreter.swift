@@ -17,7 +17,7 @@ struct Interpreter {
     }
 
     mutating func run(_ statements: [Statement]) throws(TemplateError) {
-        defer { for namespace in namespaces { namespace.members = [:] } }
+        defer { for namespace in namespaces { namespace.removeAll() } }
         _ = try execute(statements)
     }
 
@@ -48,6 +48,8 @@ struct Interpreter {
     struct Weight {
         var byteCount = 0
         var nodeCount = 0
+        /// What cannot be written: its text would be an address.
+        var unwritable: String?
     }
 
     static let bytesPerStep = 64
@@ -71,12 +73,21 @@ struct Interpreter {
         }
         weight.nodeCount += 1
         switch value {
-        case .string(let text):
+        case .string(let text), .markup(let text):
             weight.byteCount += text.utf8.count
             try spend(1 + text.utf8.count / Interpreter.bytesPerStep)
         case .list(let elements):
             try spend()
             for element in elements { try weigh(element, depth: depth + 1, into: &weight) }
+        case .sequence(let sequence):
+            try spend()
+            if sequence.kind == .generator { weight.unwritable = value.kind }
+            for element in sequence.waiting {
+                try weigh(element, depth: depth + 1, into: &weight)
+            }
+        case .function(let function) where !function.isMacro:
+            try spend()
+            weight.unwritable = value.kind
         case .dictionary(let dictionary):
             try spend()
             for (key, value) in dictionary.members {
@@ -92,7 +103,7 @@ struct Interpreter {
 
     /// The text of a value, weighed before it is made.
     mutating func text(of value: Value) throws(TemplateError) -> String {
-        try weigh(value)
+        if let what = try weigh(value).unwritable { throw fail("cannot write \(what)") }
         return value.text
     }
 
@@ -152,7 +163,10 @@ struct Interpreter {
         case .set(let target, let expression): try assign(try evaluate(expression), to: target)
         case .setBlock(let target, let body):
             try assign(.string(try captured(body)), to: target)
-        case .group(let body): return try execute(body)
+        case .group(let body):
+            scopes.append([:])
+            defer { scopes.removeLast() }
+            return try execute(body)
         case .conditional(let branches, let otherwise):
             for (condition, body) in branches where try evaluate(condition).isTrue {
                 return try execute(body)
@@ -160,19 +174,18 @@ struct Interpreter {
             return try execute(otherwise)
         case .loop(let loop): try execute(loop, over: nil, level: 0)
         case .macro(let macro): scopes[scopes.count - 1][macro.name] = function(macro)
-        case .call(let expression, let body):
-            scopes.append([
-                "caller": .function(
-                    Value.Function(name: "caller") { (interpreter, _) throws(TemplateError) in
-                        .string(try interpreter.captured(body))
-                    })
-            ])
+        case .call(let callee, let arguments, let caller):
+            guard case .function(let function) = try evaluate(callee) else {
+                throw fail("call needs a macro")
+            }
+            let values = try evaluate(arguments)
+            scopes.append([Interpreter.callerName: self.function(caller)])
             defer { scopes.removeLast() }
-            try write(try evaluate(expression).text)
+            try write(try text(of: try function.call(&self, values)))
         case .filter(let filter, let body):
             scopes.append(["": .string(try captured(body))])
             defer { scopes.removeLast() }
-            try write(try evaluate(filter).text)
+            try write(try text(of: try evaluate(filter)))
         case .with(let bindings, let body):
             var scope: [String: Value] = [:]
             for (name, value) in bindings { scope[name] = try evaluate(value) }
@@ -205,10 +218,11 @@ struct Interpreter {
             }
             for (name, element) in zip(names, elements) { scopes[scopes.count - 1][name] = element }
         case .attribute(let name, let attribute):
-            guard case .namespace(let namespace)? = lookUp(name) else {
+            guard case .namespace(let namespace)? = lookUp(name), namespace.label == nil else {
                 throw fail("cannot set an attribute of \(name), which is not a namespace")
             }
-            namespace.members[attribute] = value
+            guard !attribute.hasPrefix("_") else { throw fail("\(attribute) is not accessible") }
+            namespace[attribute] = value
         }
     }
 
@@ -217,7 +231,7 @@ struct Interpreter {
     ) throws(TemplateError) {
         let iterable: Value
         if let given { iterable = given } else { iterable = try evaluate(loop.iterable) }
-        if case .string(let text) = iterable { try spend(text.utf8.count) }
+        if let text = iterable.string { try spend(text.utf8.count) }
         guard var elements = iterable.elements else {
             throw fail("cannot loop over \(iterable.kind)")
         }
@@ -251,9 +265,9 @@ struct Interpreter {
     func loopValue(
         _ elements: [Value], _ index: Int, _ loop: Statement.Loop, _ level: Int
     ) -> Value {
-        let namespace = Value.Namespace()
         let count = elements.count
-        namespace.members = [
+        let namespace = Value.Namespace(label: "<LoopContext \(index + 1)/\(count)>")
+        let members: [String: Value] = [
             "index": .integer(index + 1), "index0": .integer(index),
             "revindex": .integer(count - index), "revindex0": .integer(count - index - 1),
             "first": .bool(index == 0), "last": .bool(index == count - 1),
@@ -261,13 +275,16 @@ struct Interpreter {
             "previtem": index > 0 ? elements[index - 1] : .undefined("loop.previtem"),
             "nextitem": index + 1 < count ? elements[index + 1] : .undefined("loop.nextitem"),
             "cycle": .function(
-                Value.Function(name: "cycle") { (_, arguments) throws(TemplateError) in
-                    arguments.positional.isEmpty
-                        ? .none : arguments.positional[index % arguments.positional.count]
+                Value.Function(name: "cycle") { (interpreter, arguments) throws(TemplateError) in
+                    guard !arguments.positional.isEmpty else {
+                        throw interpreter.fail("loop.cycle needs values")
+                    }
+                    return arguments.positional[index % arguments.positional.count]
                 }),
         ]
+        for (name, value) in members { namespace[name] = value }
         if loop.isRecursive {
-            namespace.members[""] = .function(
+            namespace.call =
                 Value.Function(name: "loop") { (interpreter, arguments) throws(TemplateError) in
                     let before = interpreter.output
                     interpreter.output = ""
@@ -278,39 +295,62 @@ struct Interpreter {
                             level: level + 1)
                     }
                     return .string(interpreter.output)
-                })
+                }
         }
         return .namespace(namespace)
     }
 
+    /// Where a call block's body waits for the macro that is called; no template can name it.
+    static let callerName = " caller"
+
+    /// A macro sees the template's own names as they are when it is called, and others as they were where
+    /// it is written.
     func function(_ macro: Statement.Macro) -> Value {
-        .function(
-            Value.Function(name: macro.name) { (interpreter, arguments) throws(TemplateError) in
-                guard arguments.positional.count <= macro.parameters.count else {
-                    throw interpreter.fail(
-                        "\(macro.name) takes \(macro.parameters.count) arguments at most")
+        let closure = Array(scopes.dropFirst())
+        var function = Value.Function(name: macro.name) {
+            (interpreter, arguments) throws(TemplateError) in
+            try interpreter.call(macro, arguments, closure)
+        }
+        function.isMacro = true
+        return .function(function)
+    }
+
+    private mutating func call(
+        _ macro: Statement.Macro, _ arguments: CallArguments, _ closure: [[String: Value]]
+    ) throws(TemplateError) -> Value {
+        let parameters = macro.parameters
+        let extra = arguments.positional.dropFirst(parameters.count)
+        guard extra.isEmpty || macro.usesVarargs else {
+            throw fail("\(macro.name) takes \(parameters.count) arguments at most")
+        }
+        var others = Value.Dictionary()
+        for (name, value) in arguments.named {
+            let place = parameters.firstIndex { $0.name == name }
+            guard place.map({ $0 >= arguments.positional.count }) ?? macro.usesKwargs else {
+                throw fail("\(macro.name) does not take \(name), or has it already")
+            }
+            if place == nil { others[.string(name)] = value }
+        }
+        let caller = scopes.last?[Interpreter.callerName]
+        guard caller == nil || macro.usesCaller else {
+            throw fail("\(macro.name) does not call its caller")
+        }
+        return try nested { (interpreter) throws(TemplateError) in
+            let outer = interpreter.scopes
+            interpreter.scopes = [outer[0]] + closure + [[:]]
+            defer { interpreter.scopes = [interpreter.scopes[0]] + outer.dropFirst() }
+            let last = interpreter.scopes.count - 1
+            if let caller { interpreter.scopes[last]["caller"] = caller }
+            if macro.usesVarargs { interpreter.scopes[last]["varargs"] = .tuple(Array(extra)) }
+            if macro.usesKwargs { interpreter.scopes[last]["kwargs"] = .dictionary(others) }
+            for (index, parameter) in parameters.enumerated() {
+                var value = arguments.value(index, parameter.name)
+                if value == nil, let fallback = parameter.fallback {
+                    value = try interpreter.evaluate(fallback)
                 }
-                for (name, _) in arguments.named
-                where !macro.parameters.contains(where: { $0.name == name }) {
-                    throw interpreter.fail("\(macro.name) has no parameter \(name)")
-                }
-                return try interpreter.nested { (interpreter) throws(TemplateError) in
-                    // A macro sees the template's own names, not those where it is called.
-                    let outer = interpreter.scopes
-                    interpreter.scopes = [outer[0], [:]]
-                    defer { interpreter.scopes = [interpreter.scopes[0]] + outer.dropFirst() }
-                    if let caller = outer.last?["caller"] {
-                        interpreter.scopes[1]["caller"] = caller
-                    }
-                    for (index, parameter) in macro.parameters.enumerated() {
-                        var value = arguments.value(index, parameter.name)
-                        if value == nil, let fallback = parameter.fallback {
-                            value = try interpreter.evaluate(fallback)
-                        }
-                        interpreter.scopes[1][parameter.name] = value ?? .undefined(parameter.name)
-                    }
-                    return .string(try interpreter.captured(macro.body))
-                }
-            })
+                interpreter.scopes[last][parameter.name] = value ?? .undefined(parameter.name)
+            }
+            return .string(try interpreter.captured(macro.body))
+        }
     }
 }

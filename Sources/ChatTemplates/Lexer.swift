@@ -30,9 +30,11 @@ struct Lexer {
 
     init(_ text: String) {
         var scalars: [Unicode.Scalar] = []
+        var isAfterReturn = false
         for scalar in text.unicodeScalars {
-            if scalar == "\n", scalars.last == "\r" { scalars.removeLast() }
-            scalars.append(scalar)
+            // Every kind of line end becomes one newline.
+            if scalar != "\n" || !isAfterReturn { scalars.append(scalar == "\r" ? "\n" : scalar) }
+            isAfterReturn = scalar == "\r"
         }
         if scalars.last == "\n" { scalars.removeLast() }
         source = scalars
@@ -78,7 +80,7 @@ struct Lexer {
         var text = source[range]
         line += text.count { $0 == "\n" }
         if trimsAllSpace {
-            text = text.drop { $0.properties.isWhitespace }
+            text = text.drop(while: Strings.isSpace)
         } else if trimsNewline, text.first == "\n" {
             text = text.dropFirst()
         }
@@ -86,7 +88,7 @@ struct Lexer {
         if position < source.count {
             let isStatement = source[position + 1] != "{"
             if at(2) == "-" {
-                while let last = text.last, last.properties.isWhitespace { text.removeLast() }
+                while let last = text.last, Strings.isSpace(last) { text.removeLast() }
             } else if isStatement, at(2) != "+" {
                 stripLineStart(&text)
             }
@@ -98,7 +100,7 @@ struct Lexer {
     /// Drops blanks that stand alone before a statement on its line.
     private func stripLineStart(_ text: inout ArraySlice<Unicode.Scalar>) {
         var rest = text
-        while let last = rest.last, last == " " || last == "\t" { rest.removeLast() }
+        while let last = rest.last, last != "\n", Strings.isSpace(last) { rest.removeLast() }
         let startsLine =
             rest.isEmpty
             ? text.startIndex == 0 || source[text.startIndex - 1] == "\n" : rest.last == "\n"
@@ -113,7 +115,7 @@ struct Lexer {
         }
         guard at(0) != nil else { throw fail("an open comment") }
         trimsAllSpace = source[position - 1] == "-"
-        trimsNewline = true
+        trimsNewline = source[position - 1] != "+"
         position += 2
     }
 
@@ -155,37 +157,55 @@ struct Lexer {
 
     /// The text of `{% raw %}…{% endraw %}`, when this is one.
     private mutating func rawBody() throws(TemplateError) -> String? {
-        func matches(_ word: String, at index: Int) -> Int? {
-            var index = index
-            func skip() {
-                while index < source.count, source[index] == " " || source[index] == "-" {
-                    index += 1
-                }
-            }
-            skip()
-            for scalar in word.unicodeScalars {
-                guard index < source.count, source[index] == scalar else { return nil }
-                index += 1
-            }
-            skip()
-            guard index + 1 < source.count, source[index] == "%", source[index + 1] == "}" else {
-                return nil
-            }
-            return index + 2
-        }
-        guard let start = matches("raw", at: position) else { return nil }
-        var end = start
+        guard let start = rawTag("raw", at: position) else { return nil }
+        var end = start.end
         while end + 1 < source.count {
+            let sign = end + 2 < source.count ? source[end + 2] : " "
+            let isSigned = sign == "-" || sign == "+"
             if source[end] == "{", source[end + 1] == "%",
-                let after = matches("endraw", at: end + 2)
+                let tag = rawTag("endraw", at: end + (isSigned ? 3 : 2))
             {
-                position = after
-                trimsNewline = true
-                return String(String.UnicodeScalarView(source[start..<end]))
+                var body = source[start.end..<end]
+                if start.sign == "-" { body = body.drop(while: Strings.isSpace) }
+                if sign == "-" {
+                    while let last = body.last, Strings.isSpace(last) { body.removeLast() }
+                } else if sign != "+" {
+                    stripLineStart(&body)
+                }
+                line += source[position..<tag.end].count { $0 == "\n" }
+                position = tag.end
+                trimsAllSpace = tag.sign == "-"
+                trimsNewline = tag.sign != "+"
+                return String(String.UnicodeScalarView(body))
             }
             end += 1
         }
         throw fail("raw without endraw")
+    }
+
+    /// Where a tag of one word ends, and the sign before its end.
+    private func rawTag(
+        _ word: String, at start: Int
+    ) -> (end: Int, sign: Unicode.Scalar?)? {
+        var index = start
+        func skipSpace() {
+            while index < source.count, Strings.isSpace(source[index]) { index += 1 }
+        }
+        skipSpace()
+        for scalar in word.unicodeScalars {
+            guard index < source.count, source[index] == scalar else { return nil }
+            index += 1
+        }
+        skipSpace()
+        var sign: Unicode.Scalar?
+        if index < source.count, source[index] == "-" || source[index] == "+" {
+            sign = source[index]
+            index += 1
+        }
+        guard index + 1 < source.count, source[index] == "%", source[index + 1] == "}" else {
+            return nil
+        }
+        return (index + 2, sign)
     }
 
     private static let symbols = [
@@ -195,7 +215,7 @@ struct Lexer {
 
     private mutating func lexPart() throws(TemplateError) -> Token.Kind? {
         guard let scalar = at(0) else { return nil }
-        if scalar.properties.isWhitespace {
+        if Strings.isSpace(scalar) {
             if scalar == "\n" { line += 1 }
             position += 1
             return nil

@@ -39,13 +39,23 @@ enum Operators {
             case (.list(let a), .list(let b)):
                 try interpreter.spend(a.count + b.count)
                 return .list(a + b)
+            case (.sequence(let a), .sequence(let b)) where a.kind == .tuple && b.kind == .tuple:
+                try interpreter.spend(a.waiting.count + b.waiting.count)
+                return .tuple(a.waiting + b.waiting)
+            case (.markup, _), (_, .markup):
+                guard let left = a.string, let right = b.string else { break }
+                try interpreter.spend(bytes: 6 * (left.utf8.count + right.utf8.count))
+                func safe(_ value: Value, _ text: String) -> String {
+                    if case .markup = value { text } else { Strings.escaped(text) }
+                }
+                return .markup(safe(a, left) + safe(b, right))
             default: break
             }
         case "*":
             if let result = try repeated(a, b, &interpreter) { return result }
             if let result = try repeated(b, a, &interpreter) { return result }
         case "%":
-            if case .string = a { throw interpreter.fail("formatting with % is not supported") }
+            if a.string != nil { throw interpreter.fail("formatting with % is not supported") }
         default: break
         }
         return try arithmetic(symbol, a, b, interpreter)
@@ -80,8 +90,8 @@ enum Operators {
         case "-": return .number(x - y)
         case "*": return .number(x * y)
         case "/": return .number(x / y)
-        case "//": return .number((x / y).rounded(.down))
-        case "%": return .number(x - y * (x / y).rounded(.down))
+        case "//": return .number(floorQuotient(x, y))
+        case "%": return .number(remainder(x, y))
         default:
             // Python raises where a finite power has no finite result, or no real one.
             let power = pow(x, y)
@@ -90,6 +100,21 @@ enum Operators {
             }
             return .number(power)
         }
+    }
+
+    /// Python's remainder of floats, which has the divisor's sign.
+    private static func remainder(_ x: Double, _ y: Double) -> Double {
+        let rest = fmod(x, y)
+        guard rest != 0 else { return Double(signOf: y, magnitudeOf: 0) }
+        return (rest < 0) == (y < 0) ? rest : rest + y
+    }
+
+    /// Python's division of floats that rounds down: from what is left without the remainder.
+    private static func floorQuotient(_ x: Double, _ y: Double) -> Double {
+        let quotient = (x - remainder(x, y)) / y
+        guard quotient != 0 else { return Double(signOf: x / y, magnitudeOf: 0) }
+        let floor = quotient.rounded(.down)
+        return quotient - floor > 0.5 ? floor + 1 : floor
     }
 
     private static func checked(
@@ -133,16 +158,25 @@ enum Operators {
         guard let wanted = count.integer else { return nil }
         let count = max(0, wanted)
         switch value {
-        case .string(let text):
+        case .string(let text), .markup(let text):
             let size = text.utf8.count.multipliedReportingOverflow(by: count)
             try interpreter.spend(bytes: try checked(size, interpreter))
-            return .string(String(repeating: text, count: text.isEmpty ? 0 : count))
-        case .list(let elements):
-            let size = elements.count.multipliedReportingOverflow(by: count)
-            try interpreter.spend(try checked(size, interpreter))
-            return .list((0..<(elements.isEmpty ? 0 : count)).flatMap { _ in elements })
+            let result = String(repeating: text, count: text.isEmpty ? 0 : count)
+            if case .markup = value { return .markup(result) }
+            return .string(result)
+        case .list(let elements): return .list(try repeated(elements, count, &interpreter))
+        case .sequence(let tuple) where tuple.kind == .tuple:
+            return .tuple(try repeated(tuple.waiting, count, &interpreter))
         default: return nil
         }
+    }
+
+    private static func repeated(
+        _ elements: [Value], _ count: Int, _ interpreter: inout Interpreter
+    ) throws(TemplateError) -> [Value] {
+        let size = elements.count.multipliedReportingOverflow(by: count)
+        try interpreter.spend(try checked(size, interpreter))
+        return (0..<(elements.isEmpty ? 0 : count)).flatMap { _ in elements }
     }
 
     private static func compare(
@@ -164,20 +198,22 @@ enum Operators {
     {
         try interpreter.weigh(part)
         switch whole {
-        case .string(let text):
-            guard case .string(let part) = part else {
+        case .string(let text), .markup(let text):
+            guard let part = part.string else {
                 throw interpreter.fail("cannot look for \(part.kind) in a string")
             }
             try interpreter.spend(bytes: text.utf8.count)
             return Strings.find(part, in: text) != nil
-        case .list(let elements):
+        case .list, .sequence:
+            let elements = whole.elements ?? []
             if part.isContainer {
-                try interpreter.weigh(whole)
+                try interpreter.weigh(.list(elements))
             } else {
                 try interpreter.spend(elements.count)
             }
             return elements.contains(part)
         case .dictionary(let dictionary):
+            guard part.isHashable else { throw interpreter.fail("\(part.kind) is no key") }
             try interpreter.spend(dictionary.scanCount(for: part))
             return dictionary[part] != nil
         case .undefined: return false

@@ -1,17 +1,17 @@
 /// Expressions.
 extension Parser {
-    /// An expression, or several with commas between, which make a list.
+    /// An expression, or several with commas between, which make a tuple.
     mutating func tuple(allowsConditional: Bool = true) throws(TemplateError) -> Expression {
         let first = allowsConditional ? try expression() : try disjunction()
         guard token.kind == .symbol(",") else { return first }
         var elements = [first]
         while skip(",") {
             switch token.kind {
-            case .statementEnd, .expressionEnd, .symbol(")"): return .list(elements)
+            case .statementEnd, .expressionEnd, .symbol(")"): return .tuple(elements)
             default: elements.append(try expression())
             }
         }
-        return .list(elements)
+        return .tuple(elements)
     }
 
     mutating func expression() throws(TemplateError) -> Expression {
@@ -144,7 +144,7 @@ extension Parser {
             }
             return .literal(.string(text))
         case .symbol("("):
-            if skip(")") { return .list([]) }
+            if skip(")") { return .tuple([]) }
             let value = try tuple()
             try expect(")")
             return value
@@ -242,6 +242,8 @@ extension Parser {
                 value = try filterCall(on: value)
             } else if skip(word: "is") {
                 value = try testCall(on: value)
+            } else if count > 1, token.kind == .symbol("(") {
+                value = .call(value, try arguments())
             } else {
                 return value
             }
@@ -255,7 +257,7 @@ extension Parser {
             throw fail("the filter \(name) is not supported")
         }
         let arguments = token.kind == .symbol("(") ? try arguments() : Expression.Arguments()
-        return try postfix(.located(line, .filter(value, name, arguments)))
+        return .located(line, .filter(value, name, arguments))
     }
 
     mutating func testCall(on value: Expression) throws(TemplateError) -> Expression {
@@ -267,8 +269,9 @@ extension Parser {
         case .symbol("("): arguments = try self.arguments()
         case .string, .integer, .number, .symbol("["), .symbol("{"):
             arguments.positional = [try postfix(try primary())]
-        case .name(let word)
-        where !["and", "or", "not", "else", "if", "is", "in", "recursive"].contains(word):
+        case .name(let word) where ["is", "if", "not", "in"].contains(word):
+            throw fail("\(word) right behind a test")
+        case .name(let word) where !["and", "or", "else", "recursive"].contains(word):
             arguments.positional = [try postfix(try primary())]
         default: break
         }

@@ -3,6 +3,8 @@ struct Parser {
     let tokens: [Token]
     var position = 0
     var depth = 0
+    /// Loops around what is read.
+    var loopCount = 0
 
     static let depthLimit = 200
     /// Links of one chain: operators, filters, attributes. Each makes the tree one level higher, and
@@ -115,7 +117,6 @@ struct Parser {
     mutating func simpleBody(until end: String) throws(TemplateError) -> [Statement] {
         try closeTag()
         let (statements, _) = try body(until: [end])
-        if case .name = token.kind { position += 1 }  // endmacro may repeat the name
         try closeTag()
         return statements
     }
@@ -127,8 +128,16 @@ struct Parser {
         case "set": return try set()
         case "macro": return try macro()
         case "call":
+            let start = position
+            let parameters = token.kind == .symbol("(") ? try parameters() : []
             let call = try expression()
-            return .call(call, body: try simpleBody(until: "endcall"))
+            guard case .located(_, .call(let callee, let arguments)) = call else {
+                throw fail("expected a call")
+            }
+            let body = try ofMacro { (parser) throws(TemplateError) in
+                try parser.simpleBody(until: "endcall")
+            }
+            return .call(callee, arguments, caller: macro("caller", parameters, body, from: start))
         case "filter":
             var filter = Expression.name("")
             repeat { filter = try filterCall(on: filter) } while skip("|")
@@ -136,6 +145,7 @@ struct Parser {
         case "with": return try with()
         case "generation": return .group(try simpleBody(until: "endgeneration"))
         case "break", "continue":
+            guard loopCount > 0 else { throw fail("\(word) outside of a loop") }
             try closeTag()
             return word == "break" ? .breakLoop : .continueLoop
         default: throw fail("the statement \(word) is not supported")
@@ -173,10 +183,16 @@ struct Parser {
 
     mutating func target() throws(TemplateError) -> Statement.Target {
         let isParenthesized = skip("(")
-        let first = try name()
+        func free(_ name: String) throws(TemplateError) -> String {
+            guard !["true", "false", "none", "True", "False", "None"].contains(name) else {
+                throw fail("\(name) cannot be assigned to")
+            }
+            return name
+        }
+        let first = try free(try name())
         if skip(".") { return .attribute(first, try name()) }
         var names = [first]
-        while skip(",") { names.append(try name()) }
+        while skip(",") { names.append(try free(try name())) }
         if isParenthesized { try expect(")") }
         return names.count == 1 ? .name(first) : .names(names)
     }
@@ -188,7 +204,9 @@ struct Parser {
         let condition = skip(word: "if") ? try expression() : nil
         let isRecursive = skip(word: "recursive")
         try closeTag()
+        loopCount += 1
         let (body, end) = try body(until: ["else", "endfor"])
+        loopCount -= 1
         var otherwise: [Statement] = []
         if end == "else" { otherwise = try simpleBody(until: "endfor") } else { try closeTag() }
         return .loop(
@@ -208,18 +226,55 @@ struct Parser {
     }
 
     mutating func macro() throws(TemplateError) -> Statement {
+        let start = position
         let name = try name()
+        let parameters = try parameters()
+        let body = try ofMacro { (parser) throws(TemplateError) in
+            try parser.simpleBody(until: "endmacro")
+        }
+        return .macro(macro(name, parameters, body, from: start))
+    }
+
+    /// - Parameter start: of the tokens that are read for it.
+    private func macro(
+        _ name: String, _ parameters: [(name: String, fallback: Expression?)], _ body: [Statement],
+        from start: Int
+    ) -> Statement.Macro {
+        var macro = Statement.Macro(name: name, parameters: parameters, body: body)
+        let tokens = tokens[start..<position]
+        macro.usesVarargs = tokens.contains { $0.kind == .name("varargs") }
+        macro.usesKwargs = tokens.contains { $0.kind == .name("kwargs") }
+        macro.usesCaller = tokens.contains { $0.kind == .name("caller") }
+        return macro
+    }
+
+    /// Loops around a macro are not its own.
+    private mutating func ofMacro<Result>(
+        _ body: (inout Parser) throws(TemplateError) -> Result
+    ) throws(TemplateError) -> Result {
+        let before = loopCount
+        loopCount = 0
+        defer { loopCount = before }
+        return try body(&self)
+    }
+
+    private mutating func parameters() throws(TemplateError) -> [(
+        name: String, fallback: Expression?
+    )] {
         var parameters: [(name: String, fallback: Expression?)] = []
         try expect("(")
         while !skip(")") {
             let parameter = try self.name()
-            parameters.append((parameter, skip("=") ? try expression() : nil))
+            let fallback = skip("=") ? try expression() : nil
+            guard !parameters.contains(where: { $0.name == parameter }),
+                fallback != nil || parameters.last?.fallback == nil
+            else { throw fail("the parameter \(parameter) stands twice, or lacks a default") }
+            parameters.append((parameter, fallback))
             if !skip(",") {
                 try expect(")")
                 break
             }
         }
-        let body = try simpleBody(until: "endmacro")
-        return .macro(Statement.Macro(name: name, parameters: parameters, body: body))
+        return parameters
     }
 }

@@ -28,6 +28,10 @@ enum Strings {
         return found
     }
 
+    static func isSpace(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value)
+    }
+
     static func find(_ part: String, in text: String) -> Int? {
         if part.isEmpty { return 0 }
         return occurrences(
@@ -40,8 +44,7 @@ enum Strings {
     {
         let set = characters.map { Set($0.unicodeScalars) }
         func isDropped(_ scalar: Unicode.Scalar) -> Bool {
-            set?.contains(scalar)
-                ?? (scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value))
+            set?.contains(scalar) ?? isSpace(scalar)
         }
         var scalars = text.unicodeScalars[...]
         if left { scalars = scalars.drop(while: isDropped) }
@@ -53,8 +56,9 @@ enum Strings {
     static func split(_ text: String, _ separator: String?, limit: Int = -1) -> [String] {
         guard let separator, !separator.isEmpty else {
             var parts = text.unicodeScalars.split(
-                maxSplits: limit < 0 ? .max : limit, omittingEmptySubsequences: true
-            ) { $0.properties.isWhitespace }.map { String($0) }
+                maxSplits: limit < 0 ? .max : limit, omittingEmptySubsequences: true,
+                whereSeparator: isSpace
+            ).map { String($0) }
             if limit >= 0, let last = parts.last {
                 parts[parts.count - 1] = strip(last, nil, right: false)
             }
@@ -94,17 +98,115 @@ enum Strings {
         return parts[...joints].joined(separator: other) + parts[(joints + 1)...].joined()
     }
 
-    /// `str.title`: every run of letters begins with a capital.
-    static func title(_ text: String) -> String {
-        var result = ""
+    /// `rsplit`: the same from the right.
+    static func splitFromRight(_ text: String, _ separator: String?, limit: Int) -> [String] {
+        func mirrored(_ text: String) -> String { String(Scalars(text.unicodeScalars.reversed())) }
+        return split(mirrored(text), separator.map(mirrored), limit: limit).reversed().map(mirrored)
+    }
+
+    /// `splitlines`.
+    static func lines(_ text: String, keepsEnds: Bool = false) -> [String] {
+        var lines: [String] = []
+        var line = Scalars()
+        var scalars = text.unicodeScalars[...]
+        while let scalar = scalars.popFirst() {
+            switch scalar.value {
+            case 0x0A...0x0D, 0x1C...0x1E, 0x85, 0x2028, 0x2029:
+                var end = [scalar]
+                if scalar == "\r", scalars.first == "\n" { end.append(scalars.removeFirst()) }
+                if keepsEnds { line.append(contentsOf: end) }
+                lines.append(String(line))
+                line = Scalars()
+            default: line.append(scalar)
+            }
+        }
+        return line.isEmpty ? lines : lines + [String(line)]
+    }
+
+    // MARK: Letters
+
+    static func isLetter(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter:
+            true
+        default: false
+        }
+    }
+
+    private static func isCased(_ scalar: Unicode.Scalar) -> Bool { scalar.properties.isCased }
+
+    /// `str.islower`.
+    static func isLower(_ text: String) -> Bool {
+        let scalars = text.unicodeScalars
+        return scalars.contains { $0.properties.isLowercase }
+            && !scalars.contains {
+                $0.properties.isUppercase || $0.properties.generalCategory == .titlecaseLetter
+            }
+    }
+
+    /// `str.isupper`.
+    static func isUpper(_ text: String) -> Bool {
+        let scalars = text.unicodeScalars
+        return scalars.contains { $0.properties.isUppercase }
+            && !scalars.contains {
+                $0.properties.isLowercase || $0.properties.generalCategory == .titlecaseLetter
+            }
+    }
+
+    /// Matches of `\\w+`.
+    static func wordCount(_ text: String) -> Int {
+        var count = 0
         var isInside = false
         for scalar in text.unicodeScalars {
-            let isLetter = scalar.properties.isAlphabetic
+            let isWord =
+                scalar == "_" || isLetter(scalar) || scalar.properties.numericType != nil
+            if isWord, !isInside { count += 1 }
+            isInside = isWord
+        }
+        return count
+    }
+
+    /// `str.lower`: a sigma at the end of a word is another letter than elsewhere.
+    static func lower(_ text: String) -> String {
+        guard text.unicodeScalars.contains("\u{3A3}") else { return text.lowercased() }
+        let scalars = Array(text.unicodeScalars)
+        var result = ""
+        for (index, scalar) in scalars.enumerated() {
             result +=
-                isLetter
-                ? isInside ? scalar.properties.lowercaseMapping : scalar.properties.titlecaseMapping
-                : String(scalar)
-            isInside = isLetter
+                scalar == "\u{3A3}"
+                ? isFinalSigma(scalars, index) ? "\u{3C2}" : "\u{3C3}"
+                : scalar.properties.lowercaseMapping
+        }
+        return result
+    }
+
+    /// Unicode's Final_Sigma: behind a cased letter, and before none, apart from what has no case.
+    private static func isFinalSigma(_ scalars: [Unicode.Scalar], _ index: Int) -> Bool {
+        func next(_ places: some Sequence<Int>) -> Unicode.Scalar? {
+            for place in places where !scalars[place].properties.isCaseIgnorable {
+                return scalars[place]
+            }
+            return nil
+        }
+        let before = next(stride(from: index - 1, through: 0, by: -1))
+        let after = next(index + 1..<scalars.count)
+        return before.map(isCased) ?? false && !(after.map(isCased) ?? false)
+    }
+
+    /// `str.title`: every run of letters begins with a capital.
+    static func title(_ text: String) -> String {
+        let scalars = Array(text.unicodeScalars)
+        var result = ""
+        var isInside = false
+        for (index, scalar) in scalars.enumerated() {
+            if !isInside {
+                result += scalar.properties.titlecaseMapping
+            } else if scalar == "\u{3A3}" {
+                result += isFinalSigma(scalars, index) ? "\u{3C2}" : "\u{3C3}"
+            } else {
+                result += scalar.properties.lowercaseMapping
+            }
+            isInside = isCased(scalar)
         }
         return result
     }
@@ -112,22 +214,34 @@ enum Strings {
     /// The filter `title`, which unlike the method leaves what follows an apostrophe small.
     static func titleByWords(_ text: String) -> String {
         var result = ""
-        var word = ""
+        var word = Scalars()
+        func flush() {
+            guard let first = word.first else { return }
+            result += first.properties.uppercaseMapping + lower(String(Scalars(word.dropFirst())))
+            word = Scalars()
+        }
         for scalar in text.unicodeScalars {
-            if scalar.properties.isWhitespace || "-({[<".unicodeScalars.contains(scalar) {
-                result += capitalize(word)
+            if isSpace(scalar) || "-({[<".unicodeScalars.contains(scalar) {
+                flush()
                 result.unicodeScalars.append(scalar)
-                word = ""
             } else {
-                word.unicodeScalars.append(scalar)
+                word.append(scalar)
             }
         }
-        return result + capitalize(word)
+        flush()
+        return result
     }
 
     static func capitalize(_ text: String) -> String {
         guard let first = text.unicodeScalars.first else { return text }
-        return first.properties.titlecaseMapping
-            + String(text.unicodeScalars.dropFirst()).lowercased()
+        let whole = lower(text).unicodeScalars
+        let dropped = first.properties.lowercaseMapping.unicodeScalars.count
+        return first.properties.titlecaseMapping + String(Scalars(whole.dropFirst(dropped)))
+    }
+
+    /// As Markup has it.
+    static func escaped(_ text: String) -> String {
+        [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&#34;"), ("'", "&#39;")]
+            .reduce(text) { replace($0, $1.0, with: $1.1) }
     }
 }

@@ -7,12 +7,13 @@ indirect enum Statement: Sendable {
     case conditional([(condition: Expression, body: [Statement])], otherwise: [Statement])
     case loop(Loop)
     case macro(Macro)
-    case call(Expression, body: [Statement])
+    /// A call of a macro, with what its `caller()` does.
+    case call(Expression, Expression.Arguments, caller: Macro)
     case filter(Expression, body: [Statement])
     case with([(name: String, value: Expression)], body: [Statement])
     case breakLoop
     case continueLoop
-    /// A body without a scope of its own, such as `generation`.
+    /// A body with a scope of its own, such as `generation`.
     case group([Statement])
     case located(Int, Statement)
 
@@ -35,6 +36,10 @@ indirect enum Statement: Sendable {
         var name: String
         var parameters: [(name: String, fallback: Expression?)]
         var body: [Statement]
+        /// Of `varargs`, `kwargs` and `caller`: a macro takes what it names.
+        var usesVarargs = false
+        var usesKwargs = false
+        var usesCaller = false
     }
 }
 
@@ -43,6 +48,7 @@ indirect enum Expression: Sendable {
     case literal(Value.Literal)
     case name(String)
     case list([Expression])
+    case tuple([Expression])
     case dictionary([(Expression, Expression)])
     case attribute(Expression, String)
     case item(Expression, Expression)

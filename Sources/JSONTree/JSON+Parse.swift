@@ -183,7 +183,7 @@ private struct Parser {
         guard let value = Double(text), value.isFinite else {
             throw JSONError("a number out of range", at: start)
         }
-        return .number(value)
+        return isInteger ? .largeInteger(text) : .number(value)
     }
 
     private func isDigit(_ byte: UInt8) -> Bool { byte >= 0x30 && byte <= 0x39 }

@@ -4,10 +4,12 @@ extension JSON {
         /// Between members and elements, after the comma.
         public var separator = ","
         public var colon = ":"
-        /// Spaces for each level on lines of their own, or nil for one line.
-        public var indent: Int?
+        /// What each level on lines of its own begins with once more, or nil for one line.
+        public var indent: String?
         /// Whether everything outside ASCII is escaped.
         public var escapesNonASCII = false
+        /// Whether numbers that JSON lacks are written as Python does, and not as null.
+        public var writesNonFinite = false
 
         public init() {}
 
@@ -15,12 +17,13 @@ extension JSON {
         public static let compact = Style()
 
         /// As Python's `json.dumps` writes it: a space after commas and colons.
-        public static func python(indent: Int? = nil, escapesNonASCII: Bool = true) -> Style {
+        public static func python(indent: String? = nil, escapesNonASCII: Bool = true) -> Style {
             var style = Style()
             style.separator = indent == nil ? ", " : ","
             style.colon = ": "
             style.indent = indent
             style.escapesNonASCII = escapesNonASCII
+            style.writesNonFinite = true
             return style
         }
     }
@@ -37,7 +40,8 @@ extension JSON {
         case .null: text += "null"
         case .bool(let value): text += value ? "true" : "false"
         case .integer(let value): text += String(value)
-        case .number(let value): text += JSON.text(of: value)
+        case .largeInteger(let digits): text += digits
+        case .number(let value): text += JSON.text(of: value, style)
         case .string(let value): JSON.quote(value, into: &text, style: style)
         case .array(let elements):
             JSON.list(elements, "[", "]", into: &text, style, level) { element, text in
@@ -68,12 +72,15 @@ extension JSON {
 
     private static func newLine(into text: inout String, _ style: Style, _ level: Int) {
         guard let indent = style.indent else { return }
-        text += "\n" + String(repeating: " ", count: indent * level)
+        text += "\n" + String(repeating: indent, count: level)
     }
 
     /// The shortest digits that read back as the same number, as Python and JavaScript write them.
-    private static func text(of value: Double) -> String {
-        guard value.isFinite else { return "null" }
+    private static func text(of value: Double, _ style: Style) -> String {
+        guard value.isFinite else {
+            guard style.writesNonFinite else { return "null" }
+            return value.isNaN ? "NaN" : value < 0 ? "-Infinity" : "Infinity"
+        }
         return value.description
     }
 

@@ -7,6 +7,8 @@ public enum JSON: Sendable, Hashable {
     case bool(Bool)
     /// A number without fraction or exponent that fits 64 bits.
     case integer(Int)
+    /// One that does not fit, by its digits.
+    case largeInteger(String)
     case number(Double)
     case string(String)
     case array([JSON])
@@ -86,6 +88,7 @@ extension JSON {
         case (.null, .null): true
         case (.bool(let a), .bool(let b)): a == b
         case (.integer(let a), .integer(let b)): a == b
+        case (.largeInteger(let a), .largeInteger(let b)): a == b
         case (.number(let a), .number(let b)): a == b
         case (.string(let a), .string(let b)): a.utf8.elementsEqual(b.utf8)
         case (.array(let a), .array(let b)): a == b
@@ -99,6 +102,7 @@ extension JSON {
         case .null: hasher.combine(0)
         case .bool(let value): hasher.combine(value)
         case .integer(let value): hasher.combine(value)
+        case .largeInteger(let digits): hasher.combine(digits)
         case .number(let value): hasher.combine(value)
         case .string(let value): hasher.combine(Array(value.utf8))
         case .array(let value): hasher.combine(value)
@@ -128,6 +132,7 @@ extension JSON {
     public var doubleValue: Double? {
         switch self {
         case .integer(let value): Double(value)
+        case .largeInteger(let digits): Double(digits)
         case .number(let value): value
         default: nil
         }
@@ -153,7 +158,7 @@ extension JSON {
         switch self {
         case .null: "null"
         case .bool: "a boolean"
-        case .integer: "an integer"
+        case .integer, .largeInteger: "an integer"
         case .number: "a number"
         case .string: "a string"
         case .array: "an array"

@@ -95,7 +95,7 @@ struct ChatTemplateTests {
             "9007199254740993 True"
         ),
         ("{{ [1] | tojson(indent=-1) }}", "[\n1\n]"),
-        ("{{ dict(a=1).items() | list }}", "[['a', 1]]"),
+        ("{{ dict(a=1).items() | list }}", "[('a', 1)]"),
     ])
     func language(_ source: String, _ expected: String) throws {
         #expect(try Self.render(source) == expected)

@@ -27,7 +27,9 @@ struct JSONTests {
     @Test func valuesKeepTheirKind() throws {
         #expect(try JSON(parsing: "-0") == .integer(0))
         #expect(try JSON(parsing: "9223372036854775807") == .integer(.max))
-        #expect(try JSON(parsing: "9223372036854775808") == .number(9_223_372_036_854_775_808))
+        #expect(try JSON(parsing: "9223372036854775808") == .largeInteger("9223372036854775808"))
+        #expect(try JSON(parsing: "[-18446744073709551615]").text() == "[-18446744073709551615]")
+        #expect(try JSON(parsing: "9223372036854775808").doubleValue == 9_223_372_036_854_775_808)
         #expect(try JSON(parsing: "1.0") == .number(1))
         // RFC 8259 allows to skip a byte order mark.
         #expect(try JSON(parsing: "\u{FEFF}1") == .integer(1))
@@ -77,7 +79,7 @@ struct JSONTests {
                 == #"{"a": [1, 2.5, 1e+16, 1e-07, 100000.0], "\u00e9": "\u0001\"\\\ud83d\ude00", "o": {}, "l": []}"#
         )
         #expect(
-            try JSON(parsing: #"{"a":[1,{"b":2}]}"#).text(.python(indent: 2))
+            try JSON(parsing: #"{"a":[1,{"b":2}]}"#).text(.python(indent: "  "))
                 == "{\n  \"a\": [\n    1,\n    {\n      \"b\": 2\n    }\n  ]\n}")
         #expect(
             json.text() == #"{"a":[1,2.5,1e+16,1e-07,100000.0],"é":"\u0001\"\\😀","o":{},"l":[]}"#)
