@@ -64,12 +64,15 @@ package struct SourcePolicy: Hashable, Sendable {
     /// Why an address may not be asked for a source of this kind; nil when it may.
     func refusal(of address: WebAddress, for service: RemoteService) -> String? {
         guard address.scheme == .https || allowsPlainHTTP else {
-            return "\(address.origin) is not https, and plain http is not allowed"
+            return
+                "\(address.origin) is not https, and plain http is not allowed; the server's --plain-http-sources allows it"
         }
         let isAllowed =
             service.isEndpoint(address)
             || (allowedHosts + service.contentHosts).contains { $0.matches(address.host) }
-        return isAllowed ? nil : "\(address.host) is not among the allowed hosts"
+        return isAllowed
+            ? nil
+            : "\(address.host) is not among the hosts that adapters may come from; the server's --source-host \(address.host) allows it"
     }
 
     /// - Throws: `SourceError` with `private_address` for an address that `host` may not be at.

@@ -51,7 +51,8 @@ package struct LoadTarget: Sendable {
         let response = try await client.execute(request, timeout: .seconds(10))
         let body = try await response.body.collect(upTo: 16 << 20)
         guard response.status == .ok else {
-            throw LoadError(reason: "\(url)\(path) answered \(response.status.code)")
+            let hint = response.status == .unauthorized ? "; give its key with --key" : ""
+            throw LoadError(reason: "\(url)\(path) answered \(response.status.code)\(hint)")
         }
         return try JSON(parsing: Array(body.readableBytesView))
     }

@@ -1,3 +1,4 @@
+import AdapterStore
 import ArgumentParser
 import Foundation
 import Generation
@@ -20,6 +21,9 @@ struct Inspect: ParsableCommand {
         if let model {
             let base = try Checkpoint.open(path: model)
             print(try AdapterReport(path: path, base: base).text)
+        } else if AdapterFolder.isAdapter(path) {
+            throw ValidationError(
+                "\(path) is an adapter. Give --model with the base that it is for.")
         } else {
             print(try report(try Checkpoint.open(path: path)))
         }
@@ -53,13 +57,13 @@ struct Inspect: ParsableCommand {
             line(
                 "chat template",
                 checkpoint.tokenizer.chatTemplate(forTools: false) == nil ? "none" : "yes"),
+            line("memory as q4", ByteCount.text(parameters * 63 / 100)),
+            line("memory as q8", ByteCount.text(parameters * 106 / 100)),
+            line("memory as bf16", ByteCount.text(parameters * 2)),
+            line("memory as f32", ByteCount.text(parameters * 4)),
             line(
-                "memory as bf16",
-                "\(ByteCount.text(parameters * 2)), \(ByteCount.text(cache(.bf16))) of cache a token"
-            ),
-            line(
-                "memory as f32",
-                "\(ByteCount.text(parameters * 4)), \(ByteCount.text(cache(.f32))) of cache a token"
+                "cache a token",
+                "\(ByteCount.text(cache(.bf16))), or \(ByteCount.text(cache(.f32))) with --activations f32"
             ),
         ].joined(separator: "\n")
     }

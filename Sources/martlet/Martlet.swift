@@ -1,4 +1,6 @@
 import ArgumentParser
+import Foundation
+import Telemetry
 import Tensors
 
 @main
@@ -18,6 +20,33 @@ struct Martlet: AsyncParsableCommand {
     static func main() async {
         StandardDescriptors.secure()
         ProcessSignals.crashAtOnce()
-        await main(nil)
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        if let hint = CommandHints.unknownCommand(arguments) { fail(hint) }
+        var command: any ParsableCommand
+        do {
+            command = try parseAsRoot(arguments)
+        } catch {
+            let hints = CommandHints.forOptions(in: arguments, message: message(for: error))
+            if !hints.isEmpty { fail(message(for: error) + "\n" + hints) }
+            exit(withError: error)
+        }
+        do {
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch let error as ValidationError {
+            // What was wrong shows only now; how the command is written is not.
+            fail(error.message)
+        } catch {
+            exit(withError: error)
+        }
+    }
+
+    /// Ends the process as for arguments that cannot be used.
+    private static func fail(_ message: String) -> Never {
+        StandardStream.error.write("Error: \(message)\n")
+        Foundation.exit(ExitCode.validationFailure.rawValue)
     }
 }

@@ -1,8 +1,9 @@
-"""Places that adapters come from, for scripts/e2e_adapters.py: a web server, a Hub, an S3. Each serves files as it
+"""Places that adapters come from, for the checks of the adapter cache: a web server, a Hub, an S3. Each serves files as it
 should, and misbehaves where it is told to: an act answers one request in place of the server.
 """
-import hashlib, http.client, http.server, logging, os, pathlib, socket, threading
+import hashlib, http.client, http.server, logging, os, pathlib, socket, sys, threading
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
 import fake_hub
 
 
