@@ -24,7 +24,7 @@ struct Download {
     }
 
     private func attempt() async throws(SourceError) -> Int {
-        var part = try PartFile(file.part, in: folder, continuation: file.continuation)
+        var part = try PartFile(file.name, in: folder, continuation: file.continuation)
         if part.byteCount == 0 || part.byteCount != file.byteCount {
             var request = SourceRequest(address: file.address, service: service)
             if part.byteCount > 0 {

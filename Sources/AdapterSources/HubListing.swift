@@ -45,4 +45,55 @@ struct HubListing {
         return try AdapterPart.choose(among: names, in: location.description)
             .map { ($0.part, prefix + $0.name) }
     }
+
+    /// The files of the location's base model: Hugging Face's own by their names, with shards of weights
+    /// and no pickles, or else one GGUF file.
+    ///
+    /// - Throws: `SourceError`: `not_found` or `pickle_refused`.
+    func baseFiles() throws(SourceError) -> [(name: String, path: String)] {
+        if let file = location.components.last, file.hasSuffix(".gguf") {
+            guard paths.contains(location.path) else {
+                throw SourceError(.notFound, "\(location) does not exist at commit \(commit)")
+            }
+            return [(file, location.path)]
+        }
+        let prefix = location.components.isEmpty ? "" : location.path + "/"
+        let names = paths.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
+        let weights = names.filter(HubListing.isWeights)
+        if names.contains("config.json"), !weights.isEmpty {
+            return (names.filter(HubListing.isOfModel) + weights).map { ($0, prefix + $0) }
+        }
+        let files = names.filter { $0.hasSuffix(".gguf") && !$0.contains("/") }
+        if files.count == 1 { return [(files[0], prefix + files[0])] }
+        if files.count > 1 {
+            throw SourceError(
+                .notFound,
+                "\(location) has several GGUF files: name one of them, like hf:\(location.owner)/\(location.name)/\(prefix)\(files[0])"
+            )
+        }
+        if names.contains(where: { $0.hasSuffix(".bin") || $0.hasSuffix(".pth") }) {
+            throw SourceError(
+                .pickleRefused,
+                "\(location) has its weights as pickles only, which can run code and are never read. Use a revision with safetensors."
+            )
+        }
+        throw SourceError(
+            .notFound,
+            "\(location) is no model that can be served: it has no config.json with safetensors, and no GGUF file"
+        )
+    }
+
+    private static func isWeights(_ name: String) -> Bool {
+        name == "model.safetensors"
+            || name.wholeMatch(of: #/model-\d{5}-of-\d{5}\.safetensors/#) != nil
+    }
+
+    private static func isOfModel(_ name: String) -> Bool {
+        let names = [
+            "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+            "chat_template.jinja", "model.safetensors.index.json",
+        ]
+        return names.contains(name)
+            || name.wholeMatch(of: #/additional_chat_templates/[A-Za-z0-9_-]{1,64}\.jinja/#) != nil
+    }
 }

@@ -7,6 +7,20 @@ package struct HubLocation: Hashable, Sendable, CustomStringConvertible {
     /// Components of the path in the repository; none for its top.
     let components: [String]
 
+    /// What a model is called that comes from here.
+    package var repository: String { "\(owner)/\(name)" }
+
+    /// The file that is named, when it is a GGUF file.
+    package var ggufName: String? {
+        components.last.flatMap { $0.hasSuffix(".gguf") ? $0 : nil }
+    }
+
+    /// Reads `OWNER/NAME[/FILE][@REVISION]`, with `hf:` before it or not; nil for what is none.
+    package static func base(_ text: String) -> HubLocation? {
+        let place = text.hasPrefix("hf:") ? text.dropFirst(3) : text[...]
+        return try? HubLocation(place)
+    }
+
     /// Reads what follows `hf:`: `owner/name`, `owner/name@revision`, `owner/name/folder@revision`.
     init(_ text: Substring) throws(SourceError) {
         func refused(_ reason: String) -> SourceError {

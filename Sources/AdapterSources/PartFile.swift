@@ -19,8 +19,8 @@ struct PartFile {
     ///
     /// - Parameter continuation: what the bytes belong to; nil when that is not known.
     /// - Throws: `SourceError` with `unwritable_file`.
-    init(_ part: AdapterPart, in folder: String, continuation: String?) throws(SourceError) {
-        path = folder + "/" + part.fileName
+    init(_ name: String, in folder: String, continuation: String?) throws(SourceError) {
+        path = folder + "/" + name
         self.continuation = continuation
         let partPath = path + ".part"
         let left = try? String(contentsOfFile: path + ".part.etag", encoding: .utf8)

@@ -10,6 +10,11 @@ package struct PinnedSource: Hashable, Sendable {
     /// What `fetch` brings, in this order; none for a path.
     package let files: [RemoteFile]
 
+    /// The same with some of its files.
+    package func only(_ files: [RemoteFile]) -> PinnedSource {
+        PinnedSource(source: source, revision: revision, localPath: localPath, files: files)
+    }
+
     /// Bytes of all files, where the servers have told.
     package var byteCount: Int? {
         let counts = files.compactMap(\.byteCount)
@@ -19,7 +24,8 @@ package struct PinnedSource: Hashable, Sendable {
 
 /// A file on a server, as it was when it was pinned.
 package struct RemoteFile: Hashable, Sendable {
-    package let part: AdapterPart
+    /// What it is called here.
+    package let name: String
     package let address: WebAddress
     package internal(set) var byteCount: Int?
     package internal(set) var tag: EntityTag?

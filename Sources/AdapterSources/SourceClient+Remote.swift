@@ -10,6 +10,28 @@ extension SourceClient {
         _ source: AdapterSource, _ location: HubLocation, in access: HubAccess,
         until deadline: ContinuousClock.Instant
     ) async throws(SourceError) -> PinnedSource {
+        try await pinned(source, location, in: access, until: deadline) {
+            (listing) throws(SourceError) in
+            try listing.files(isFile: source.isFile).map { ($0.part.fileName, $0.path) }
+        }
+    }
+
+    /// Pins a base model on the Hub: the commit its revision names, and the files that a model is
+    /// loaded from.
+    ///
+    /// - Throws: `SourceError`; cancellation is one too.
+    package func pinBase(_ location: HubLocation) async throws(SourceError) -> PinnedSource {
+        try await pinned(
+            .hub(location), location, in: hub(), until: ContinuousClock.now + policy.totalTimeout
+        ) { (listing) throws(SourceError) in try listing.baseFiles() }
+    }
+
+    /// - Parameter choose: the files that are wanted, by their names here and their paths there.
+    private func pinned(
+        _ source: AdapterSource, _ location: HubLocation, in access: HubAccess,
+        until deadline: ContinuousClock.Instant,
+        choose: (HubListing) throws(SourceError) -> [(name: String, path: String)]
+    ) async throws(SourceError) -> PinnedSource {
         let service = RemoteService.hub(access)
         let request = SourceRequest(
             address: access.metadataAddress(location), service: service)
@@ -21,11 +43,11 @@ extension SourceClient {
                 of: location)
         }
         var files: [RemoteFile] = []
-        for (part, path) in try listing.files(isFile: source.isFile) {
+        for (name, path) in try choose(listing) {
             let address = access.fileAddress(location, commit: listing.commit, path: path)
             guard
                 let file = try await probe(
-                    part, at: address, of: service, commit: listing.commit, until: deadline)
+                    name, at: address, of: service, commit: listing.commit, until: deadline)
             else { throw SourceError(.notFound, "\(address) does not exist") }
             files.append(file)
         }
@@ -42,17 +64,24 @@ extension SourceClient {
     ) async throws(SourceError) -> PinnedSource {
         var files: [RemoteFile] = []
         if source.isFile {
-            files = [try await existing(.gguf, at: address(nil), of: service, until: deadline)]
+            files = [
+                try await existing(
+                    AdapterPart.gguf.fileName, at: address(nil), of: service, until: deadline)
+            ]
         } else {
             let place = address(AdapterPart.weights.fileName)
-            if let weights = try await probe(.weights, at: place, of: service, until: deadline) {
+            if let weights = try await probe(
+                AdapterPart.weights.fileName, at: place, of: service, until: deadline)
+            {
                 let configuration = try await existing(
-                    .configuration, at: address(AdapterPart.configuration.fileName), of: service,
+                    AdapterPart.configuration.fileName,
+                    at: address(AdapterPart.configuration.fileName), of: service,
                     until: deadline)
                 files = [configuration, weights]
             } else {
                 let pickle = try await probe(
-                    .weights, at: address(AdapterPart.pickleName), of: service, until: deadline)
+                    AdapterPart.weights.fileName, at: address(AdapterPart.pickleName), of: service,
+                    until: deadline)
                 throw pickle == nil
                     ? SourceError(.notFound, "\(place) does not exist")
                     : AdapterPart.pickleRefused(source.description)
@@ -66,10 +95,10 @@ extension SourceClient {
     }
 
     private func existing(
-        _ part: AdapterPart, at address: WebAddress, of service: RemoteService,
+        _ name: String, at address: WebAddress, of service: RemoteService,
         until deadline: ContinuousClock.Instant
     ) async throws(SourceError) -> RemoteFile {
-        guard let file = try await probe(part, at: address, of: service, until: deadline) else {
+        guard let file = try await probe(name, at: address, of: service, until: deadline) else {
             throw SourceError(.notFound, "\(address) does not exist")
         }
         return file
@@ -80,7 +109,7 @@ extension SourceClient {
     /// - Parameter commit: what the Hub must answer from.
     /// - Returns: nil when the file does not exist.
     private func probe(
-        _ part: AdapterPart, at address: WebAddress, of service: RemoteService,
+        _ name: String, at address: WebAddress, of service: RemoteService,
         commit: String? = nil, until deadline: ContinuousClock.Instant
     ) async throws(SourceError) -> RemoteFile? {
         var request = SourceRequest(method: .HEAD, address: address, service: service)
@@ -92,7 +121,7 @@ extension SourceClient {
                 (answer: SourceAnswer) async throws(SourceError) -> Probe in
                 if method == .HEAD, [405, 501].contains(answer.status) { return .headUnknown }
                 if [404, 410].contains(answer.status) { return .missing }
-                return .file(try RemoteFile(part, at: address, of: service, commit, answer))
+                return .file(try RemoteFile(name, at: address, of: service, commit, answer))
             }
             switch found {
             case .file(let file): return file
@@ -122,10 +151,10 @@ private enum Probe {
 extension RemoteFile {
     /// Reads a file's size, tag and checksum from the head of an answer.
     fileprivate init(
-        _ part: AdapterPart, at address: WebAddress, of service: RemoteService, _ commit: String?,
+        _ name: String, at address: WebAddress, of service: RemoteService, _ commit: String?,
         _ answer: SourceAnswer
     ) throws(SourceError) {
-        self.init(part: part, address: address)
+        self.init(name: name, address: address)
         guard case .hub = service else {
             guard answer.status == 200 else { throw answer.failure }
             byteCount = answer.byteCount("Content-Length")

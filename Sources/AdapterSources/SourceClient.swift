@@ -64,14 +64,16 @@ package struct SourceClient: Sendable {
         for file in pinned.files {
             let before = done
             var limit = policy.byteLimit - done
-            if file.part == .configuration { limit = min(limit, policy.configurationByteLimit) }
+            if file.name == AdapterPart.configuration.fileName {
+                limit = min(limit, policy.configurationByteLimit)
+            }
             let download = Download(
                 transport: transport, service: service, file: file, folder: folder,
                 byteLimit: limit, deadline: deadline
             ) { fileDone, fileTotal in
                 progress(
                     FetchProgress(
-                        part: file.part, fileDone: fileDone, fileTotal: fileTotal,
+                        name: file.name, fileDone: fileDone, fileTotal: fileTotal,
                         done: before + fileDone, total: pinned.byteCount))
             }
             done += try await download.run()
@@ -86,7 +88,7 @@ package struct SourceClient: Sendable {
         }
     }
 
-    private func hub() throws(SourceError) -> HubAccess {
+    func hub() throws(SourceError) -> HubAccess {
         guard let access = policy.hub else {
             throw SourceError(.sourceNotAllowed, "sources on the Hub are turned off")
         }
@@ -107,7 +109,7 @@ package struct SourceClient: Sendable {
 /// How far a fetch has come, in bytes.
 package struct FetchProgress: Hashable, Sendable {
     /// The file that is coming.
-    package let part: AdapterPart
+    package let name: String
     package let fileDone: Int
     /// Nil when the server does not tell.
     package let fileTotal: Int?

@@ -39,9 +39,7 @@ struct Assembly {
         let template = try source.chatTemplate(forTools: false).map { try ChatTemplate($0) }
         let toolTemplate = try source.chatTemplate(forTools: true).map { try ChatTemplate($0) }
 
-        let fallbackName = URL(fileURLWithPath: settings.modelPath).deletingPathExtension()
-            .lastPathComponent
-        let baseNames = modelNames.isEmpty ? [fallbackName] : modelNames
+        let baseNames = modelNames.isEmpty ? [settings.defaultName] : modelNames
         let engine = InferenceEngine(limits: model.limits) { model.makeCore() }
         let library = try await AdapterShelf.open(
             settings, model: model, baseNames: baseNames, policy: policy, justInTime: justInTime,

@@ -5,6 +5,7 @@ import ArgumentParser
 import Foundation
 import Generation
 import JSONTree
+import Logging
 import ModelFiles
 import Tensors
 
@@ -15,7 +16,8 @@ extension WeightFormat: ExpressibleByArgument {}
 struct ModelOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "The base model: a Hugging Face folder (safetensors) or a GGUF file.", valueName: "path"
+            "The base model: a Hugging Face folder (safetensors), a GGUF file, or OWNER/NAME[@REVISION] on the Hub.",
+            valueName: "model"
         ))
     var model: String?
 
@@ -117,6 +119,8 @@ struct ModelSettings: Sendable {
     var watchedFolders: [String] = []
     var weights: WeightFormat
     var activations: ComputeFormat
+    /// Where the model is to be fetched from; nil when it is on this machine.
+    var hubLocation: HubLocation?
     var adapterWeights: WeightFormat
     var threads: Int
     var contextLength: Int?
@@ -140,13 +144,19 @@ struct ModelSettings: Sendable {
 
     init(_ options: ModelOptions, _ settings: Settings) throws {
         guard let model = options.model ?? settings.string("model") else {
-            throw ValidationError("Which model? Give --model a Hugging Face folder or a GGUF file.")
-        }
-        guard !model.hasPrefix("hf:") else {
             throw ValidationError(
-                "Models are not fetched yet: download the folder and give its path.")
+                "Which model? Give --model a Hugging Face folder, a GGUF file, or OWNER/NAME on the Hub."
+            )
         }
         modelPath = ModelSettings.absolute(model)
+        // What is on this machine is meant before what is elsewhere.
+        if model.hasPrefix("hf:") || !FileManager.default.fileExists(atPath: modelPath) {
+            hubLocation = HubLocation.base(model)
+            guard hubLocation != nil || !model.hasPrefix("hf:") else {
+                throw ValidationError(
+                    "--model is \"\(model)\"; write hf:OWNER/NAME or hf:OWNER/NAME@REVISION.")
+            }
+        }
         adapters = []
         if let folder = options.adapters ?? settings.string("adapters") {
             let folder = ModelSettings.absolute(folder)
@@ -236,15 +246,35 @@ struct ModelSettings: Sendable {
         switch options.diskCache ?? settings.string("disk-cache") {
         case "none": diskCache = .none
         case let folder?: diskCache = .own(ModelSettings.absolute(folder))
-        case nil:
-            let environment = ProcessInfo.processInfo.environment
-            let caches =
-                environment["XDG_CACHE_HOME"] ?? environment["HOME"].map { $0 + "/.cache" }
-            diskCache = caches.map { .common($0 + "/martlet") } ?? .none
+        case nil: diskCache = ModelSettings.cacheRoot.map { .common($0) } ?? .none
         }
         prefixByteCount = try bytes(
             options.prefixMemory, "prefix-memory",
             default: min(128 << 20, deviceByteCount.map { $0 / 4 } ?? kvByteCount))
+    }
+
+    /// Of this user, for what can be had again.
+    static var cacheRoot: String? {
+        let environment = ProcessInfo.processInfo.environment
+        let caches = environment["XDG_CACHE_HOME"] ?? environment["HOME"].map { $0 + "/.cache" }
+        return caches.map { $0 + "/martlet" }
+    }
+
+    /// Fetches the model, if it is not on this machine.
+    mutating func fetchModel(
+        _ policy: SourcePolicy, _ progress: Progress, _ logger: Logger? = nil
+    ) async throws {
+        guard let hubLocation else { return }
+        var root = ModelSettings.cacheRoot ?? NSTemporaryDirectory() + "martlet"
+        if case .own(let folder) = diskCache { root = folder }
+        let fetcher = try BaseFetcher(hubLocation, root: root, policy: policy)
+        modelPath = try await fetcher.fetch(progress, logger)
+    }
+
+    /// What the model is called unless it is given another name.
+    var defaultName: String {
+        hubLocation?.repository
+            ?? URL(fileURLWithPath: modelPath).deletingPathExtension().lastPathComponent
     }
 
     private static func absolute(_ path: String) -> String {

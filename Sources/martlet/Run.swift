@@ -1,3 +1,4 @@
+import AdapterSources
 import ArgumentParser
 import Engine
 import Foundation
@@ -53,7 +54,11 @@ struct Run: AsyncParsableCommand {
 
     func run() async throws {
         let prompt = prompt == "-" ? try Run.input() : prompt
-        let settings = try ModelSettings(model, try Settings(file: model.config))
+        let file = try Settings(file: model.config)
+        var settings = try ModelSettings(model, file)
+        var policy = SourcePolicy()
+        policy.hub = try HubAccess(ProcessInfo.processInfo.environment)
+        try await settings.fetchModel(policy, Progress())
         guard settings.adapters.count <= 1 else {
             throw ValidationError("run uses one adapter at most; give one --adapter name=source.")
         }

@@ -133,16 +133,18 @@ struct Serve: AsyncParsableCommand {
                 "--drain-timeout is \(drain); it must be between 0 and 86400 seconds.")
         }
 
-        let modelSettings = try ModelSettings(model, settings)
+        var modelSettings = try ModelSettings(model, settings)
         OpenFiles.raiseLimit()
         ProcessSignals.ignoreHangUp()
         try await APIServer.checkAddress(server)
+        let policy = try sourcePolicy(settings, modelSettings)
+        try await modelSettings.fetchModel(policy, Progress(), logger)
         logger.info("loading", metadata: ["model": .string(modelSettings.modelPath)])
         let assembly = try await Assembly(
             modelSettings,
             modelNames: servedModelName.isEmpty
                 ? settings.strings("served-model-name") : servedModelName,
-            maximumWaiting: waiting, policy: try sourcePolicy(settings, modelSettings),
+            maximumWaiting: waiting, policy: policy,
             justInTime: justInTime.isEmpty ? settings.strings("just-in-time") : justInTime,
             progress: Progress()
         ) { trouble in
@@ -232,10 +234,7 @@ struct Serve: AsyncParsableCommand {
             try HostPattern($0)
         }
         policy.allowsPlainHTTP = plainHttpSources || settings.string("plain-http-sources") == "true"
-        if let endpoint = environment["HF_ENDPOINT"] {
-            policy.hub?.endpoint = try WebAddress(endpoint)
-        }
-        policy.hub?.token = environment["HF_TOKEN"].map { Secret($0) }
+        policy.hub = try HubAccess(environment)
         if let region = environment["AWS_REGION"] ?? environment["AWS_DEFAULT_REGION"] {
             var access = S3Access(region: region)
             access.endpoint = try environment["AWS_ENDPOINT_URL"].map { try WebAddress($0) }

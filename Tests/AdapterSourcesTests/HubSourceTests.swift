@@ -29,7 +29,8 @@ struct HubSourceTests {
             let client = try TinyHub.client(of: server)
             let pinned = try await client.pin(source)
             #expect(pinned.revision == TinyHub.commit && pinned.localPath == nil)
-            #expect(pinned.files.map(\.part) == [.configuration, .weights])
+            #expect(
+                pinned.files.map(\.name) == ["adapter_config.json", "adapter_model.safetensors"])
             #expect(
                 pinned.files.map(\.checksum) == [
                     .gitBlob(TinyHub.configurationBlob), .sha256(TinyHub.weightsSHA256),
