@@ -39,6 +39,8 @@ let coreMetrics = Target.Dependency.product(name: "CoreMetrics", package: "swift
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let httpClient = Target.Dependency.product(
     name: "AsyncHTTPClient", package: "async-http-client")
+let hummingbirdTesting = Target.Dependency.product(
+    name: "HummingbirdTesting", package: "hummingbird")
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
@@ -158,6 +160,14 @@ let package = Package(
         tests("GenerationTests", ["Generation"]),
         tests("LoadGeneratorTests", ["LoadGenerator", "JSONTree"]),
         tests("CommandLineTests", ["martlet", "JSONTree"]),
+        tests(
+            "ServerTests",
+            [
+                "Server", "AdapterSources", "AdapterStore", "Adapters", "ChatTemplates", "Engine",
+                "Generation", "JSONTree", "ModelFiles", "Telemetry", "Tensors", "Tokenization",
+                "Transformer",
+                hummingbird, hummingbirdTesting, httpTypes, logging, nioCore,
+            ]),
         tests("TelemetryTests", ["Telemetry", "JSONTree", coreMetrics, logging]),
         tests("TokenizationTests", ["Tokenization", "JSONTree"], exclude: ["Goldens"]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSONTree"], exclude: ["Goldens"]),

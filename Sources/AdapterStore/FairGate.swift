@@ -74,6 +74,8 @@ package final class FairGate: Sendable {
         for waiter in waiting { waiter.continuation.resume(returning: false) }
     }
 
+    package var waitingCount: Int { state.withLock { $0.waiting.count } }
+
     private func mayEnter(_ client: String, _ host: String, _ state: State) -> Bool {
         state.free > 0 && state.byClient[client, default: 0] < perClient
             && state.byHost[[client, host], default: 0] < perHost

@@ -1,12 +1,12 @@
 package import Generation
 internal import HTTPTypes
-internal import Hummingbird
+package import Hummingbird
 internal import HummingbirdCore
 package import Logging
 internal import NIOCore
 internal import NIOPosix
 internal import OpenAIWire
-package import ServiceLifecycle
+internal import ServiceLifecycle
 package import Telemetry
 
 /// The HTTP face: routes, keys, errors, limits.
@@ -44,7 +44,9 @@ package struct APIServer {
     /// lets its requests finish, and returns.
     ///
     /// - Parameter onReady: told the port once it listens.
-    package func service(onReady: @escaping @Sendable (Int) -> Void) -> some Service {
+    package func service(
+        onReady: @escaping @Sendable (Int) -> Void = { _ in }
+    ) -> some ApplicationProtocol {
         let configuration = configuration
         // `onReady` says where it listens, better than Hummingbird does.
         var logger = logger

@@ -34,14 +34,15 @@ struct FairGateTests {
         var tasks: [Task<Void, any Error>] = []
         for name in ["a1", "a2", "a3"] {
             tasks.append(enter(gate, name, client: "a", host: "slow"))
-            if name != "a3" {
-                try await until("it is in") { visits.inside.contains(name) }
+            try await until("it is in, or waits") {
+                visits.inside.contains(name) || name == "a3" && gate.waitingCount == 1
             }
         }
         // Another host's place is the same client's third and last.
         tasks.append(enter(gate, "a4", client: "a", host: "other"))
         try await until("it is in") { visits.inside == ["a1", "a2", "a4"] }
         tasks.append(enter(gate, "a5", client: "a", host: "third"))
+        try await until("it waits") { gate.waitingCount == 2 }
         tasks.append(enter(gate, "b1", client: "b", host: "slow"))
         try await until("it is in") { visits.inside == ["a1", "a2", "a4", "b1"] }
         visits.letOut("a1")
@@ -58,8 +59,10 @@ struct FairGateTests {
             tasks.append(enter(gate, name, client: "a"))
             try await until("it is in") { visits.inside.contains(name) }
         }
-        let waiting = [("a3", "a"), ("b1", "b")].map { enter(gate, $0.0, client: $0.1) }
-        for _ in 0..<100 { await letOthersGoOn() }
+        var waiting = [enter(gate, "a3", client: "a")]
+        try await until("it waits") { gate.waitingCount == 1 }
+        waiting.append(enter(gate, "b1", client: "b"))
+        try await until("it waits too") { gate.waitingCount == 2 }
         visits.letOut("a1")
         try await until("it is in") { visits.inside.count == 3 }
         #expect(visits.inside.last == "b1")
@@ -75,7 +78,7 @@ struct FairGateTests {
         second.cancel()
         await #expect(throws: CancellationError.self) { try await second.value }
         let third = enter(gate, "c", client: "")
-        for _ in 0..<100 { await letOthersGoOn() }
+        try await until("it waits") { gate.waitingCount == 1 }
         gate.close()
         await #expect(throws: CancellationError.self) { try await third.value }
         visits.letOut("a")
