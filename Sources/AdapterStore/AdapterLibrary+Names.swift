@@ -1,4 +1,4 @@
-internal import Adapters
+package import Adapters
 internal import Catalog
 internal import Foundation
 internal import Synchronization
@@ -32,6 +32,28 @@ extension AdapterLibrary {
         guard let (name, _) = idle.min(by: { ($0.1, $0.0) < ($1.1, $1.0) }) else { return }
         try removeNow(name)
         events.send(.removed(name))
+    }
+
+    /// The adapter whose digest begins so, of those that are known or kept.
+    ///
+    /// - Throws: `LibraryError` with `adapter_not_found` when there is none or more than one.
+    package func digest(beginning text: String) throws(LibraryError) -> AdapterDigest {
+        if let digest = AdapterDigest(text) { return digest }
+        guard text.utf8.count >= 6, text.utf8.count < 64 else {
+            throw LibraryError(
+                .notFound, "A digest has 64 hexadecimal digits; its first 6 or more will do.")
+        }
+        var all = Set(disk.withLock { $0?.digests ?? [] })
+        all.formUnion(state.withLock { Array($0.adapters.keys) })
+        let found = all.filter { $0.description.hasPrefix(text) }
+        guard found.count == 1, let digest = found.first else {
+            throw LibraryError(
+                .notFound,
+                found.isEmpty
+                    ? "No adapter with a digest that begins with \(text) is kept here any more."
+                    : "\(found.count) digests begin with \(text): give more of it.")
+        }
+        return digest
     }
 
     /// Takes back names that requests gave and that nobody has used for long.

@@ -76,6 +76,19 @@ public struct SamplingOptions: Sendable, Equatable {
         parameters.ignore("user", "metadata", "safety_identifier", "prompt_cache_key")
         try parameters.accept("store", only: false, because: "this server stores nothing.")
         try parameters.accept(
+            "priority", only: .integer(0), because: "requests have no priorities.")
+        try parameters.accept(
+            "use_beam_search", only: false, because: "there is no beam search.")
+        try parameters.accept(
+            "length_penalty", only: .integer(1), .number(1), because: "there is no beam search.")
+        try parameters.accept(
+            "spaces_between_special_tokens", only: true,
+            because: "tokens are put together as they are.")
+        try parameters.accept(
+            "truncate_prompt_tokens", because: "prompts are never cut: send the part that counts.")
+        try parameters.accept(
+            "allowed_token_ids", because: "it is not supported; logit_bias makes tokens unlikely.")
+        try parameters.accept(
             "service_tier", only: "auto", "default", because: "there is one tier.")
         try parameters.accept(
             "best_of", only: .integer(count),

@@ -53,16 +53,15 @@ struct AdapterRoutes {
     }
 
     private func put(_ name: String, _ put: AdapterPut) async throws -> AdapterEntry {
+        let expected = try put.expectedDigest.map { try library.digest(beginning: $0).description }
         switch put.content {
         case .source(let text):
             return try await library.put(
                 name: name, source: try AdapterSource(text), replaces: put.replaces,
-                expected: put.expectedDigest)
+                expected: expected)
         case .digest(let text):
-            guard let digest = AdapterDigest(text) else {
-                throw APIError.invalid("digest", "digest has 64 hexadecimal digits.")
-            }
-            return try await library.point(name: name, at: digest, expected: put.expectedDigest)
+            return try await library.point(
+                name: name, at: try library.digest(beginning: text), expected: expected)
         }
     }
 

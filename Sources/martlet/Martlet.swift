@@ -15,7 +15,9 @@ struct Martlet: AsyncParsableCommand {
             adapter as the model of an OpenAI-style request.
             """,
         version: version,
-        subcommands: [Serve.self, Run.self, Inspect.self, AdaptersCommand.self, Bench.self])
+        subcommands: [
+            Serve.self, Run.self, Inspect.self, AdaptersCommand.self, CacheCommand.self, Bench.self,
+        ])
 
     static func main() async {
         StandardDescriptors.secure()

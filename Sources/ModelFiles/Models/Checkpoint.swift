@@ -155,11 +155,11 @@ package struct GenerationDefaults: Sendable, Equatable {
             throw invalid(
                 "eos_token_id", token, "a token of the \(vocabularySize) in the vocabulary")
         }
-        if let temperature, !(0...100).contains(temperature) {
-            throw invalid("temperature", temperature, "between 0 and 100")
+        if let temperature, !(0...2).contains(temperature) {
+            throw invalid("temperature", temperature, "between 0 and 2")
         }
-        if let topK, !(0...Int(Int32.max)).contains(topK) {
-            throw invalid("top_k", topK, "0 or a count of tokens")
+        if let topK, !(-1...Int(Int32.max)).contains(topK) {
+            throw invalid("top_k", topK, "-1 or 0 for none, or a count of tokens")
         }
         if let topP, !(topP > 0 && topP <= 1) {
             throw invalid("top_p", topP, "above 0 and at most 1")

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
+import JSONTree
 import ModelFiles
+import Telemetry
 
 /// Who is there, and in which state: on a server, or in files on this machine.
 extension AdaptersCommand {
@@ -14,6 +16,7 @@ extension AdaptersCommand {
                 Examples:
                   martlet adapters list
                   martlet adapters list --sort size
+                  martlet adapters list --json | jq '.adapters[].name'
                   martlet adapters list Examples/adapters --model SmolLM2-135M-Instruct
                 """)
 
@@ -27,9 +30,14 @@ extension AdaptersCommand {
                 "What comes first: the most hits, the first name, the largest size, the nearest tier."
         )
         var sort = AdapterTable.Order.hits
+        @Flag(help: "Print what the server says as JSON.") var json = false
+        @Flag(help: "Print the table again every two seconds, until you stop it.") var watch = false
         @OptionGroup var server: ServerOptions
 
         func validate() throws {
+            guard !(json || watch) || folder == nil, !(json && watch) else {
+                throw ValidationError("--json and --watch are for a server, and not together.")
+            }
             guard (folder == nil) == (model == nil) else {
                 throw ValidationError(
                     "Give a folder and --model to look at files, or neither to ask the server.")
@@ -41,13 +49,29 @@ extension AdaptersCommand {
                 print(try AdapterReport.list(folder, for: try Checkpoint.open(path: model)))
                 return
             }
-            let (adapters, tiers) = try await server.withClient { try await $0.adapters() }
+            if json {
+                print(try await server.withClient { try await $0.listing() }.text())
+                return
+            }
+            try await server.withClient { client in
+                repeat {
+                    let text = try await table(client)
+                    // Clears the terminal.
+                    let start = watch ? "\u{1B}[2J\u{1B}[H" : ""
+                    guard StandardStream.output.write("\(start)\(text)\n") else { return }
+                    if watch { try await Task.sleep(for: .seconds(2)) }
+                } while watch
+            }
+        }
+
+        private func table(_ client: AdminClient) async throws -> String {
+            let (adapters, tiers) = try await client.adapters()
             let now = Int(Date().timeIntervalSince1970)
-            print(
+            let names =
                 adapters.isEmpty
-                    ? "No adapters: `martlet adapters add NAME SOURCE` adds one."
-                    : AdapterTable.text(adapters, by: sort, now: now))
-            print("\n" + AdapterTable.text(tiers))
+                ? "No adapters: `martlet adapters add NAME SOURCE` adds one."
+                : AdapterTable.text(adapters, by: sort, now: now)
+            return names + "\n\n" + AdapterTable.text(tiers)
         }
     }
 

@@ -1,5 +1,4 @@
 import AdapterSources
-import Adapters
 import ArgumentParser
 import JSONTree
 
@@ -78,15 +77,11 @@ extension AdaptersCommand {
                 """)
 
         @Argument(help: "The name; it need not exist.") var name: String
-        @Argument(help: "The adapter's digest, 64 hexadecimal digits.") var digest: String
+        @Argument(help: "The adapter's digest, or its first 6 digits and more.") var digest: String
         @OptionGroup var expectation: Expectation
         @OptionGroup var server: ServerOptions
 
-        func validate() throws {
-            guard AdapterDigest(digest) != nil else {
-                throw ValidationError("\"\(digest)\" is no digest: it has 64 hexadecimal digits.")
-            }
-        }
+        func validate() throws { try AdaptersCommand.check(digest) }
 
         func run() async throws {
             let content = expectation.content("digest", digest)
@@ -120,17 +115,22 @@ extension AdaptersCommand {
                 "Change nothing unless the name stands for this now.", valueName: "digest"))
         var ifDigest: String?
 
-        func validate() throws {
-            guard ifDigest.map({ AdapterDigest($0) != nil }) ?? true else {
-                throw ValidationError("--if-digest takes a whole digest, 64 hexadecimal digits.")
-            }
-        }
+        func validate() throws { try ifDigest.map(AdaptersCommand.check) }
 
         /// What a name is to stand for, as the server is told.
         func content(_ kind: String, _ value: String) -> JSON.Object {
             var content = JSON.Object([(kind, .string(value))])
             if let ifDigest { content["if_digest"] = .string(ifDigest) }
             return content
+        }
+    }
+
+    private static func check(_ digest: String) throws {
+        let isHexadecimal = digest.utf8.allSatisfy { "0123456789abcdef".utf8.contains($0) }
+        guard isHexadecimal, (6...64).contains(digest.utf8.count) else {
+            throw ValidationError(
+                "\"\(digest)\" is not a digest (64 hex digits, of which the first 6 or more will do)."
+            )
         }
     }
 

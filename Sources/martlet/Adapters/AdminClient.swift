@@ -32,8 +32,11 @@ struct AdminClient: Sendable {
 
     // MARK: Routes
 
+    /// All names and the tiers, as the server says it.
+    func listing() async throws -> JSON { try await send(.GET, "adapters") }
+
     func adapters() async throws -> (adapters: [AdapterStatus], tiers: TiersStatus) {
-        let answer = try await send(.GET, "adapters")
+        let answer = try await listing()
         guard let entries = answer["adapters"]?.arrayValue else { throw AdminError(stranger: url) }
         return (try entries.map { try status($0) }, TiersStatus(answer["tiers"] ?? .null))
     }
