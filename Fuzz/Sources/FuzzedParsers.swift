@@ -61,7 +61,15 @@ final class FuzzedParsers: Sendable {
                     atPath: "\(plain)/\(name)", toPath: "\(folder)/adapter/\(name)")
             }
             let file = try AdapterFile.open(path: plain, base: base, limits: AdapterLimits())
-            digest = try DeviceAdapter(file, base: base, format: .bf16).digest
+            let adapter = try DeviceAdapter(file, base: base, format: .bf16)
+            digest = adapter.digest
+            // What the fuzzer of packs begins with.
+            let seeds = FileManager.default.currentDirectoryPath + "/.build/fuzz/seeds/pack"
+            try FileManager.default.createDirectory(
+                atPath: seeds, withIntermediateDirectories: true)
+            try AdapterPack.write(
+                adapter, base: base, fingerprint: BaseFingerprint(of: base),
+                to: "\(seeds)/whole-\(getpid())")
             conversation = try FuzzedParsers.conversation()
         } catch {
             fatalError("the fuzzer needs the repository's goldens: \(error)")
@@ -86,7 +94,7 @@ final class FuzzedParsers: Sendable {
             encode("Hello, wörld 123\n\n  été", with: tokenizer)
         case .prompt:
             let text = String(decoding: input, as: UTF8.self)
-            for tokenizer in tokenizers { encode(text, with: tokenizer) }
+            for tokenizer in tokenizers { encode(text, with: tokenizer, isReal: true) }
         case .template:
             guard let template = try? ChatTemplate(String(decoding: input, as: UTF8.self)) else {
                 return
@@ -120,7 +128,9 @@ final class FuzzedParsers: Sendable {
         for tensor in file.tensors.values { _ = try? tensor.values() }
         _ = try? ModelConfiguration(gguf: file)
         _ = try? AdapterFile.open(path: path, base: base, limits: AdapterLimits())
-        func list(_ name: String) -> [GGUFValue] { file.metadata["tokenizer.ggml.\(name)"]?.array ?? [] }
+        func list(_ name: String) -> [GGUFValue] {
+            file.metadata["tokenizer.ggml.\(name)"]?.array ?? []
+        }
         let vocabulary = GGUFVocabulary(
             model: file.metadata["tokenizer.ggml.model"]?.string ?? "",
             pre: file.metadata["tokenizer.ggml.pre"]?.string,
@@ -158,7 +168,8 @@ final class FuzzedParsers: Sendable {
         }
     }
 
-    private func encode(_ text: String, with tokenizer: Tokenizer) {
+    /// - Parameter isReal: whether its tokens stand for whole texts, so that text in parts is the text.
+    private func encode(_ text: String, with tokenizer: Tokenizer, isReal: Bool = false) {
         let ids = tokenizer.encode(text)
         guard ids.allSatisfy({ $0 >= 0 && $0 < tokenizer.tokenCount }) else {
             fatalError("a prompt has a token that the tokenizer lacks")
@@ -166,7 +177,7 @@ final class FuzzedParsers: Sendable {
         let whole = tokenizer.decode(ids, skipsSpecialTokens: false)
         var detokenizer = Detokenizer(tokenizer, skipsSpecialTokens: false)
         let parts = ids.map { detokenizer.append($0) }.joined() + detokenizer.finish()
-        guard whole == parts else { fatalError("text in parts is not the text") }
+        guard whole == parts || !isReal else { fatalError("text in parts is not the text") }
     }
 
     private func read(_ input: [UInt8], _ open: (String) throws -> [String: StoredTensor]) {

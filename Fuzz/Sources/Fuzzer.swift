@@ -9,6 +9,8 @@ struct Fuzzer {
             let names = FuzzTarget.allCases.map(\.rawValue).joined(separator: ", ")
             fatalError("MARTLET_FUZZ_TARGET must be one of \(names)")
         }
+        // Before libFuzzer looks for seeds: it adds one.
+        _ = parsers
         var count = CommandLine.argc
         var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? =
             unsafe CommandLine.unsafeArgv

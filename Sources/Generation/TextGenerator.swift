@@ -140,7 +140,7 @@ package struct TextGenerator: Sendable {
         guard let events = engine.submit(request) else {
             throw GenerationError(
                 .tooManyRequests,
-                "The server has as many requests as it may hold. Try again in a moment.")
+                "The request queue is full. Try again in a moment.")
         }
         return Completion(
             id: request.id, prompt: prompt, events: events, generator: self, options: options)

@@ -74,7 +74,7 @@ struct AdapterRoutes {
                 throw APIError(
                     status: 409, code: "adapter_in_use",
                     message:
-                        "\(name) is in use and stays in memory until its requests end, and while it is pinned."
+                        "\(name) is in use or pinned: wait for its requests to end, or unpin it first."
                 )
             }
         case "verify":

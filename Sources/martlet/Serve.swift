@@ -21,8 +21,10 @@ struct Serve: AsyncParsableCommand {
 
             Example:
               martlet serve --model SmolLM2-135M-Instruct --adapters Examples/adapters
-              curl localhost:8080/v1/chat/completions -H 'Content-Type: application/json' \\
-                -d '{"model": "pirate", "messages": [{"role": "user", "content": "What is rain?"}]}'
+              curl localhost:8080/v1/chat/completions \\
+                -H 'Content-Type: application/json' \\
+                -d '{"model": "pirate", "messages":
+                     [{"role": "user", "content": "What is rain?"}]}'
             """)
 
     @OptionGroup var model: ModelOptions

@@ -73,7 +73,7 @@ def the_command_line():
         fails("point", "x", b.digest, "--if-digest", b.digest, says=["[adapter_changed]"]); right(server, "x", a)
         works("replace", "x", b.path, "--if-digest", a.digest, says=[b.digest]); works("point", "x", a.digest, "--if-digest", b.digest, says=[a.digest]); right(server, "x", a)
         fails("point", "x", "0" * 64, says=["[adapter_not_found]"])
-        fails("point", "x", "zz", code=64, says=["64 hexadecimal digits"]); fails("replace", "x", b.path, "--if-digest", "zz", code=64, says=["64 hexadecimal digits"])
+        fails("point", "x", "zz", code=64, says=["is not a digest"]); fails("replace", "x", b.path, "--if-digest", "zz", code=64, says=["is not a digest"])
         fails("replace", "nobody", b.path, says=["[adapter_not_found]", "nobody"]); missing(server, "nobody")
         for source, code in ((pickle, "pickle_refused"), (broken, "malformed_file"), ("/nowhere", "source_not_found"), ("ftp://x/y", "malformed_source"), ("https://models.example.com/x", "source_not_allowed")):
             fails("add", "nobody", source, says=[f"[{code}]"]); missing(server, "nobody")

@@ -65,7 +65,7 @@ extension AdaptersCommand {
 
     struct Tiers: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Says how full each tier is, who waits, and whether the hot set fits.",
+            abstract: "Shows tier usage, waiting requests and thrashing.",
             discussion: """
                 Thrashing is the share of recent requests for which something had to come back that had \
                 just gone. Above 0.5 the server logs a warning: give it more --host-memory.

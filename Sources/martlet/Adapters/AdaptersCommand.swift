@@ -5,8 +5,8 @@ struct AdaptersCommand: AsyncParsableCommand {
         commandName: "adapters",
         abstract: "Looks after the adapters of a running server, and checks adapter files.",
         discussion: """
-            The server is told by --url or MARTLET_URL, and lets in who has its admin key: the line \
-            "admin: KEY" of its --api-key-file, here in MARTLET_ADMIN_KEY. `list` and `verify` look at \
+            Give the server with --url or MARTLET_URL. Changes require its admin key, the line \
+            "admin: KEY" of its --api-key-file, in MARTLET_ADMIN_KEY. `list` and `verify` look at \
             files on this machine instead when they are given the --model that these are for.
 
             Example:
