@@ -56,9 +56,11 @@ struct AdapterRoutes {
         let expected = try put.expectedDigest.map { try library.digest(beginning: $0).description }
         switch put.content {
         case .source(let text):
-            return try await library.put(
-                name: name, source: try AdapterSource(text), replaces: put.replaces,
-                expected: expected)
+            return try await APIError.naming(text) {
+                try await library.put(
+                    name: name, source: try AdapterSource(text), replaces: put.replaces,
+                    expected: expected)
+            }
         case .digest(let text):
             return try await library.point(
                 name: name, at: try library.digest(beginning: text), expected: expected)

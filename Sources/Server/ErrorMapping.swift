@@ -54,6 +54,18 @@ extension APIError {
         }
     }
 
+    /// Runs what reads a source that somebody has just named: they are told which it was.
+    static func naming<Value>(
+        _ source: String, _ body: () async throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await body()
+        } catch var error as ModelFileError {
+            error.message += " (read from \(source))"
+            throw error
+        }
+    }
+
     private init(_ error: GenerationError) {
         switch error.code {
         case .modelNotFound:

@@ -38,9 +38,11 @@ struct ModelRoutes {
     func addAdministration(to group: RouterGroup<APIContext>) {
         group.post("load_lora_adapter") { request, context -> Response in
             let change = try AdapterChange(loading: try await texts.json(of: request, context))
-            let entry = try await registry.library.put(
-                name: change.name, source: try AdapterSource(change.path),
-                replaces: change.replaces)
+            let entry = try await APIError.naming(change.path) {
+                try await registry.library.put(
+                    name: change.name, source: try AdapterSource(change.path),
+                    replaces: change.replaces)
+            }
             return Response.text("Success: LoRA adapter '\(entry.name)' added successfully.")
         }
         group.post("unload_lora_adapter") { request, context -> Response in
