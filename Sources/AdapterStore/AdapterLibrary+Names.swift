@@ -34,14 +34,21 @@ extension AdapterLibrary {
         events.send(.removed(name))
     }
 
+    /// The first names that stand for an adapter, in order.
+    package func names(of digest: AdapterDigest) -> [String] {
+        Array(state.withLock { $0.names.names(of: digest) }.sorted().prefix(10))
+    }
+
     /// The adapter whose digest begins so, of those that are known or kept.
     ///
-    /// - Throws: `LibraryError` with `adapter_not_found` when there is none or more than one.
+    /// - Throws: `LibraryError` with `adapter_not_found` when there is none or more than one, and with
+    ///   `invalid_value` for what begins no digest.
     package func digest(beginning text: String) throws(LibraryError) -> AdapterDigest {
         if let digest = AdapterDigest(text) { return digest }
-        guard text.utf8.count >= 6, text.utf8.count < 64 else {
+        let isHexadecimal = text.utf8.allSatisfy { "0123456789abcdef".utf8.contains($0) }
+        guard isHexadecimal, text.utf8.count >= 6, text.utf8.count < 64 else {
             throw LibraryError(
-                .notFound, "A digest has 64 hexadecimal digits; its first 6 or more will do.")
+                .invalidName, "A digest has 64 hexadecimal digits; its first 6 or more will do.")
         }
         var all = Set(disk.withLock { $0?.digests ?? [] })
         all.formUnion(state.withLock { Array($0.adapters.keys) })

@@ -3,6 +3,13 @@ internal import Synchronization
 
 /// Requests that wait for room in RAM, in the order that they came.
 extension AdapterLibrary {
+    static func tooLarge(_ name: String, _ byteCount: Int) -> LibraryError {
+        LibraryError(
+            .tooLarge,
+            "The adapter \"\(name)\" takes \(byteCount) bytes, more than --host-memory allows for all of them."
+        )
+    }
+
     func wakeNext() {
         state.withLock { $0.takeWaiter() }?.continuation.resume(returning: true)
     }
@@ -30,6 +37,7 @@ extension AdapterLibrary {
             // It may have been woken just when it gave up.
             wakeNext()
             try Task.checkCancellation()
+            try checkOpen()
             throw LibraryError(
                 .noRoom,
                 "The memory for adapters is full of adapters in use; try again, or give --host-memory more."

@@ -64,7 +64,8 @@ extension AdapterLibrary {
                 return try await value(of: importFlight(name, work))
             } catch let error as CancellationError {
                 // Those who asked before have gone; it begins again.
-                if Task.isCancelled || state.withLock({ $0.isStopped }) { throw error }
+                if Task.isCancelled { throw error }
+                try checkOpen()
             }
         }
     }
@@ -89,12 +90,16 @@ extension AdapterLibrary {
         }
     }
 
-    /// Ends what is still being read, when the server ends.
-    func stop() {
-        let (imports, flights) = state.withLock { state in
+    /// Ends what is still being read, when the server ends: who waits for it is told.
+    package func stop() {
+        let (imports, flights, waiters) = state.withLock { state in
             state.isStopped = true
-            return (state.imports.values.map(\.work), state.flights.values.map(\.work))
+            defer { state.waiters = [] }
+            return (
+                state.imports.values.map(\.work), state.flights.values.map(\.work), state.waiters
+            )
         }
+        for waiter in waiters { waiter.continuation.resume(returning: false) }
         throttle.end()
         gate.close()
         fetches.close()

@@ -178,11 +178,6 @@ package final class AdapterLibrary: Sendable {
 
     package var count: Int { state.withLock { $0.names.count } }
 
-    /// The first names that stand for an adapter, in order.
-    package func names(of digest: AdapterDigest) -> [String] {
-        Array(state.withLock { $0.names.names(of: digest) }.sorted().prefix(10))
-    }
-
     // MARK: Leases
 
     /// Brings what a name stands for into RAM.
@@ -207,8 +202,12 @@ package final class AdapterLibrary: Sendable {
         }
         defer { flight.leave(givesUp: Task.isCancelled) }
         // What a request began hurries by itself.
-        guard flight.isBackground else { return try await value(of: work) }
-        return try await throttle.hurrying { try await self.value(of: work) }
+        do {
+            guard flight.isBackground else { return try await value(of: work) }
+            return try await throttle.hurrying { try await self.value(of: work) }
+        } catch let error as SourceError where error.code == .cancelled {
+            throw CancellationError()
+        }
     }
 
     private func value<Value: Sendable>(of work: Task<Value, any Error>) async throws -> Value {
@@ -220,6 +219,13 @@ package final class AdapterLibrary: Sendable {
             }
         } onCancel: {
             once.resume(with: .failure(CancellationError()))
+        }
+    }
+
+    /// - Throws: `LibraryError` with `shutting_down` after `stop`.
+    func checkOpen() throws(LibraryError) {
+        guard !state.withLock({ $0.isStopped }) else {
+            throw LibraryError(.stopping, "The server is shutting down.")
         }
     }
 
@@ -240,7 +246,10 @@ package final class AdapterLibrary: Sendable {
                     return AdapterLease(adapter: adapter, name: name, library: self)
                 } catch let error as CancellationError {
                     // Those whose flight it was have gone; it begins again.
-                    if !Task.isCancelled, !state.withLock({ $0.isStopped }) { continue }
+                    if !Task.isCancelled {
+                        try checkOpen()
+                        continue
+                    }
                     // The lease was counted when the flight began, and is given back when it ends.
                     Task {
                         guard let adapter = try? await flight.work.value else { return }
@@ -309,13 +318,6 @@ package final class AdapterLibrary: Sendable {
             for victim in victims { events.send(.evicted(victim, from: .host)) }
         }
         return next
-    }
-
-    static func tooLarge(_ name: String, _ byteCount: Int) -> LibraryError {
-        LibraryError(
-            .tooLarge,
-            "The adapter \"\(name)\" takes \(byteCount) bytes, more than --host-memory allows for all of them."
-        )
     }
 
     /// Seconds that bringing back takes, about: one read.

@@ -25,6 +25,7 @@ extension LibraryError.Code {
     package static let conflict = Self("adapter_changed")
     /// Everything that could make room stayed in use for as long as a request may wait.
     package static let noRoom = Self("adapter_memory_full")
+    package static let stopping = Self("shutting_down")
     package static let tooLarge = Self("adapter_too_large")
     /// The cache's folder is in use by another process.
     package static let folderInUse = Self("cache_in_use")

@@ -48,7 +48,8 @@ public struct ChatRequest: Sendable, Equatable {
             }
             templateVariables = object
         }
-        tools = parameters.json("tools").flatMap { $0.arrayValue?.isEmpty == true ? nil : $0 }
+        let tools = parameters.json("tools")
+        self.tools = tools?.arrayValue?.isEmpty == true ? Optional.none : tools
         if let tools, tools.arrayValue?.allSatisfy({ $0.objectValue != nil }) != true {
             throw .invalid("tools", "tools must be a list of objects.")
         }

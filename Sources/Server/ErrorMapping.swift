@@ -115,14 +115,14 @@ extension APIError {
             switch error.code {
             case .notFound: (404, "invalid_request_error")
             case .conflict: (409, "invalid_request_error")
-            case .noRoom: (503, "server_error")
+            case .noRoom, .stopping: (503, "server_error")
             case .diskFailed, .diskFull, .folderInUse: (507, "server_error")
             default: (400, "invalid_request_error")
             }
         self.init(
             status: status, type: type, code: error.code.description, message: error.description,
-            parameter: error.code == .noRoom ? nil : "lora_name",
-            retryAfter: error.code == .noRoom ? 1 : nil)
+            parameter: status == 503 ? nil : "lora_name",
+            retryAfter: error.code == .stopping ? 5 : status == 503 ? 1 : nil)
     }
 
     private init(_ error: SourceError) {

@@ -9,8 +9,10 @@ import Tensors
 
 /// Opens the library of adapters that settings ask for.
 enum AdapterShelf {
-    /// What the server starts in spite of.
-    enum Trouble {
+    /// What takes long, and what the server starts in spite of.
+    enum News {
+        /// The base is read once more, to be told from others.
+        case hashing(String)
         /// An adapter that cannot be served.
         case refused(String, reason: String)
         /// What was found out is not kept, on a full disk.
@@ -25,7 +27,7 @@ enum AdapterShelf {
     static func open(
         _ settings: ModelSettings, model: LoadedModel, baseNames: [String], policy: SourcePolicy,
         justInTime: [String], isBusy: @escaping @Sendable () -> Bool, progress: Progress,
-        tell: (Trouble) -> Void
+        tell: (News) -> Void
     ) async throws -> AdapterLibrary {
         var configuration = AdapterLibrary.Configuration()
         configuration.hostBudget = settings.hostByteCount
@@ -35,7 +37,10 @@ enum AdapterShelf {
         let base = model.checkpoint
         var disk: PackStore?
         do {
-            disk = try AdapterShelf.disk(settings, model, progress)
+            disk = try AdapterShelf.disk(settings, model) {
+                progress.show("hashing \(base.path), this once")
+                tell(.hashing(base.path))
+            }
         } catch let error as LibraryError where error.code == .diskFull {
             tell(.notStored(error.description))
         }
@@ -102,7 +107,7 @@ enum AdapterShelf {
     }
 
     private static func disk(
-        _ settings: ModelSettings, _ model: LoadedModel, _ progress: Progress
+        _ settings: ModelSettings, _ model: LoadedModel, willHash: () -> Void
     ) throws -> sending PackStore? {
         let root: String
         switch settings.diskCache {
@@ -114,10 +119,8 @@ enum AdapterShelf {
             atPath: root, withIntermediateDirectories: true,
             attributes: [.posixPermissions: 0o700])
         let fingerprint = BaseFingerprint(
-            of: base, rememberedIn: root, now: Int(Date().timeIntervalSince1970), team: model.team
-        ) {
-            progress.show("hashing \(base.path), this once")
-        }
+            of: base, rememberedIn: root, now: Int(Date().timeIntervalSince1970), team: model.team,
+            willRead: willHash)
         func store(_ suffix: String) throws -> PackStore {
             try PackStore(
                 folder: "\(root)/\(fingerprint.short)-\(settings.adapterWeights.rawValue)\(suffix)",

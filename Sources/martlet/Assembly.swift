@@ -19,11 +19,11 @@ struct Assembly {
     let library: AdapterLibrary
     let summary: String
 
-    /// - Parameter tell: told of what goes wrong with adapters.
+    /// - Parameter tell: told of what takes long and what goes wrong.
     init(
         _ settings: ModelSettings, modelNames: [String] = [], maximumWaiting: Int = 1024,
         policy: SourcePolicy = SourcePolicy(), justInTime: [String] = [], progress: Progress,
-        tell: (AdapterShelf.Trouble) -> Void = { _ in }
+        tell: (AdapterShelf.News) -> Void = { _ in }
     ) async throws {
         let start = ContinuousClock.now
         let model = try LoadedModel(settings, maximumWaiting: maximumWaiting, progress: progress)

@@ -149,8 +149,12 @@ struct Serve: AsyncParsableCommand {
             maximumWaiting: waiting, policy: policy,
             justInTime: justInTime.isEmpty ? settings.strings("just-in-time") : justInTime,
             progress: Progress()
-        ) { trouble in
-            switch trouble {
+        ) { news in
+            switch news {
+            case .hashing(let path):
+                logger.info(
+                    "hashing the model, once, so that its packs are told from others'",
+                    metadata: ["model": .string(path)])
             case .refused(let name, let reason):
                 logger.warning(
                     "adapter refused",
@@ -179,7 +183,9 @@ struct Serve: AsyncParsableCommand {
                     library: assembly.library, watched: modelSettings.watchedFolders,
                     logger: logger),
                 KeyReloader(keyRing: server.keyRing, file: keyFile, logger: logger),
-                Draining(server: api, engine: assembly.engine, deadline: .seconds(drain)),
+                Draining(
+                    server: api, engine: assembly.engine, library: assembly.library,
+                    deadline: .seconds(drain)),
             ], gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger)
         // After the drain, answers that were cut off say so.

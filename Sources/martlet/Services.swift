@@ -1,3 +1,4 @@
+import AdapterStore
 import Engine
 import Foundation
 import Logging
@@ -10,6 +11,7 @@ import UnixSignals
 struct Draining<Inner: Service>: Service {
     let server: Inner
     let engine: InferenceEngine
+    let library: AdapterLibrary
     let deadline: Duration
 
     func run() async throws {
@@ -23,6 +25,7 @@ struct Draining<Inner: Service>: Service {
                     try await gracefulShutdown()
                     try await Task.sleep(for: deadline)
                     engine.refuseAll()
+                    library.stop()
                 } catch is CancellationError {}
                 return false
             }

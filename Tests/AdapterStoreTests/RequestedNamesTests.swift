@@ -48,22 +48,28 @@ struct RequestedNamesTests {
 
     @Test func idleNamesAreTakenBackAlsoAfterARestart() async throws {
         try await serve { place in
-            var library = try fixture.open()
-            try await library.put(
-                name: "operators", source: try AdapterSource(place(3)), replaces: false)
-            _ = try await library.lease(place(0))
-            _ = try await library.lease(place(1))
-            try await library.pin(name: place(1), true)
+            do {
+                let library = try fixture.open()
+                try await library.put(
+                    name: "operators", source: try AdapterSource(place(3)), replaces: false)
+                _ = try await library.lease(place(0))
+                _ = try await library.lease(place(1))
+                try await library.pin(name: place(1), true)
+            }
             fixture.close()
-            let other = try fixture.open(1)
-            library = other
-            _ = try await library.lease(place(0))
-            try await library.pin(name: place(0), false)
+            var again: AdapterLibrary?
+            try await until("the folder is free") {
+                again = try? fixture.open()
+                return again != nil
+            }
+            let library = try #require(again)
+            #expect(library.names == [place(0), place(1), "operators"])
             let now = Date().timeIntervalSince1970
             try await library.takeBackIdleNames(now: now + 86_400)
-            #expect(library.names == [place(0)])
+            #expect(library.count == 3)
+            // A pinned name stays, and so does an operator's.
             try await library.takeBackIdleNames(now: now + 8 * 86_400)
-            #expect(library.names == [])
+            #expect(library.names == [place(1), "operators"])
         }
     }
 
@@ -88,6 +94,22 @@ struct RequestedNamesTests {
             gate.open()
             _ = try await library.lease(place(0))
             #expect(library.names == [place(0)])
+        }
+    }
+
+    /// At the end of a drain, who still waits for an adapter is told so.
+    @Test func whoWaitsWhenTheServerStopsIsTold() async throws {
+        let gate = Gate()
+        shelf.setFault(.slow(gate), of: "r0")
+        defer { gate.open() }
+        try await serve { place in
+            let library = try fixture.open()
+            let waiting = Task { try await library.lease(place(0)) }
+            try await until("the weights are asked for") { shelf.slowCount == 1 }
+            library.stop()
+            let error = await #expect(throws: LibraryError.self) { _ = try await waiting.value }
+            #expect(error?.code == .stopping)
+            #expect(try fixture.files(in: "staging").isEmpty)
         }
     }
 }

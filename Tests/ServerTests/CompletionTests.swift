@@ -80,6 +80,23 @@ struct CompletionTests {
         }
     }
 
+    /// An empty list of tools is none; others are refused where the template would not show them.
+    @Test func toolsReachTheModelOrAreRefused() async throws {
+        try await TinyServer.run { server in
+            func ask(_ tools: String) async throws -> TinyServer.Answer {
+                try await server.post(
+                    "/v1/chat/completions",
+                    "{\"model\":\"base\",\"max_tokens\":1,\"tools\":\(tools),"
+                        + "\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}")
+            }
+            #expect(try await ask("[]").status == 200)
+            #expect(try await ask("null").status == 200)
+            let tool = #"[{"type":"function","function":{"name":"f"}}]"#
+            let refused = try await ask(tool)
+            #expect(refused.status == 400 && refused.code == "unsupported_parameter")
+        }
+    }
+
     @Test func aCompressedBodyIsRefused() async throws {
         try await TinyServer.run { server in
             let answer = try await server.send(

@@ -85,7 +85,7 @@ struct TinyServer {
             registry: ModelRegistry(
                 baseNames: ["base"], checkpoint: checkpoint, library: library, created: 1),
             tokenizer: try Tokenizer(huggingFace: tokenizer), engine: engine,
-            template: try ChatTemplate(template), toolTemplate: nil,
+            template: try ChatTemplate(template), toolTemplate: try ChatTemplate(template),
             templateVariables: JSON.Object(), defaults: checkpoint.generation)
         var server = APIServer.Configuration()
         server.version = "test"

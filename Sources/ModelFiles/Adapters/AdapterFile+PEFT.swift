@@ -472,7 +472,7 @@ extension StoredTensor {
     }
 
     /// Whether every number is the same, however they are stored.
-    fileprivate func holdsTheSame(as other: StoredTensor) throws(ModelFileError) -> Bool {
+    func holdsTheSame(as other: StoredTensor) throws(ModelFileError) -> Bool {
         guard shape == other.shape else { return false }
         let rows = Matrix(rowCount: 2, columnCount: columnCount)
         do {

@@ -51,8 +51,18 @@ extension Checkpoint {
         var named: [Role: StoredTensor] = [:]
         for (name, tensor) in stored {
             if name.hasSuffix("rotary_emb.inv_freq") { continue }  // derived; newer files lack it
-            // transformers ties the head whatever the file holds.
-            if name == "lm_head.weight", configuration.tiesEmbeddings { continue }
+            // Some files hold a tied head once more. One that differs is not tied in transformers 5.
+            if name == "lm_head.weight", configuration.tiesEmbeddings {
+                if let embedding = stored["model.embed_tokens.weight"],
+                    try tensor.holdsTheSame(as: embedding)
+                {
+                    continue
+                }
+                throw ModelFileError(
+                    .unexpectedTensor,
+                    "\(folder): \(name) differs from the embedding, and tie_word_embeddings says that they are one"
+                )
+            }
             guard let role = Role(huggingFaceName: name, layerCount: configuration.layerCount)
             else {
                 throw ModelFileError(

@@ -95,7 +95,18 @@ package struct Checkpoint: Sendable {
             try require(.feedForwardNorm(layer: layer))
             for projection in Projection.allCases {
                 try require(.weight(layer: layer, projection))
-                try checkShape(.bias(layer: layer, projection))
+                let bias = Role.bias(layer: layer, projection)
+                if let biased = c.biasedProjections, let tensor = tensors[bias],
+                    !biased.contains(projection)
+                {
+                    // transformers leaves it out, and computes something else with it.
+                    throw ModelFileError(
+                        .unexpectedTensor,
+                        "\(path): \(tensor.name) is present, and the configuration has no such bias"
+                    )
+                }
+                if c.biasedProjections?.contains(projection) == true { try require(bias) }
+                try checkShape(bias)
             }
             for role in [Role.queryNorm(layer: layer), .keyNorm(layer: layer)] {
                 if c.family == .qwen3 {

@@ -48,6 +48,19 @@ extension ModelConfiguration {
         rope = try RopeParameters(fields: fields, contextLength: contextLength)
         tiesEmbeddings = try fields.bool("tie_word_embeddings", default: false)
 
+        let attention: Set<Projection> = [.query, .key, .value, .output]
+        let hasAttentionBias = try fields.bool("attention_bias", default: false)
+        let hasFeedForwardBias = try fields.bool("mlp_bias", default: false)
+        biasedProjections =
+            switch family {
+            case .llama:
+                (hasAttentionBias ? attention : [])
+                    .union(hasFeedForwardBias ? [.gate, .up, .down] : [])
+            case .mistral: []
+            case .qwen2: [.query, .key, .value]
+            case .qwen3: hasAttentionBias ? attention : []
+            }
+
         // An absent window is transformers' default, a null one is none.
         let window =
             config["sliding_window"] == nil ? 4096 : try fields.optionalInteger("sliding_window")
@@ -89,7 +102,10 @@ extension RopeParameters {
     /// Where a file has both, transformers takes `rope_scaling`, its own theta included.
     fileprivate init(fields: Fields, contextLength: Int) throws(ModelFileError) {
         func present(_ name: String) -> JSON? {
-            fields.config[name].flatMap { $0.isNull || $0.objectValue?.isEmpty == true ? nil : $0 }
+            guard let field = fields.config[name], !field.isNull,
+                field.objectValue?.isEmpty != true
+            else { return nil }
+            return field
         }
         let scaling = present("rope_scaling")
         let section = Fields(

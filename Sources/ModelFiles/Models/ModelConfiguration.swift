@@ -26,6 +26,9 @@ package struct ModelConfiguration: Sendable, Equatable {
     /// Whether the output head is the embedding matrix.
     package var tiesEmbeddings: Bool
 
+    /// The projections with biases; nil for those that the file has biases of.
+    package var biasedProjections: Set<Projection>?
+
     package var queryWidth: Int { headCount * headDimension }
     package var keyValueWidth: Int { keyValueHeadCount * headDimension }
 
