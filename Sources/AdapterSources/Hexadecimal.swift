@@ -12,7 +12,7 @@ extension Sequence<UInt8> {
 
 extension StringProtocol {
     /// Whether this is as many lower-case hexadecimal digits.
-    func isHexadecimal(count: Int) -> Bool {
+    package func isHexadecimal(count: Int) -> Bool {
         utf8.count == count
             && utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
     }

@@ -29,6 +29,15 @@ struct HubListing {
             .filter { PlainText.components($0[...])?.isEmpty == false }
     }
 
+    /// The location's folder in the repository, and what lies in and below it.
+    private var folder: (prefix: String, names: [String]) {
+        let prefix = location.components.isEmpty ? "" : location.path + "/"
+        return (
+            prefix,
+            paths.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
+        )
+    }
+
     /// The files of the location's adapter, with their paths in the repository.
     ///
     /// - Throws: `SourceError`: `not_found` or `pickle_refused`.
@@ -39,10 +48,9 @@ struct HubListing {
             }
             return [(.gguf, location.path)]
         }
-        let prefix = location.components.isEmpty ? "" : location.path + "/"
-        let names = paths.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
-            .filter { !$0.contains("/") }
-        return try AdapterPart.choose(among: names, in: location.description)
+        let (prefix, names) = folder
+        let direct = names.filter { !$0.contains("/") }
+        return try AdapterPart.choose(among: direct, in: location.description)
             .map { ($0.part, prefix + $0.name) }
     }
 
@@ -57,8 +65,7 @@ struct HubListing {
             }
             return [(file, location.path)]
         }
-        let prefix = location.components.isEmpty ? "" : location.path + "/"
-        let names = paths.filter { $0.hasPrefix(prefix) }.map { String($0.dropFirst(prefix.count)) }
+        let (prefix, names) = folder
         let weights = names.filter(HubListing.isWeights)
         if names.contains("config.json"), !weights.isEmpty {
             return (names.filter(HubListing.isOfModel) + weights).map { ($0, prefix + $0) }

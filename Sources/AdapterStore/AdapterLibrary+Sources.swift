@@ -253,15 +253,15 @@ extension AdapterLibrary {
         let start = ContinuousClock.now
         let (base, format, limits) = (base, format, limits)
         let room = configuration.hostBudget
-        // Where the files are read from that are our own; nil where a full disk had no room for them.
-        var copy: String? = place
+        var reading = FileReading.mapped
         if let path = pinned.localPath {
-            copy = try await performImport { _ in
+            reading = try await performImport { _ in
                 do {
                     try AdapterLibrary.copy(path, into: place, limits)
-                    return place
+                    return .mapped
                 } catch let error as SourceError where error.code == .unwritableFile {
-                    return nil
+                    // A full disk has no room for a copy of our own; memory has.
+                    return .copied
                 }
             }
             // A file may have been written, or the folder replaced, between the two copies.
@@ -271,14 +271,13 @@ extension AdapterLibrary {
                     "\(pinned.source) was written to while it was read; try again")
             }
         }
-        let adapter = try await performImport { [copy] pace in
+        let adapter = try await performImport { [reading] pace in
             let gguf = place + "/" + AdapterPart.gguf.fileName
             var path = FileManager.default.fileExists(atPath: gguf) ? gguf : place
-            if copy == nil { path = pinned.localPath ?? path }
+            if reading == .copied { path = pinned.localPath ?? path }
             do {
                 let file = try AdapterFile.open(
-                    path: path, base: base, limits: limits,
-                    reading: copy == nil ? .copied : .mapped)
+                    path: path, base: base, limits: limits, reading: reading)
                 let byteCount = DeviceAdapter.byteCount(of: file, base: base, format: format)
                 guard byteCount <= room else { throw AdapterLibrary.tooLarge(name, byteCount) }
                 return try DeviceAdapter(file, base: base, format: format, pace: pace)

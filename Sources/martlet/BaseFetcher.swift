@@ -104,8 +104,7 @@ struct BaseFetcher {
     /// Of an earlier start; nil when there is none.
     private var known: String? {
         guard let commit = try? String(contentsOfFile: refPath, encoding: .utf8),
-            commit.utf8.count == 40,
-            commit.utf8.allSatisfy({ "0123456789abcdef".utf8.contains($0) }),
+            commit.isHexadecimal(count: 40),
             FileManager.default.fileExists(atPath: "\(folder)/\(commit)/complete")
         else { return nil }
         let path = path(in: "\(folder)/\(commit)")

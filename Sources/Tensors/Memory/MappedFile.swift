@@ -16,9 +16,16 @@ internal import Glibc
 
     /// - Throws: `FileError` when the path cannot be opened, is not a regular file or cannot
     ///   be mapped.
-    package init(path: String) throws(FileError) {
+    package convenience init(path: String) throws(FileError) {
         let (descriptor, status) = try BinaryFile.openRegular(path)
         defer { close(descriptor) }
+        try self.init(descriptor, status, path, isMapped: true)
+    }
+
+    /// - Parameter isMapped: otherwise the memory is zeros, and nobody else's.
+    private init(
+        _ descriptor: Int32, _ status: stat, _ path: String, isMapped: Bool
+    ) throws(FileError) {
         byteCount = Int(status.st_size)
         version = FileVersion(status)
         self.path = path
@@ -26,7 +33,12 @@ internal import Glibc
             unsafe base = nil
             return
         }
-        let address = unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0)
+        let address =
+            isMapped
+            ? unsafe mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0)
+            : unsafe mmap(
+                nil, byteCount, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         guard unsafe address != MAP_FAILED, let address = unsafe address else {
             throw FileError(path: path, systemError: errno)
         }
@@ -40,32 +52,21 @@ internal import Glibc
     ///   - byteLimit: bytes of the whole file at most.
     ///   - count: how many bytes are wanted, by the first eight as a little-endian integer.
     /// - Throws: `FileError`, with EFBIG for a file that is too large.
-    package init(
+    package convenience init(
         headOf path: String, byteLimit: Int, count: (_ firstWord: UInt64) -> Int
     ) throws(FileError) {
         let (descriptor, status) = try BinaryFile.openRegular(path)
         defer { close(descriptor) }
         guard status.st_size <= byteLimit else { throw FileError(path: path, systemError: EFBIG) }
-        byteCount = Int(status.st_size)
-        version = FileVersion(status)
-        self.path = path
-        guard byteCount > 0 else {
-            unsafe base = nil
-            return
-        }
-        let address = unsafe mmap(
-            nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-            0)
-        guard unsafe address != MAP_FAILED, let address = unsafe address else {
-            throw FileError(path: path, systemError: errno)
-        }
-        unsafe base = UnsafeRawPointer(address)
+        try self.init(descriptor, status, path, isMapped: false)
+        guard let base = unsafe base else { return }
+        let target = unsafe UnsafeMutableRawPointer(mutating: base)
         let first = min(8, byteCount)
-        unsafe try BinaryFile.read(descriptor, path, at: 0, count: first, into: address)
+        unsafe try BinaryFile.read(descriptor, path, at: 0, count: first, into: target)
         let wanted = min(byteCount, count(integer(at: 0) ?? 0))
         guard wanted > first else { return }
         unsafe try BinaryFile.read(
-            descriptor, path, at: first, count: wanted - first, into: address + first)
+            descriptor, path, at: first, count: wanted - first, into: target + first)
     }
 
     deinit {
