@@ -20,6 +20,11 @@ let cSettings: [CSetting] = [
 
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let metrics = Target.Dependency.product(name: "Metrics", package: "swift-metrics")
+let grpc = Target.Dependency.product(name: "GRPCCore", package: "grpc-swift-2")
+let grpcProtobuf = Target.Dependency.product(name: "GRPCProtobuf", package: "grpc-swift-protobuf")
+let grpcTransport = Target.Dependency.product(
+    name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport")
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
@@ -75,7 +80,11 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+        .package(url: "https://github.com/grpc/grpc-swift-protobuf", from: "2.4.1"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -105,6 +114,20 @@ let package = Package(
         module(
             "Engine", ["Tensors", "Transformer", "Adapters", deque, heap, metrics, lifecycle]),
         module("OpenAIWire", ["JSONTree"]),
+        module("Placement", ["JSONTree", deque]),
+        // Generated, so the rules for what people write do not hold.
+        .target(
+            name: "RouterWire", dependencies: [grpc, grpcProtobuf, protobuf],
+            exclude: ["Protos"]),
+        module(
+            "Router",
+            [
+                "JSONTree", "OpenAIWire", "Placement", "RouterWire", "Telemetry", grpc,
+                grpcTransport,
+                protobuf, httpTypes,
+                httpClient, hummingbird, lifecycle, logging, metrics, nioCore, nioHTTP1, nioPosix,
+                yams,
+            ]),
         module("Telemetry", ["JSONTree", logging, coreMetrics]),
         module(
             "Generation",
@@ -116,17 +139,17 @@ let package = Package(
             "Server",
             [
                 "AdapterSources", "AdapterStore", "Catalog", "Generation", "OpenAIWire",
-                "Telemetry", "Engine", "Adapters", "ModelFiles", "Tokenization",
+                "Placement", "Telemetry", "Engine", "Adapters", "ModelFiles", "Tokenization",
                 "JSONTree", hummingbird, hummingbirdCore, crypto, logging, metrics, lifecycle,
                 nioCore,
                 nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, nioPosix, httpTypes,
             ]),
-        module("LoadGenerator", ["JSONTree", httpClient, nioCore, nioHTTP1]),
+        module("LoadGenerator", ["JSONTree", "OpenAIWire", httpClient, nioCore, nioHTTP1]),
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "LoadGenerator", httpClient, nioCore, nioHTTP1, "AdapterSources", "AdapterStore",
-                "Catalog",
+                "LoadGenerator", "OpenAIWire", "Placement", "Router", httpClient, nioCore, nioHTTP1,
+                "AdapterSources", "AdapterStore", "Catalog",
                 "Server", "Telemetry", "Generation", "Engine", "Transformer", "Adapters",
                 "ModelFiles",
                 "Tensors", "Tokenization", "ChatTemplates", "JSONTree", lifecycle, unixSignals,
@@ -157,6 +180,7 @@ let package = Package(
         tests("ModelFilesTests", ["ModelFiles", "Tensors", "JSONTree"], exclude: ["Goldens"]),
         tests("EngineTests", ["Engine", "Adapters", "Tensors"]),
         tests("OpenAIWireTests", ["OpenAIWire", "JSONTree"]),
+        tests("PlacementTests", ["Placement", "JSONTree"]),
         tests("GenerationTests", ["Generation"]),
         tests("LoadGeneratorTests", ["LoadGenerator", "JSONTree"]),
         tests("CommandLineTests", ["martlet", "JSONTree"]),

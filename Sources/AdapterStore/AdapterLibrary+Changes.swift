@@ -227,6 +227,7 @@ extension AdapterLibrary {
             guard !state.names.isNamed(digest) else { return (nil, nil) }
             state.adapters[digest] = nil
             state.uses[digest] = nil
+            state.tallies[digest] = nil
             state.putAside.remove(digest)
             if state.host.demote(digest) {
                 return (digest, state.loaded.removeValue(forKey: digest))
@@ -263,10 +264,12 @@ extension AdapterLibrary {
     package func warm(name: String) async throws {
         guard serves(name), entry(name)?.tier != .host else {
             // There is nothing to bring, or nobody has the name.
-            _ = try await lease(name)
+            _ = try await lease(try await digest(of: name), name: name)
             return
         }
-        try await throttle.background { _ = try await self.lease(name) }
+        try await throttle.background {
+            _ = try await self.lease(try await self.digest(of: name), name: name)
+        }
     }
 
     /// Lets a name's adapter go from RAM, if nobody uses it.

@@ -1,4 +1,4 @@
-package import Adapters
+internal import Adapters
 package import AdapterSources
 package import Catalog
 internal import Foundation
@@ -50,14 +50,14 @@ package final class AdapterLibrary: Sendable {
     let staging = TemporaryStaging(in: NSTemporaryDirectory())
     let state: Mutex<State>
     let disk: Mutex<PackStore?>
-    private let reader: PackStore.Reader?
+    let reader: PackStore.Reader?
     let metrics: LibraryMetrics
     let throttle: ClimbThrottle
     /// Since this was made.
     let uptime: @Sendable () -> Duration
     package let events = LibraryEvents()
     /// Reading packs: short, and several at a time where there are the processors for it.
-    private let loads = DispatchQueue(
+    let loads = DispatchQueue(
         label: "martlet.adapters.load", qos: .userInitiated, attributes: .concurrent)
     /// Changes of names, one after another.
     let changes = DispatchQueue(label: "martlet.adapters.change", qos: .userInitiated)
@@ -77,7 +77,7 @@ package final class AdapterLibrary: Sendable {
         var adapters: [AdapterDigest: AdapterRecord] = [:]
         var host: HostTier
         var loaded: [AdapterDigest: DeviceAdapter] = [:]
-        var flights: [AdapterDigest: Flight<DeviceAdapter>] = [:]
+        var flights: [AdapterDigest: Flight<Loaded>] = [:]
         var imports: [String: Flight<AdapterDigest>] = [:]
         /// To be forgotten once nobody uses them.
         var doomed: Set<AdapterDigest> = []
@@ -91,6 +91,11 @@ package final class AdapterLibrary: Sendable {
         var failures = RecentFailures()
         /// Since they were stored.
         var uses: [AdapterDigest: Use] = [:]
+        var tallies: [AdapterDigest: AdapterTally] = [:]
+        /// Whose tallies changed since somebody asked.
+        var used: Set<AdapterDigest> = []
+        var diskLoads = LoadTally()
+        var sourceLoads = LoadTally()
         /// Bytes of the largest adapter that was ever known.
         var largestByteCount = 0
     }
@@ -99,6 +104,12 @@ package final class AdapterLibrary: Sendable {
         var hits = 0
         var loads = 0
         var lastUse = 0.0
+    }
+
+    /// An adapter in RAM, and where it came from.
+    struct Loaded {
+        var adapter: DeviceAdapter
+        var tier: AdapterEntry.Tier
     }
 
     struct Waiter {
@@ -180,13 +191,26 @@ package final class AdapterLibrary: Sendable {
 
     // MARK: Leases
 
-    /// Brings what a name stands for into RAM.
+    /// Brings what a name stands for into RAM, for a request.
     ///
     /// - Returns: a lease; the adapter stays in RAM until it is dropped.
     /// - Throws: `LibraryError`, `ModelFileError` when the source is no adapter for this base,
     ///   `SourceError` when it cannot be reached, or `CatalogError`.
     package func lease(_ name: String) async throws -> AdapterLease {
-        try await lease(try await digest(of: name), name: name)
+        let start = seconds
+        let isNew = state.withLock { $0.names[name]?.digest == nil }
+        let digest = try await digest(of: name)
+        let lease = try await lease(digest, name: name, isRequest: true, isNew: isNew)
+        let now = seconds
+        state.withLock { state in
+            if isNew {
+                state.noteLoad(
+                    digest, from: .source, seconds: now - start,
+                    byteCount: lease.adapter.byteCount)
+            }
+            state.begin(digest, lease.tier, at: now)
+        }
+        return lease
     }
 
     /// The value of work that goes on when one of those who wait for it is cancelled, and is cancelled
@@ -230,20 +254,30 @@ package final class AdapterLibrary: Sendable {
     }
 
     /// Brings an adapter into RAM that is known by its content.
-    func lease(_ digest: AdapterDigest, name: String) async throws -> AdapterLease {
+    ///
+    /// - Parameters:
+    ///   - isRequest: whether its use is to be counted, from when the caller says so.
+    ///   - isNew: whether it was only read now.
+    func lease(
+        _ digest: AdapterDigest, name: String, isRequest: Bool = false, isNew: Bool = false
+    ) async throws -> AdapterLease {
+        func made(_ loaded: Loaded, isRequest: Bool = isRequest) -> AdapterLease {
+            AdapterLease(
+                adapter: loaded.adapter, name: name, tier: isNew ? .source : loaded.tier,
+                isRequest: isRequest, library: self)
+        }
         let deadline = configuration.hooks.now() + configuration.patience
         var hasWaited = false
         // There may be room for the next in line too, whatever becomes of this one.
         defer { if hasWaited { wakeNext() } }
         while true {
             switch try next(digest, name: name, hasWaited: hasWaited) {
-            case .lease(let lease): return lease
+            case .here(let adapter): return made(Loaded(adapter: adapter, tier: .host))
             case .flight(let flight):
                 // What was freed may be enough for others too, who need not wait for this one's file.
                 if hasWaited { wakeNext() }
                 do {
-                    let adapter = try await value(of: flight)
-                    return AdapterLease(adapter: adapter, name: name, library: self)
+                    return made(try await value(of: flight))
                 } catch let error as CancellationError {
                     // Those whose flight it was have gone; it begins again.
                     if !Task.isCancelled {
@@ -252,8 +286,8 @@ package final class AdapterLibrary: Sendable {
                     }
                     // The lease was counted when the flight began, and is given back when it ends.
                     Task {
-                        guard let adapter = try? await flight.work.value else { return }
-                        _ = AdapterLease(adapter: adapter, name: name, library: self)
+                        guard let loaded = try? await flight.work.value else { return }
+                        _ = made(loaded, isRequest: false)
                     }
                     throw error
                 }
@@ -265,8 +299,9 @@ package final class AdapterLibrary: Sendable {
     }
 
     private enum Next {
-        case lease(AdapterLease)
-        case flight(Flight<DeviceAdapter>)
+        /// It is in RAM; a lease has been counted.
+        case here(DeviceAdapter)
+        case flight(Flight<Loaded>)
         /// With what `State.wakesForNobody` was then.
         case wait(UInt64)
     }
@@ -293,8 +328,7 @@ package final class AdapterLibrary: Sendable {
                     preconditionFailure("The tier holds what is not there.")
                 }
                 state.note(digest, isLoad: false)
-                return .success(
-                    (.lease(AdapterLease(adapter: adapter, name: name, library: self)), decision))
+                return .success((.here(adapter), decision))
             case .join:
                 guard let flight = state.flights[digest] else {
                     preconditionFailure("Nobody brings what others wait for.")
@@ -323,20 +357,24 @@ package final class AdapterLibrary: Sendable {
     /// Seconds that bringing back takes, about: one read.
     private static func cost(bytes: Int) -> Double { 0.002 + Double(bytes) / 1e9 }
 
-    private func load(_ digest: AdapterDigest, name: String) async throws -> DeviceAdapter {
+    private func load(_ digest: AdapterDigest, name: String) async throws -> Loaded {
         let start = ContinuousClock.now
         do {
-            let adapter = try await read(digest, name: name)
+            let loaded = try await read(digest, name: name)
+            let seconds = (ContinuousClock.now - start) / .seconds(1)
             state.withLock { state in
                 state.host.loaded(digest)
                 state.host.pin(digest, state.names.isPinned(digest))
-                state.loaded[digest] = adapter
+                state.loaded[digest] = loaded.adapter
                 state.flights[digest] = nil
+                state.noteLoad(
+                    digest, from: loaded.tier, seconds: seconds,
+                    byteCount: loaded.adapter.byteCount)
             }
-            metrics.record(.load, seconds: (ContinuousClock.now - start) / .seconds(1))
+            metrics.record(.load, seconds: seconds)
             events.send(.loaded(digest))
             publish()
-            return adapter
+            return loaded
         } catch {
             let waiter = state.withLock { state in
                 state.host.failed(digest)
@@ -349,65 +387,16 @@ package final class AdapterLibrary: Sendable {
         }
     }
 
-    /// From the disk, or else from the source again.
-    private func read(_ digest: AdapterDigest, name: String) async throws -> DeviceAdapter {
-        if case .whole(let adapter) = try await readPack(digest, on: loads) { return adapter }
-        guard let alias = state.withLock({ $0.names.alias(of: digest, preferring: name) }) else {
-            throw LibraryError(
-                .notFound,
-                "The adapter \(digest.short) is not on the disk, and no name has its source.")
-        }
-        let imported = try await bring(alias)
-        // The name may have gone meanwhile.
-        await discard(imported.adapter.digest)
-        guard imported.adapter.digest == digest else {
-            throw LibraryError(
-                .conflict,
-                "The source of \"\(alias.name)\" has changed since it was registered: replace it, or restore its files."
-            )
-        }
-        return imported.adapter
-    }
-
-    enum PackReading {
-        case whole(DeviceAdapter)
-        /// It is out of the way now.
-        case damaged
-        case absent
-    }
-
-    /// Reads a pack and checks every byte of it.
-    ///
-    /// - Throws: `LibraryError` with `disk_failed` when nothing is said about its bytes.
-    func readPack(
-        _ digest: AdapterDigest, on queue: DispatchQueue
-    ) async throws -> PackReading {
-        let edition = disk.withLock { $0?.use(digest) }
-        guard let edition, let reader else { return .absent }
-        do {
-            return .whole(try await perform(on: queue) { try reader(digest, $0) })
-        } catch let error as PackError {
-            switch error.kind {
-            case .missing: disk.withLock { $0?.remove(digest, edition: edition) }
-            case .unreadable: throw LibraryError(.diskFailed, error.description)
-            case .damaged:
-                // Whoever read it at the same time may have made it again since.
-                guard disk.withLock({ $0?.quarantine(digest, edition: edition) ?? false }) else {
-                    return try await readPack(digest, on: queue)
-                }
-                metrics.quarantined()
-                events.send(.quarantined(digest, reason: error.description))
-            }
-            return .damaged
-        }
-    }
-
     /// Gives back a lease, on another thread: the engine's must not wait for whoever holds the lock.
-    func releaseSoon(_ digest: AdapterDigest) { loads.async { self.release(digest) } }
+    func releaseSoon(_ digest: AdapterDigest, isRequest: Bool) {
+        loads.async { self.release(digest, isRequest: isRequest) }
+    }
 
-    private func release(_ digest: AdapterDigest) {
+    private func release(_ digest: AdapterDigest, isRequest: Bool) {
+        let now = seconds
         let (adapter, waiter) = state.withLock { state in
             state.host.release(digest)
+            if isRequest { state.end(digest, at: now) }
             var adapter: DeviceAdapter?
             if state.doomed.contains(digest), state.host.demote(digest) {
                 state.doomed.remove(digest)
@@ -479,21 +468,4 @@ extension AdapterLibrary.State {
         LibraryView(
             names: names, adapters: adapters, host: host, uses: uses, putAside: putAside)
     }
-}
-
-/// Keeps an adapter in RAM while it lives.
-package final class AdapterLease: Sendable {
-    package let adapter: DeviceAdapter
-    /// What the request called it.
-    package let name: String
-    private let library: AdapterLibrary
-
-    /// Takes over a lease that the host tier has counted.
-    init(adapter: DeviceAdapter, name: String, library: AdapterLibrary) {
-        self.adapter = adapter
-        self.name = name
-        self.library = library
-    }
-
-    deinit { library.releaseSoon(adapter.digest) }
 }

@@ -35,6 +35,8 @@ package struct NameTable: Sendable {
     /// What has to stay on the disk: what pinned names stand for, and names that were pointed at it by
     /// its digest, so that it cannot be had from their source.
     package private(set) var kept: Set<AdapterDigest> = []
+    /// Adapters that names came or ceased to stand for since somebody asked.
+    private var touched: Set<AdapterDigest> = []
 
     package init() {}
 
@@ -48,6 +50,12 @@ package struct NameTable: Sendable {
     }
 
     package var count: Int { entries.count }
+
+    /// Adapters that names came or ceased to stand for since the last call.
+    package mutating func takeTouched() -> Set<AdapterDigest> {
+        defer { touched = [] }
+        return touched
+    }
 
     package subscript(_ name: String) -> Entry? { entries[name] }
 
@@ -106,6 +114,7 @@ package struct NameTable: Sendable {
             namesOfClients[client, default: []].insert(entry.alias.name)
         }
         guard let digest = entry.digest else { return }
+        touched.insert(digest)
         holders[digest, default: Holders()].names.insert(entry.alias.name)
         named.insert(digest)
         if entry.alias.pinned { holders[digest]?.pinnedCount += 1 }
@@ -121,6 +130,7 @@ package struct NameTable: Sendable {
             if namesOfClients[client]?.isEmpty == true { namesOfClients[client] = nil }
         }
         guard let digest = entry.digest else { return }
+        touched.insert(digest)
         holders[digest]?.names.remove(entry.alias.name)
         if entry.alias.pinned { holders[digest]?.pinnedCount -= 1 }
         if entry.alias.keepsItsPack { holders[digest]?.keepingCount -= 1 }

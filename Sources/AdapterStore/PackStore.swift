@@ -21,6 +21,8 @@ package final class PackStore {
     private let hooks: LibraryHooks
     private let lock: FolderLock
     private(set) var packs: [AdapterDigest: Pack] = [:]
+    /// Packs that came or went since somebody asked.
+    private var touched: Set<AdapterDigest> = []
     /// Packs that are being written.
     private var reserved: [AdapterDigest: Int] = [:]
     package private(set) var byteCount = 0
@@ -91,6 +93,12 @@ package final class PackStore {
 
     package var digests: [AdapterDigest] { Array(packs.keys) }
 
+    /// Packs that came or went since the last call.
+    package func takeTouched() -> Set<AdapterDigest> {
+        defer { touched = [] }
+        return touched
+    }
+
     package var count: Int { packs.count }
 
     package func holds(_ digest: AdapterDigest) -> Bool { packs[digest] != nil }
@@ -148,6 +156,7 @@ package final class PackStore {
         guard let size = reserved.removeValue(forKey: adapter.digest) else { return }
         clock += 1
         packs[adapter.digest] = Pack(byteCount: size, lastUse: clock, edition: clock)
+        touched.insert(adapter.digest)
     }
 
     /// Gives back the room for a pack that could not be written.
@@ -191,6 +200,7 @@ package final class PackStore {
 
     package func remove(_ digest: AdapterDigest) {
         guard let pack = packs.removeValue(forKey: digest) else { return }
+        touched.insert(digest)
         byteCount -= pack.byteCount
         BinaryFile.remove(path(of: digest))
     }
@@ -202,6 +212,7 @@ package final class PackStore {
         guard packs[digest]?.edition == edition, let pack = packs.removeValue(forKey: digest) else {
             return false
         }
+        touched.insert(digest)
         byteCount -= pack.byteCount
         let target = "\(folder)/quarantine/\(digest).pack"
         if (try? BinaryFile.rename(path(of: digest), to: target)) == nil {

@@ -38,6 +38,8 @@ struct DeviceSlots {
     private static let stay = 4
 
     var count: Int { slots.count }
+    /// Those on the device; a copy costs nothing until they change.
+    private(set) var digests: Set<AdapterDigest> = []
 
     func holds(_ digest: AdapterDigest) -> Bool { slots[digest] != nil }
 
@@ -59,6 +61,7 @@ struct DeviceSlots {
                 byteCount: candidate.byteCount, since: step, lastServed: step,
                 number: activationCount)
             byteCount += candidate.byteCount
+            digests.insert(candidate.digest)
         }
         var leftOut: [AdapterDigest: Int] = [:]
         for candidate in candidates {
@@ -125,6 +128,7 @@ struct DeviceSlots {
         }) {
             guard byteCount + needed > budget else { return }
             slots[digest] = nil
+            digests.remove(digest)
             byteCount -= slot.byteCount
         }
     }

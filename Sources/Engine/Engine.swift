@@ -59,6 +59,9 @@ package final class InferenceEngine: Service {
     /// Where the engine stands after its last step.
     package var status: EngineStatus { mailbox.status }
 
+    /// What has been measured since it began.
+    package var rates: EngineRates { mailbox.rates }
+
     /// Whether it has requests, from the moment they are submitted.
     package var isBusy: Bool { mailbox.hasRequests }
 
@@ -77,6 +80,9 @@ private final class Mailbox: @unchecked Sendable {
     /// When each request was submitted that no command has brought to the engine yet.
     private var arrivals: [RequestID: ContinuousClock.Instant] = [:]
     private var continuations: [RequestID: Continuation] = [:]
+    /// When each of them was submitted.
+    private var starts: [RequestID: ContinuousClock.Instant] = [:]
+    private var measured = EngineRates()
     private var isRefusing = false
     private var isStopping = false
     private var stopped: [CheckedContinuation<Void, Never>] = []
@@ -97,6 +103,12 @@ private final class Mailbox: @unchecked Sendable {
         set { locked { lastStatus = newValue } }
     }
 
+    var rates: EngineRates { locked { measured } }
+
+    func record(_ report: StepReport, duration: Duration) {
+        locked { measured.add(report, seconds: duration / .seconds(1)) }
+    }
+
     var hasRequests: Bool { locked { !continuations.isEmpty } }
 
     func nextID() -> RequestID {
@@ -114,6 +126,7 @@ private final class Mailbox: @unchecked Sendable {
             }
             guard continuations.count < capacity else { return false }
             continuations[request.id] = continuation
+            starts[request.id] = .now
             commands.append(.submit(request))
             arrivals[request.id] = .now
             condition.signal()
@@ -124,6 +137,7 @@ private final class Mailbox: @unchecked Sendable {
     func cancel(_ id: RequestID) {
         let continuation: Continuation? = locked {
             guard let continuation = continuations.removeValue(forKey: id) else { return nil }
+            starts[id] = nil
             commands.append(.cancel(id))
             condition.signal()
             return continuation
@@ -135,6 +149,7 @@ private final class Mailbox: @unchecked Sendable {
         let refused = locked {
             isRefusing = true
             commands += continuations.keys.map { .cancel($0) }
+            starts = [:]
             condition.signal()
             defer { continuations = [:] }
             return Array(continuations.values)
@@ -168,7 +183,11 @@ private final class Mailbox: @unchecked Sendable {
             case .failed: isLast = true
             }
             let continuation: Continuation? = locked {
-                isLast ? continuations.removeValue(forKey: output.id) : continuations[output.id]
+                guard isLast else { return continuations[output.id] }
+                if let start = starts.removeValue(forKey: output.id) {
+                    measured.addRequest(seconds: (.now - start) / .seconds(1))
+                }
+                return continuations.removeValue(forKey: output.id)
             }
             switch output.event {
             case .step(let step):
@@ -233,7 +252,9 @@ private struct EngineLoop {
             let start = ContinuousClock.now
             let outputs = core.step()
             if core.report.tokenCount > 0 {
-                metrics.record(core.report, duration: ContinuousClock.now - start)
+                let duration = ContinuousClock.now - start
+                metrics.record(core.report, duration: duration)
+                mailbox.record(core.report, duration: duration)
             }
             for id in core.report.admitted {
                 if let arrival = arrivals.removeValue(forKey: id) {

@@ -1,4 +1,4 @@
-internal import Adapters
+package import Adapters
 internal import Tensors
 package import Transformer
 
@@ -24,6 +24,7 @@ package struct EngineCore {
     private var batch = Batch()
     private var wantedRows: [Int] = []
     private var wants: [Want] = []
+    private var promptTokenCount = 0
     private var outputs: [Output] = []
     /// Counts of the last step, for metrics.
     package private(set) var report = StepReport()
@@ -43,6 +44,7 @@ package struct EngineCore {
     package var status: EngineStatus {
         EngineStatus(
             runningCount: scheduler.runningCount, waitingCount: scheduler.waitingCount,
+            waitingTokenCount: scheduler.waitingTokenCount,
             runningAdapters: scheduler.runningAdapters, waitingAdapters: scheduler.waitingAdapters,
             blockCount: scheduler.cache.blockCount,
             freeBlockCount: scheduler.cache.availableCount,
@@ -51,7 +53,7 @@ package struct EngineCore {
                 blockCount: scheduler.cache.touchedCount),
             foundTokenCount: scheduler.cache.foundCount,
             preemptionCount: scheduler.preemptionCount,
-            deviceAdapterCount: scheduler.slots.count,
+            deviceAdapters: scheduler.slots.digests,
             deviceAdapterByteCount: scheduler.slots.byteCount,
             activationCount: scheduler.slots.activationCount)
     }
@@ -79,7 +81,8 @@ package struct EngineCore {
         guard !scheduler.shares.isEmpty else { return outputs }
         fillBatch()
         report = StepReport(
-            batch: batch, sequenceCount: scheduler.shares.count, admitted: scheduler.admitted)
+            batch: batch, promptTokenCount: promptTokenCount,
+            sequenceCount: scheduler.shares.count, admitted: scheduler.admitted)
         let rows = model.forward(batch, wanting: wantedRows)
         for share in scheduler.shares { scheduler.advance(share.id, by: share.tokenCount) }
         for start in stride(from: 0, to: wants.count, by: DecoderModel.maximumLogitRows) {
@@ -102,9 +105,12 @@ package struct EngineCore {
     private mutating func fillBatch() {
         wants.removeAll(keepingCapacity: true)
         wantedRows.removeAll(keepingCapacity: true)
+        promptTokenCount = 0
         for share in scheduler.shares {
             guard let sequence = scheduler[share.id] else { continue }
             let range = sequence.computedCount..<sequence.computedCount + share.tokenCount
+            promptTokenCount += max(
+                0, min(range.upperBound, sequence.request.prompt.count) - range.lowerBound)
             for position in range {
                 let promptToken =
                     sequence.wantsScore(after: position) ? sequence.tokens[position + 1] : nil
@@ -245,6 +251,8 @@ package enum EngineFailure: Error, Sendable {
 /// What one step computed.
 package struct StepReport: Sendable {
     package var tokenCount = 0
+    /// Of prompts; the others were chosen before.
+    package var promptTokenCount = 0
     package var sequenceCount = 0
     package var adapterCount = 0
     /// Requests that were waiting before, some of them not for the first time.
@@ -252,8 +260,9 @@ package struct StepReport: Sendable {
 
     package init() {}
 
-    init(batch: Batch, sequenceCount: Int, admitted: [RequestID]) {
+    init(batch: Batch, promptTokenCount: Int, sequenceCount: Int, admitted: [RequestID]) {
         self.admitted = admitted
+        self.promptTokenCount = promptTokenCount
         tokenCount = batch.rowCount
         self.sequenceCount = sequenceCount
         // Segments of one adapter stand together.
@@ -269,6 +278,8 @@ package struct StepReport: Sendable {
 package struct EngineStatus: Sendable {
     package var runningCount = 0
     package var waitingCount = 0
+    /// Tokens of prompts that no step has computed.
+    package var waitingTokenCount = 0
     package var runningAdapters: [String] = []
     package var waitingAdapters: [String] = []
     package var blockCount = 0
@@ -282,19 +293,21 @@ package struct EngineStatus: Sendable {
     package var foundTokenCount = 0
     package var preemptionCount = 0
     /// Adapters on the device, where its memory is limited.
-    package var deviceAdapterCount = 0
+    package var deviceAdapters: Set<AdapterDigest> = []
     package var deviceAdapterByteCount = 0
+    package var deviceAdapterCount: Int { deviceAdapters.count }
     /// How often an adapter was brought onto the device.
     package var activationCount = 0
 
     package init(
-        runningCount: Int, waitingCount: Int, runningAdapters: [String], waitingAdapters: [String],
-        blockCount: Int, freeBlockCount: Int, keptBlockCount: Int, cacheByteCount: Int,
-        foundTokenCount: Int, preemptionCount: Int, deviceAdapterCount: Int,
-        deviceAdapterByteCount: Int, activationCount: Int
+        runningCount: Int, waitingCount: Int, waitingTokenCount: Int, runningAdapters: [String],
+        waitingAdapters: [String], blockCount: Int, freeBlockCount: Int, keptBlockCount: Int,
+        cacheByteCount: Int, foundTokenCount: Int, preemptionCount: Int,
+        deviceAdapters: Set<AdapterDigest>, deviceAdapterByteCount: Int, activationCount: Int
     ) {
         self.runningCount = runningCount
         self.waitingCount = waitingCount
+        self.waitingTokenCount = waitingTokenCount
         self.runningAdapters = runningAdapters
         self.waitingAdapters = waitingAdapters
         self.blockCount = blockCount
@@ -303,7 +316,7 @@ package struct EngineStatus: Sendable {
         self.cacheByteCount = cacheByteCount
         self.foundTokenCount = foundTokenCount
         self.preemptionCount = preemptionCount
-        self.deviceAdapterCount = deviceAdapterCount
+        self.deviceAdapters = deviceAdapters
         self.deviceAdapterByteCount = deviceAdapterByteCount
         self.activationCount = activationCount
     }

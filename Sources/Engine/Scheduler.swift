@@ -46,6 +46,10 @@ struct Scheduler {
     var runningCount: Int { running.count }
     var waitingCount: Int { waiting.count }
     var isEmpty: Bool { sequences.isEmpty }
+    /// Tokens of prompts that no step has computed.
+    var waitingTokenCount: Int {
+        sequences.values.reduce(0) { $0 + max(0, $1.request.prompt.count - $1.computedCount) }
+    }
     var runningAdapters: [String] { names(of: running) }
     var waitingAdapters: [String] { names(of: waiting) }
 
@@ -288,6 +292,8 @@ package struct EngineLimits: Sendable {
     package var keptBlockCount: Int
     /// What adapters and blocks share on the device; nil when both have room enough.
     package var deviceMemory: DeviceMemory?
+    /// Positions of a cache block.
+    package static let blockPositions = KeyValueCache.blockPositions
 
     /// - Precondition: the cache holds at least one sequence of the maximum length.
     package init(

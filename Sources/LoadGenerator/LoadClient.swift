@@ -1,8 +1,9 @@
 package import AsyncHTTPClient
 internal import Foundation
-package import JSONTree
+internal import JSONTree
 internal import NIOCore
 internal import NIOHTTP1
+internal import OpenAIWire
 
 /// A server under load: any that speaks OpenAI's completions, or llama.cpp's with its `lora` field.
 package struct LoadTarget: Sendable {
@@ -127,32 +128,4 @@ package struct LoadError: Error, CustomStringConvertible {
     package let reason: String
 
     package var description: String { reason }
-}
-
-/// Server-sent events from bytes as they come.
-package struct EventReader {
-    private var pending: [UInt8] = []
-    private(set) var isDone = false
-
-    package init() {}
-
-    /// - Returns: the events that the bytes complete.
-    /// - Throws: `JSONError` when one of them is no JSON.
-    package mutating func add(_ bytes: [UInt8]) throws -> [JSON] {
-        pending += bytes
-        var events: [JSON] = []
-        while let end = pending.firstIndex(of: UInt8(ascii: "\n")) {
-            let line = String(decoding: pending[..<end], as: UTF8.self).trimmingCharacters(
-                in: .whitespaces)
-            pending.removeFirst(end + 1)
-            guard line.hasPrefix("data:") else { continue }
-            let data = line.dropFirst(5).trimmingCharacters(in: .whitespaces)
-            if data == "[DONE]" {
-                isDone = true
-            } else {
-                events.append(try JSON(parsing: data))
-            }
-        }
-        return events
-    }
 }

@@ -21,6 +21,8 @@ package struct APIServer {
         package var allowedOrigin: String?
         package var maximumConnections = 4096
         package var version = ""
+        /// Which replica this is, for routers.
+        package var identity = ReplicaIdentity(name: "martlet", release: "")
 
         package init() {}
     }
@@ -82,18 +84,25 @@ package struct APIServer {
                     allowHeaders: [.contentType, .authorization],
                     allowMethods: [.get, .post, .put, .delete]))
         }
-        OperationRoutes(generator: generator, metrics: metrics, version: configuration.version).add(
-            to: router)
+        let identity = configuration.identity
+        OperationRoutes(
+            generator: generator, metrics: metrics, version: configuration.version,
+            identity: identity
+        ).add(to: router)
         let authentication = Authentication(keyRing: configuration.keyRing)
         let texts = TextQueue()
         let models = ModelRoutes(generator: generator, texts: texts)
         let open = router.group("v1").add(middleware: authentication)
-        CompletionRoutes(generator: generator, texts: texts).add(to: open)
+        CompletionRoutes(generator: generator, texts: texts, identity: identity).add(to: open)
         models.add(to: open)
         models.addAdministration(
             to: router.group("v1").add(middleware: authentication).add(middleware: AdminOnly()))
-        AdapterRoutes(registry: generator.registry, texts: texts).add(
-            to: router.group("admin").add(middleware: authentication).add(middleware: AdminOnly()))
+        let admin = router.group("admin").add(middleware: authentication)
+            .add(middleware: AdminOnly())
+        AdapterRoutes(registry: generator.registry, texts: texts).add(to: admin)
+        StateRoutes(
+            state: ReplicaState(generator: generator, identity: identity), identity: identity
+        ).add(to: admin)
         refuseOtherMethods(router)
         return router
     }
@@ -105,8 +114,7 @@ package struct APIServer {
             ("v1/chat/completions", .post), ("v1/completions", .post), ("v1/models", .get),
             ("v1/load_lora_adapter", .post), ("v1/unload_lora_adapter", .post), ("health", .get),
             ("ready", .get), ("version", .get), ("metrics", .get), ("admin/adapters", .get),
-            ("admin/tiers", .get),
-            ("admin/events", .get),
+            ("admin/tiers", .get), ("admin/events", .get), ("admin/state", .get),
         ]
         for (path, allowed) in routes {
             let options = allowed == .get ? "GET, HEAD, OPTIONS" : "\(allowed.rawValue), OPTIONS"

@@ -1,5 +1,6 @@
 internal import AdapterStore
 internal import Adapters
+internal import Engine
 internal import Foundation
 internal import Generation
 internal import HTTPTypes
@@ -9,12 +10,14 @@ internal import Logging
 internal import Metrics
 internal import NIOCore
 internal import OpenAIWire
+internal import Placement
 internal import Tokenization
 
 /// `POST /v1/chat/completions` and `POST /v1/completions`.
 struct CompletionRoutes {
     let generator: TextGenerator
     let texts: TextQueue
+    let identity: ReplicaIdentity
 
     func add(to group: RouterGroup<APIContext>) {
         group.post("chat/completions") { request, context -> Response in
@@ -31,12 +34,14 @@ struct CompletionRoutes {
         _ request: Request, _ context: APIContext,
         _ prepare: @escaping @Sendable (JSON) throws -> PreparedRequest
     ) async throws -> Response {
+        var timing = RequestTiming()
         let departure = await context.departure()
         let reading = try await texts.body(of: request, context)
         // A client may leave while its text is worked on or its adapter is on the way.
         let starting = Task {
             let prepared = try await texts.run(on: reading, prepare)
-            return try await begin(prepared, context)
+            timing.text = .now - timing.start
+            return try await begin(prepared, timing, context)
         }
         let exchange = try await departure.whileConnected(onDeparture: { starting.cancel() }) {
             try await withTaskCancellationHandler {
@@ -50,11 +55,15 @@ struct CompletionRoutes {
             let text = try await departure.whileConnected(onDeparture: { exchange.cancel() }) {
                 try await exchange.whole()
             }
-            return Response(jsonText: text)
+            var response = Response(jsonText: text)
+            response.headers.append(contentsOf: headers(exchange, isWhole: true))
+            return response
         }
+        var headers = headers(exchange, isWhole: false)
+        headers[.contentType] = "text/event-stream; charset=utf-8"
+        headers[.cacheControl] = "no-cache"
         return Response(
-            status: .ok,
-            headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
+            status: .ok, headers: headers,
             body: ResponseBody { bodyWriter in
                 let writer = EventWriter(bodyWriter)
                 do {
@@ -73,6 +82,18 @@ struct CompletionRoutes {
                 }
                 try await writer.finish()
             })
+    }
+
+    /// Which replica answered, where it had the adapter, and what that took.
+    private func headers(_ exchange: Exchange, isWhole: Bool) -> HTTPFields {
+        var headers = HTTPFields()
+        func set(_ name: String, _ value: String) {
+            if let name = HTTPField.Name(name) { headers[name] = value }
+        }
+        set("x-martlet-replica", identity.name)
+        if let tier = exchange.tier { set("x-martlet-adapter-tier", tier.name) }
+        set("server-timing", exchange.timing.header(isWhole: isWhole))
+        return headers
     }
 
     // MARK: Requests to prompts
@@ -140,12 +161,15 @@ struct CompletionRoutes {
     }
 
     private func begin(
-        _ prepared: PreparedRequest, _ context: APIContext
+        _ prepared: PreparedRequest, _ timing: RequestTiming, _ context: APIContext
     ) async throws -> Exchange {
         // What cannot be completed does not wait for its adapter.
         try prepared.check(contextLength: generator.contextLength)
         for prompt in prepared.prompts { try generator.check(prompt.tokens, prepared.options) }
+        var timing = timing
+        let asked = ContinuousClock.now
         let model = try await model(prepared.model, context)
+        timing.adapter = .now - asked
         try Task.checkCancellation()
         let count = prepared.sampling.count
         var choices: [Exchange.Choice] = []
@@ -174,7 +198,19 @@ struct CompletionRoutes {
             logprobCount: prepared.options.logprobCount,
             writesPromptLogprobs: prepared.sampling.promptLogprobCount != nil,
             writesTokenIDs: prepared.sampling.writesTokenIDs,
-            metrics: ExchangeMetrics(model: prepared.model, logger: context.logger), texts: texts)
+            metrics: ExchangeMetrics(
+                model: prepared.model, logger: context.logger,
+                library: generator.registry.library, adapter: model.lease?.adapter.digest),
+            texts: texts, tier: model.lease.map { tier(of: $0) }, timing: timing)
+    }
+}
+
+extension CompletionRoutes {
+    private func tier(of lease: AdapterLease) -> AdapterTier {
+        let isOnDevice =
+            lease.tier == .host
+            && generator.engine.status.deviceAdapters.contains(lease.adapter.digest)
+        return isOnDevice ? .device : lease.tier.placement
     }
 }
 

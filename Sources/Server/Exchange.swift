@@ -1,3 +1,5 @@
+internal import AdapterStore
+internal import Adapters
 internal import Engine
 internal import Foundation
 internal import Generation
@@ -5,6 +7,7 @@ internal import JSONTree
 internal import Logging
 internal import Metrics
 internal import OpenAIWire
+internal import Placement
 internal import Synchronization
 internal import Tokenization
 
@@ -29,6 +32,9 @@ struct Exchange: Sendable {
     let writesTokenIDs: Bool
     let metrics: ExchangeMetrics
     let texts: TextQueue
+    /// Where the adapter was when the request asked for it; nil for the base.
+    let tier: AdapterTier?
+    let timing: RequestTiming
 
     func cancel() {
         for choice in choices { choice.completion.cancel() }
@@ -317,6 +323,25 @@ extension Completion.Finish {
     }
 }
 
+/// What a request waited for before its completions began.
+struct RequestTiming: Sendable {
+    let start = ContinuousClock.now
+    /// Reading its body and making tokens of it.
+    var text = Duration.zero
+    /// Until its adapter was in memory.
+    var adapter = Duration.zero
+
+    /// As `Server-Timing` has it (https://www.w3.org/TR/server-timing/), in milliseconds.
+    ///
+    /// - Parameter isWhole: whether the answer is complete.
+    func header(isWhole: Bool) -> String {
+        var parts = [("text", text), ("adapter", adapter)]
+        if isWhole { parts.append(("total", .now - start)) }
+        return parts.map { "\($0);dur=\((($1 / .milliseconds(1)) * 100).rounded() / 100)" }
+            .joined(separator: ", ")
+    }
+}
+
 /// What is measured of one request.
 final class ExchangeMetrics: Sendable {
     private let model: String
@@ -324,10 +349,17 @@ final class ExchangeMetrics: Sendable {
     private let logger: Logger
     private let firstToken = Mutex<Duration?>(nil)
     private let tokenGap: Recorder
+    private let library: AdapterLibrary
+    private let adapter: AdapterDigest?
 
-    init(model: String, logger: Logger) {
+    /// - Parameter adapter: whose tokens are counted, if any.
+    init(
+        model: String, logger: Logger, library: AdapterLibrary, adapter: AdapterDigest?
+    ) {
         self.model = model
         self.logger = logger
+        self.library = library
+        self.adapter = adapter
         tokenGap = Recorder(
             label: "martlet_inter_token_seconds", dimensions: [("model", model)])
     }
@@ -351,6 +383,9 @@ final class ExchangeMetrics: Sendable {
         Recorder(label: "martlet_request_seconds", dimensions: dimensions)
             .record((ContinuousClock.now - start) / .seconds(1))
         Counter(label: "martlet_requests_total", dimensions: dimensions).increment()
+        if let adapter {
+            library.count(tokens: usage.promptTokens + usage.completionTokens, of: adapter)
+        }
         Counter(label: "martlet_prompt_tokens_total", dimensions: dimensions)
             .increment(by: Int64(usage.promptTokens))
         Counter(label: "martlet_completion_tokens_total", dimensions: dimensions)

@@ -14,11 +14,12 @@ struct OperationRoutes {
     let generator: TextGenerator
     let metrics: PrometheusMetrics
     let version: String
+    let identity: ReplicaIdentity
 
     func add(to router: Router<APIContext>) {
         router.get("health") { _, _ -> Response in Response(json: ["status": "ok"]) }
         router.get("ready") { _, _ -> Response in
-            guard !Task.isShuttingDownGracefully else {
+            guard !Task.isShuttingDownGracefully, !identity.isDraining else {
                 throw APIError(
                     status: 503, type: "server_error", code: "shutting_down",
                     message: "The server is shutting down.")
@@ -39,22 +40,7 @@ struct OperationRoutes {
         let label = "martlet_build_info"
         return metrics.text()
             + PrometheusMetrics.header(label, "gauge", MetricHelp.texts[label])
-            + "\(label){\(build)} 1\n" + adapterInfo + ProcessMetrics.text()
-    }
-
-    /// vLLM's gauge that routers read to send requests where an adapter already runs.
-    private var adapterInfo: String {
-        let status = generator.engine.status
-        func names(_ names: [String]) -> String {
-            PrometheusMetrics.escaped(names.joined(separator: ","))
-        }
-        let labels = [
-            "max_lora=\"\(generator.registry.library.count)\"",
-            "running_lora_adapters=\"\(names(status.runningAdapters))\"",
-            "waiting_lora_adapters=\"\(names(status.waitingAdapters))\"",
-        ]
-        let label = "vllm:lora_requests_info"
-        return PrometheusMetrics.header(label, "gauge", MetricHelp.texts[label])
-            + "\(label){\(labels.joined(separator: ","))} \(Date().timeIntervalSince1970)\n"
+            + "\(label){\(build)} 1\n"
+            + RouterMetrics(generator: generator).text() + ProcessMetrics.text()
     }
 }

@@ -51,6 +51,14 @@ public enum MetricHelp {
         "process_resident_memory_bytes": "Physical memory of the process.",
         "process_open_fds": "Open file descriptors.",
         "process_max_fds": "File descriptors that may be open.",
+        "vllm:num_requests_running": "Sequences in the batch, for routers that know vLLM.",
+        "vllm:num_requests_waiting": "Sequences in the queue, for routers that know vLLM.",
+        "vllm:kv_cache_usage_perc": "The share of the key/value cache that is in use, 0 to 1.",
+        "vllm:cache_config_info": "Always 1; the labels say how large the key/value cache is.",
         "vllm:lora_requests_info": "Adapters that run and wait, for routers that know vLLM.",
+        "vllm:lora_adapter_loaded":
+            "Adapters in memory: level gpu is what a step can use at once, level cpu is RAM.",
+        "vllm:num_gpu_loaded_lora_adapters": "Adapters that a step can use at once.",
+        "vllm:num_cpu_loaded_lora_adapters": "Adapters in RAM.",
     ]
 }

@@ -16,7 +16,8 @@ struct Martlet: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            Serve.self, Run.self, Inspect.self, AdaptersCommand.self, CacheCommand.self, Bench.self,
+            Serve.self, Route.self, Run.self, Inspect.self, AdaptersCommand.self, CacheCommand.self,
+            Bench.self,
         ])
 
     static func main() async {

@@ -85,6 +85,18 @@ struct Serve: AsyncParsableCommand {
     var drainTimeout: Int?
 
     @Option(
+        help:
+            "Seconds that routers and load balancers get to learn of a stop before the server stops listening. (default: 1 while a router follows it, else 0)"
+    )
+    var drainDelay: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "What answers call this replica in x-martlet-replica. (default: the machine's name and the port)",
+            valueName: "name"))
+    var replicaName: String?
+
+    @Option(
         help: ArgumentHelp(
             "The origin whose pages may call the server from a browser, such as https://chat.example.com, or *. (default: none)",
             valueName: "origin"))
@@ -98,42 +110,29 @@ struct Serve: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try Settings(file: model.config)
-        let levelName = logLevel ?? settings.string("log-level") ?? "info"
-        guard let level = Logger.Level(rawValue: levelName) else {
-            let names = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
-            throw ValidationError("--log-level is \"\(levelName)\"; it may be one of \(names).")
-        }
-        let formatName = logFormat ?? settings.string("log-format") ?? "text"
-        guard let format = LineLogHandler.Format(rawValue: formatName) else {
-            throw ValidationError("--log-format is \"\(formatName)\"; it may be text or json.")
-        }
-        LoggingSystem.bootstrap { LineLogHandler(label: $0, level: level, format: format) }
-        let logger = Logger(label: "martlet")
+        let logger = try ServerLog.start(settings, level: logLevel, format: logFormat)
         let metrics = PrometheusMetrics(help: MetricHelp.texts)
         ProcessMetrics.begin()
         MetricsSystem.bootstrap(metrics)
 
         var server = APIServer.Configuration()
         server.host = host ?? settings.string("host") ?? server.host
-        server.port = try port ?? settings.integer("port") ?? server.port
-        guard (0...65535).contains(server.port) else {
-            throw ValidationError("--port is \(server.port); it must be between 0 and 65535.")
-        }
+        server.port = try settings.integer("port", port, in: 0...65535) ?? server.port
         server.version = Martlet.version
         server.allowedOrigin = corsOrigin ?? settings.string("cors-origin")
         let keyFile = apiKeyFile ?? settings.string("api-key-file")
         if let file = keyFile {
             server.keyRing = KeyRing(try Serve.keys(file))
         }
-        let waiting = try maxWaiting ?? settings.integer("max-waiting") ?? 1024
-        guard (0...1_000_000).contains(waiting) else {
-            throw ValidationError("--max-waiting is \(waiting); it must be between 0 and 1000000.")
-        }
-        let drain = try drainTimeout ?? settings.integer("drain-timeout") ?? 30
-        guard (0...86_400).contains(drain) else {
-            throw ValidationError(
-                "--drain-timeout is \(drain); it must be between 0 and 86400 seconds.")
-        }
+        let waiting = try settings.integer("max-waiting", maxWaiting, in: 0...1_000_000) ?? 1024
+        let drain = try settings.integer("drain-timeout", drainTimeout, in: 0...86_400) ?? 30
+
+        let delay = try settings.integer("drain-delay", drainDelay, in: 0...3600)
+        let identity = ReplicaIdentity(
+            name: replicaName ?? settings.string("replica-name")
+                ?? "\(ProcessInfo.processInfo.hostName):\(server.port)",
+            release: Martlet.version)
+        server.identity = identity
 
         var modelSettings = try ModelSettings(model, settings)
         OpenFiles.raiseLimit()
@@ -186,11 +185,13 @@ struct Serve: AsyncParsableCommand {
                 Draining(
                     server: api, engine: assembly.engine, library: assembly.library,
                     deadline: .seconds(drain)),
+                Announcing(identity: identity, delay: delay.map { .seconds($0) }),
             ], gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger)
         // After the drain, answers that were cut off say so.
-        group.maximumGracefulShutdownDuration = .seconds(drain + 5)
-        let lastResort = LastResort(limit: .seconds(drain + 15), logger: logger)
+        let longest = drain + (delay ?? 1)
+        group.maximumGracefulShutdownDuration = .seconds(longest + 5)
+        let lastResort = LastResort(limit: .seconds(longest + 15), logger: logger)
         defer { lastResort.cancel() }
         try await ServiceGroup(configuration: group).run()
         logger.info("stopped")

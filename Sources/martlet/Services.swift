@@ -35,6 +35,20 @@ struct Draining<Inner: Service>: Service {
     }
 }
 
+/// Tells routers that the server is going to stop, a moment before it does.
+struct Announcing: Service {
+    let identity: ReplicaIdentity
+    /// Nil to wait only for routers that listen.
+    let delay: Duration?
+
+    func run() async throws {
+        try? await gracefulShutdown()
+        identity.isDraining = true
+        let usual: Duration = identity.hasListeners ? .seconds(1) : .zero
+        try? await Task.sleep(for: delay ?? usual)
+    }
+}
+
 /// Ends the process when something keeps it from stopping. A group's own limit is a trap, and needs a
 /// free thread.
 final class LastResort {

@@ -14,9 +14,9 @@ struct Settings {
     /// Variables that are read elsewhere, or by tests.
     private static let otherVariables: Set<String> = ["URL", "ADMIN_KEY", "KERNELS"]
 
-    /// - Parameter options: the names that may be set.
+    /// - Parameter options: the names that may be set; one environment may be several commands'.
     init(
-        file: String?, options: Set<String> = Serve.optionNames,
+        file: String?, options: Set<String> = Serve.optionNames.union(Route.optionNames),
         environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws {
         for name in environment.keys.sorted() where name.hasPrefix("MARTLET_") {
@@ -42,6 +42,19 @@ struct Settings {
         return value
     }
 
+    /// The command line's value, or else the one that is set.
+    ///
+    /// - Throws: `ValidationError` when it is not in the range.
+    func integer(_ name: String, _ flag: Int?, in range: ClosedRange<Int>) throws -> Int? {
+        guard let value = try flag ?? integer(name) else { return nil }
+        guard range.contains(value) else {
+            throw ValidationError(
+                "--\(name) is \(value); it must be between \(range.lowerBound) and \(range.upperBound)."
+            )
+        }
+        return value
+    }
+
     func strings(_ name: String) -> [String] {
         reader.stringArray(forKey: ConfigKey([name])) ?? string(name).map { [$0] } ?? []
     }
@@ -53,7 +66,9 @@ struct Settings {
         let option = name.lowercased().replacingOccurrences(of: "_", with: "-")
         guard !options.contains(option) else { return option }
         let near = EditDistance.nearest(to: option, among: options.sorted())
-        let hint = near.first.map { "Did you mean \($0)?" } ?? "`martlet help serve` lists them."
+        let hint =
+            near.first.map { "Did you mean \($0)?" }
+            ?? "`martlet help serve` and `martlet help route` list them."
         throw ValidationError("There is no option \"\(option)\" (\(place)). \(hint)")
     }
 
@@ -104,12 +119,12 @@ struct Settings {
     }
 }
 
-extension Serve {
+extension ParsableCommand {
     /// The long names of its options, as its help lists them.
-    static let optionNames: Set<String> = {
+    static var optionNames: Set<String> {
         let words = helpMessage(columns: 200).split(separator: "\n").compactMap { line in
             line.split(separator: " ").first { $0.hasPrefix("--") && line.hasPrefix("  --") }
         }
         return Set(words.map { String($0.dropFirst(2)) }).subtracting(["help", "version", "config"])
-    }()
+    }
 }

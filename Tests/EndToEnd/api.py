@@ -6,6 +6,7 @@ from api_server import *
 import api_exactness
 import api_clients
 import api_bad_input
+import api_hostile
 import api_hub
 import api_load
 

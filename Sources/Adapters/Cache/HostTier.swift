@@ -42,6 +42,8 @@ package struct HostTier: Sendable {
     private var useCount = 0
     /// Loads when an adapter was last evicted; forgotten after twice as many loads as there are entries.
     private var evictedAt: [AdapterDigest: Int] = [:]
+    /// Those that came or went since somebody asked.
+    private var touched: Set<AdapterDigest> = []
     package private(set) var loadCount = 0
     package private(set) var evictionCount = 0
     /// The share of recent requests for which something had to come back that had just gone.
@@ -54,6 +56,12 @@ package struct HostTier: Sendable {
 
     /// Whether an adapter is here and loaded.
     package func holds(_ digest: AdapterDigest) -> Bool { entries[digest]?.isLoaded == true }
+
+    /// Those that came or went since the last call.
+    package mutating func takeTouched() -> Set<AdapterDigest> {
+        defer { touched = [] }
+        return touched
+    }
 
     package func leaseCount(of digest: AdapterDigest) -> Int { entries[digest]?.leaseCount ?? 0 }
 
@@ -76,7 +84,10 @@ package struct HostTier: Sendable {
         return .load(evicting: victims)
     }
 
-    package mutating func loaded(_ digest: AdapterDigest) { entries[digest]?.isLoaded = true }
+    package mutating func loaded(_ digest: AdapterDigest) {
+        entries[digest]?.isLoaded = true
+        touched.insert(digest)
+    }
 
     /// Gives up the reservation, and the leases of all who joined.
     package mutating func failed(_ digest: AdapterDigest) {
@@ -92,6 +103,7 @@ package struct HostTier: Sendable {
 
     package mutating func pin(_ digest: AdapterDigest, _ isPinned: Bool) {
         entries[digest]?.isPinned = isPinned
+        touched.insert(digest)
     }
 
     /// Forgets an adapter now, if nobody uses it and it is not pinned.
@@ -102,6 +114,7 @@ package struct HostTier: Sendable {
         guard entry.isLoaded, entry.leaseCount == 0, !entry.isPinned else { return false }
         entries[digest] = nil
         byteCount -= entry.byteCount
+        touched.insert(digest)
         return true
     }
 
@@ -144,6 +157,7 @@ package struct HostTier: Sendable {
     private mutating func remove(_ digest: AdapterDigest) {
         guard let entry = entries.removeValue(forKey: digest) else { return }
         byteCount -= entry.byteCount
+        touched.insert(digest)
         clock = max(clock, entry.priority)
         evictionCount += 1
         evictedAt[digest] = loadCount

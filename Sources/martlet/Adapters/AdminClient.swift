@@ -5,6 +5,7 @@ import JSONTree
 import LoadGenerator
 import NIOCore
 import NIOHTTP1
+import OpenAIWire
 
 /// The admin routes of a running server.
 struct AdminClient: Sendable {

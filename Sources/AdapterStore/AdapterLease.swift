@@ -1,0 +1,26 @@
+package import Adapters
+
+/// Keeps an adapter in RAM while it lives.
+package final class AdapterLease: Sendable {
+    package let adapter: DeviceAdapter
+    /// What the request called it.
+    package let name: String
+    /// Where it was when it was asked for.
+    package let tier: AdapterEntry.Tier
+    private let isRequest: Bool
+    private let library: AdapterLibrary
+
+    /// Takes over a lease that the host tier has counted.
+    init(
+        adapter: DeviceAdapter, name: String, tier: AdapterEntry.Tier, isRequest: Bool,
+        library: AdapterLibrary
+    ) {
+        self.adapter = adapter
+        self.name = name
+        self.tier = tier
+        self.isRequest = isRequest
+        self.library = library
+    }
+
+    deinit { library.releaseSoon(adapter.digest, isRequest: isRequest) }
+}

@@ -1,0 +1,62 @@
+internal import Adapters
+internal import Catalog
+internal import Dispatch
+internal import Synchronization
+
+/// The last part of the way up: from a pack on the disk to RAM.
+extension AdapterLibrary {
+    /// From the disk, or else from the source again.
+    func read(_ digest: AdapterDigest, name: String) async throws -> Loaded {
+        if case .whole(let adapter) = try await readPack(digest, on: loads) {
+            return Loaded(adapter: adapter, tier: .disk)
+        }
+        guard let alias = state.withLock({ $0.names.alias(of: digest, preferring: name) }) else {
+            throw LibraryError(
+                .notFound,
+                "The adapter \(digest.short) is not on the disk, and no name has its source.")
+        }
+        let imported = try await bring(alias)
+        // The name may have gone meanwhile.
+        await discard(imported.adapter.digest)
+        guard imported.adapter.digest == digest else {
+            throw LibraryError(
+                .conflict,
+                "The source of \"\(alias.name)\" has changed since it was registered: replace it, or restore its files."
+            )
+        }
+        return Loaded(adapter: imported.adapter, tier: .source)
+    }
+
+    enum PackReading {
+        case whole(DeviceAdapter)
+        /// It is out of the way now.
+        case damaged
+        case absent
+    }
+
+    /// Reads a pack and checks every byte of it.
+    ///
+    /// - Throws: `LibraryError` with `disk_failed` when nothing is said about its bytes.
+    func readPack(
+        _ digest: AdapterDigest, on queue: DispatchQueue
+    ) async throws -> PackReading {
+        let edition = disk.withLock { $0?.use(digest) }
+        guard let edition, let reader else { return .absent }
+        do {
+            return .whole(try await perform(on: queue) { try reader(digest, $0) })
+        } catch let error as PackError {
+            switch error.kind {
+            case .missing: disk.withLock { $0?.remove(digest, edition: edition) }
+            case .unreadable: throw LibraryError(.diskFailed, error.description)
+            case .damaged:
+                // Whoever read it at the same time may have made it again since.
+                guard disk.withLock({ $0?.quarantine(digest, edition: edition) ?? false }) else {
+                    return try await readPack(digest, on: queue)
+                }
+                metrics.quarantined()
+                events.send(.quarantined(digest, reason: error.description))
+            }
+            return .damaged
+        }
+    }
+}
