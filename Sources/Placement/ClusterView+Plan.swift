@@ -20,8 +20,9 @@ extension ClusterView {
         let members = replicas.indices.filter { isUp($0, at: now) }
         for index in adapters.indices {
             adapters[index].copies = deserved(index, of: members.count, now)
-            if adapters[index].copies == 0 { adapters[index].plan = [] }
         }
+        let known = adapters.lazy.map(\.byteCount).filter { $0 > 0 }
+        typicalByteCount = known.isEmpty ? 0 : known.reduce(0, +) / known.count
         let hot = adapters.indices.filter { adapters[$0].copies > 0 }
             .sorted { isHotter(adapters[$0], adapters[$1]) }
         let fitting = fit(hot, on: members)
@@ -84,9 +85,9 @@ extension ClusterView {
     private func fit(_ hot: [Int], on members: [Int]) -> [(index: Int, copies: Int)] {
         var left = members.reduce(0) { $0 + room(on: $1) }
         var copies: [Int: Int] = [:]
-        for index in hot where adapters[index].byteCount <= left {
+        for index in hot where byteCount(of: adapters[index]) <= left {
             copies[index] = 1
-            left -= adapters[index].byteCount
+            left -= byteCount(of: adapters[index])
         }
         var more: [(use: Double, index: Int)] = []
         for index in hot where copies[index] != nil && adapters[index].copies > 1 {
@@ -97,32 +98,37 @@ extension ClusterView {
         more.sort {
             $0.use != $1.use ? $0.use > $1.use : adapters[$0.index].key < adapters[$1.index].key
         }
-        for (_, index) in more where adapters[index].byteCount <= left {
+        for (_, index) in more where byteCount(of: adapters[index]) <= left {
             copies[index, default: 0] += 1
-            left -= adapters[index].byteCount
+            left -= byteCount(of: adapters[index])
         }
         return hot.compactMap { index in copies[index].map { (index, $0) } }
     }
 
-    /// Those with most copies choose first; among equals the order is the same whatever their heat, so
-    /// that it moves nobody.
+    /// First copies choose first, then second ones, and so on, each in the order of names: heat that
+    /// comes and goes moves no copy but the last ones.
     private mutating func assign(_ fitting: [(index: Int, copies: Int)], to members: [Int]) {
         var left: [Int: Int] = [:]
         for place in members { left[place] = room(on: place) }
-        for (index, _) in fitting { adapters[index].plan = [] }
-        let order = fitting.sorted {
-            $0.copies != $1.copies
-                ? $0.copies > $1.copies : adapters[$0.index].key < adapters[$1.index].key
+        for index in adapters.indices { adapters[index].plan = [] }
+        let order = fitting.sorted { adapters[$0.index].key < adapters[$1.index].key }
+        for level in 0..<(fitting.map(\.copies).max() ?? 0) {
+            for (index, copies) in order where level < copies {
+                let adapter = adapters[index]
+                let bytes = byteCount(of: adapter)
+                let choice = members.lazy
+                    .filter { left[$0, default: 0] >= bytes && !adapter.plan.contains($0) }
+                    .max { weight(adapter.hash, on: $0) < weight(adapter.hash, on: $1) }
+                guard let choice else { continue }
+                left[choice, default: 0] -= bytes
+                adapters[index].plan.append(choice)
+            }
         }
-        for (index, copies) in order {
-            let hash = adapters[index].hash
-            let bytes = adapters[index].byteCount
-            let places = members.filter { left[$0, default: 0] >= bytes }
-                .map { (weight: weight(hash, on: $0), place: $0) }
-                .sorted { $0.weight > $1.weight }.prefix(copies).map(\.place)
-            for place in places { left[place, default: 0] -= bytes }
-            adapters[index].plan = places
-        }
+    }
+
+    /// Of one that no replica has told: as large as others are.
+    private func byteCount(of adapter: Adapter) -> Int {
+        adapter.byteCount > 0 ? adapter.byteCount : typicalByteCount
     }
 
     // MARK: What to bring

@@ -11,6 +11,7 @@ package struct ClusterView: Sendable {
         package var report = ReplicaReport()
         /// When it last said something; nil before it did, and after its stream broke.
         package var lastHeard: Double?
+        var firstHeard: Double?
         /// While it brings its planned adapters, other replicas answer.
         package var joiningUntil: Double?
         /// Requests that were sent there since it last had the time to say so.
@@ -63,6 +64,7 @@ package struct ClusterView: Sendable {
     /// Per place: the adapter behind each digest, to understand what changes and goes.
     var digests: [[String: Int]] = []
     var lastReplan: Double?
+    var typicalByteCount = 0
     /// Adapters that requests have named since strangers were last forgotten.
     var strangerCount = 0
     var prefixes = PrefixTable()
@@ -117,11 +119,16 @@ package struct ClusterView: Sendable {
     package mutating func hear(_ report: ReplicaReport, from place: Int, at now: Double) {
         guard var replica = replicas[place] else { return }
         let isNewBoot = replica.report.boot != report.boot
-        let hasOthers = replicas.indices.contains { $0 != place && isReady($0, at: now) }
+        // Where all are new, nobody could answer instead.
+        let hasOthers = replicas.indices.contains {
+            $0 != place && isReady($0, at: now)
+                && now - (replicas[$0]?.firstHeard ?? now) >= rules.warmUp
+        }
         if isNewBoot || report.isWhole { forgetAdapters(of: place) }
         if isNewBoot { forgetCounters(of: place) }
-        if isNewBoot || replica.lastHeard == nil {
-            replica.joiningUntil = hasOthers && isNewBoot ? now + rules.warmUp : nil
+        if isNewBoot {
+            replica.firstHeard = now
+            replica.joiningUntil = hasOthers ? now + rules.warmUp : nil
         }
         replica.report = report
         replica.report.adapters = []

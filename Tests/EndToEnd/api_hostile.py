@@ -1,13 +1,13 @@
 """Requests that are made to cost more than they should, many at once.
 
-MARTLET_HOSTILE says how many of each kind are sent (3 unless said).
+HOSTILE says how many of each kind are sent (3 unless said).
 """
 import concurrent.futures as futures
 import http.client, json, os, random, threading, time
 
 from api_server import *
 
-COUNT = int(os.environ.get("MARTLET_HOSTILE", "3"))
+COUNT = int(os.environ.get("HOSTILE", "3"))
 
 
 def completion(**more): return json.dumps({"model": "base", "max_tokens": 2, **more})
