@@ -50,7 +50,7 @@ def wait_until(condition, seconds, what):
 def make_adapters(folder, count, rank=4, width=576, key_width=192, layers=30):
     """Random LoRA adapters for SmolLM2-135M, app-000 and so on, each different."""
     os.makedirs(folder, exist_ok=True)
-    signs = bytes(0x3C | (byte & 0x80) for byte in range(256))
+    signs = bytes(0x3D | (byte & 0x80) for byte in range(256))
     for number in range(count):
         rng, pieces, header, end = random.Random(number), [], {}, 0
         for layer in range(layers):
@@ -66,7 +66,7 @@ def make_adapters(folder, count, rank=4, width=576, key_width=192, layers=30):
         place = os.path.join(folder, f"app-{number:03}")
         os.makedirs(place)
         with open(os.path.join(place, "adapter_model.safetensors"), "wb") as file: file.write(struct.pack("<Q", len(text)) + text + b"".join(pieces))
-        config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 2 * rank, "bias": "none", "target_modules": ["q_proj", "v_proj"]}
+        config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 8 * rank, "bias": "none", "target_modules": ["q_proj", "v_proj"]}
         with open(os.path.join(place, "adapter_config.json"), "w") as file: json.dump(config, file)
     return [f"app-{number:03}" for number in range(count)]
 

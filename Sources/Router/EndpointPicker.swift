@@ -23,6 +23,7 @@ struct EndpointPicker: Envoy_Service_ExtProc_V3_ExternalProcessor.SimpleServiceP
             case .decide(let request):
                 let decision = try await decide(request, exchange, response)
                 for answer in exchange.decided(decision) { try await response.write(answer) }
+                if exchange.isOver { return }
             }
         }
     }

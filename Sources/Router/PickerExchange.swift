@@ -35,7 +35,7 @@ struct PickerExchange {
     private var isDuplex = true
     private var body: [UInt8] = []
     private var question = Question.headers
-    private var sentTo: String?
+    private var isDecided = false
 
     /// Bytes of a request's body; a server takes less.
     static let bodyByteLimit = 16 << 20
@@ -48,12 +48,16 @@ struct PickerExchange {
     /// Whether the gateway counts the time of an answer, unless it is told to wait.
     var isTimed: Bool { !isDuplex }
 
+    /// Whether the gateway has nothing more to ask: where it sends bodies at once, the answer is none of
+    /// the router's business.
+    var isOver: Bool { isDecided && !isDuplex }
+
     mutating func receive(_ message: Incoming) -> Action {
         switch message.request {
         case .requestHeaders(let headers): begin(headers, message)
         case .requestBody(let piece): take(piece)
         case .requestTrailers: endWithTrailers()
-        case .responseHeaders(let headers): .send([answered(headers, message)])
+        case .responseHeaders: .send([answered])
         case .responseBody(let piece): .send([passOn(piece)])
         case .responseTrailers: .send([.with { $0.responseTrailers = .init() }])
         case nil: .send([])
@@ -130,12 +134,12 @@ struct PickerExchange {
 
     /// What to tell the gateway of a decision.
     mutating func decided(_ decision: RoutingDecision) -> [Outgoing] {
+        isDecided = true
         let endpoints: [String]
         switch decision {
         case .refuse(let refusal): return [PickerExchange.refusal(refusal)]
         case .send(let list): endpoints = list
         }
-        sentTo = endpoints.first
         let destination = endpoints.joined(separator: ",")
         let common = Envoy_Service_ExtProc_V3_CommonResponse.with { common in
             common.clearRouteCache_p = true
@@ -199,9 +203,7 @@ struct PickerExchange {
 
     // MARK: The answer
 
-    private func answered(
-        _ headers: Envoy_Service_ExtProc_V3_HttpHeaders, _ message: Incoming
-    ) -> Outgoing {
+    private var answered: Outgoing {
         .with { $0.responseHeaders.response = .init() }
     }
 

@@ -148,8 +148,8 @@ struct ReplicaKeeper {
                 try await client.warm(adapter, on: replica)
             } catch {
                 failed = true
-                logger.debug(
-                    "adapter not brought",
+                logger.info(
+                    "adapter not brought ahead",
                     metadata: [
                         "adapter": .string(adapter), "replica": .string(replica),
                         "error": .string("\(error)"),

@@ -10,7 +10,7 @@ internal import ServiceLifecycle
 package import Telemetry
 
 /// A router as one service: it finds and follows replicas, decides for gateways, speaks to autoscalers.
-package struct RouterService: Service {
+package struct RouterService: Service, CustomStringConvertible {
     package struct Configuration: Sendable {
         package var host = "127.0.0.1"
         /// Of Envoy's external processing, health checks and KEDA.
@@ -43,6 +43,9 @@ package struct RouterService: Service {
         self.metrics = metrics
         self.logger = logger
     }
+
+    /// Logged by whoever runs it; the key is nobody's business.
+    package var description: String { "router" }
 
     package func run() async throws {
         let http = ReplicaClient.makeClient()

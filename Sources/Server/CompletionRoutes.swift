@@ -1,3 +1,4 @@
+internal import AdapterSources
 internal import AdapterStore
 internal import Adapters
 internal import Engine
@@ -150,6 +151,14 @@ struct CompletionRoutes {
         } catch {
             var answer = APIError(error)
             if answer.parameter != nil { answer.parameter = "model" }
+            // The name is served; that its files are not there is the server's trouble, and may pass.
+            if let error = error as? SourceError, error.code == .notFound,
+                !generator.registry.library.isJustInTime(name)
+            {
+                answer.status = 503
+                answer.type = "server_error"
+                answer.retryAfter = 5
+            }
             let isSecret = !context.isOperator && !generator.registry.library.isJustInTime(name)
             if isSecret, APIError.namesPlaces(error) {
                 context.logger.error("adapter not read", metadata: ["error": .string("\(error)")])

@@ -1,0 +1,2 @@
+"""No replica, and back."""
+from cluster_checks import *
