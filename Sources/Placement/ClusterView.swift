@@ -12,6 +12,8 @@ package struct ClusterView: Sendable {
         /// When it last said something; nil before it did, and after its stream broke.
         package var lastHeard: Double?
         var firstHeard: Double?
+        /// Before it, the gateway may not know the replica.
+        var settledAt = 0.0
         /// While it brings its planned adapters, other replicas answer.
         package var joiningUntil: Double?
         /// Requests that were sent there since it last had the time to say so.
@@ -126,6 +128,7 @@ package struct ClusterView: Sendable {
         }
         if isNewBoot || report.isWhole { forgetAdapters(of: place) }
         if isNewBoot { forgetCounters(of: place) }
+        if replica.lastHeard == nil { replica.settledAt = now + rules.settle }
         if isNewBoot {
             replica.firstHeard = now
             replica.joiningUntil = hasOthers ? now + rules.warmUp : nil
@@ -184,7 +187,8 @@ package struct ClusterView: Sendable {
 
     /// Whether it answers at all, even while it brings its adapters.
     package func isUp(_ place: Int, at now: Double) -> Bool {
-        isThere(place, at: now) && replicas[place]?.report.isDraining == false
+        guard let replica = replicas[place], isThere(place, at: now) else { return false }
+        return !replica.report.isDraining && now >= replica.settledAt
     }
 
     /// Whether it has its stream open, even while it drains.

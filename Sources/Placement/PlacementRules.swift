@@ -13,6 +13,8 @@ package struct PlacementRules: Sendable, Equatable {
     package var cooldown = 60.0
     /// Seconds that a new replica gets to bring its adapters, while others can answer.
     package var warmUp = 10.0
+    /// Seconds that a gateway needs to learn of a replica, before anything may be sent there.
+    package var settle = 0.0
     /// Seconds of silence after which a replica is avoided, and after which it is taken for gone.
     package var doubtAfter = 2.0
     package var loseAfter = 10.0

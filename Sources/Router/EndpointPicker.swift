@@ -39,6 +39,16 @@ struct EndpointPicker: Envoy_Service_ExtProc_V3_ExternalProcessor.SimpleServiceP
             try await response.write(
                 .with { $0.overrideMessageTimeout = .init(seconds: Int64(seconds), nanos: 0) })
         }
-        return await core.hold(request)
+        let waiting = Task { [core] in await core.hold(request) }
+        // A client that leaves ends its call, which cancels no task.
+        return await withRPCCancellationHandler {
+            await withTaskCancellationHandler {
+                await waiting.value
+            } onCancel: {
+                waiting.cancel()
+            }
+        } onCancelRPC: {
+            waiting.cancel()
+        }
     }
 }

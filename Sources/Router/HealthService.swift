@@ -27,7 +27,7 @@ struct HealthService: Grpc_Health_V1_Health.SimpleServiceProtocol {
     ) async throws {
         let isKnown = HealthService.services.contains(request.service)
         var last: Grpc_Health_V1_HealthCheckResponse.ServingStatus?
-        while !Task.isCancelled {
+        while !Task.isCancelled, !context.cancellation.isCancelled {
             let status = isKnown ? status : .serviceUnknown
             if status != last { try await response.write(.with { $0.status = status }) }
             last = status

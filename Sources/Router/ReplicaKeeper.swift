@@ -13,6 +13,7 @@ struct ReplicaKeeper {
     let logger: Logger
 
     private static let discoveryPace = Duration.milliseconds(500)
+    private static let gatewayPace = Duration.milliseconds(50)
     private static let planPace = Duration.seconds(2)
     /// Loads that one replica is asked for at a time.
     private static let warmsPerReplica = 2
@@ -22,6 +23,7 @@ struct ReplicaKeeper {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await discover() }
                 group.addTask { await plan() }
+                if let file { group.addTask { await tellGateway(file) } }
                 group.addTask {
                     // Whoever waits too long is told.
                     while (try? await Task.sleep(for: .milliseconds(100))) != nil {
@@ -39,8 +41,6 @@ struct ReplicaKeeper {
         await withDiscardingTaskGroup { group in
             var followers: [String: Task<Void, Never>] = [:]
             var failure: String?
-            var written: [String]?
-            var version = 0
             repeat {
                 do {
                     let found = try await discovery.endpoints()
@@ -71,20 +71,28 @@ struct ReplicaKeeper {
                     }
                     failure = "\(error)"
                 }
-                let endpoints = core.endpoints
-                if let file, endpoints != written {
-                    version += 1
-                    do {
-                        try file.write(endpoints, version: version)
-                        written = endpoints
-                    } catch {
-                        logger.error(
-                            "the endpoint file cannot be written",
-                            metadata: ["error": .string("\(error)")])
-                    }
-                }
             } while (try? await Task.sleep(for: ReplicaKeeper.discoveryPace)) != nil
         }
+    }
+
+    /// Writes the gateway's file whenever it is to say something else.
+    private func tellGateway(_ file: EndpointFile) async {
+        var written: [String]?
+        var version = 0
+        repeat {
+            let endpoints = core.endpoints
+            guard endpoints != written else { continue }
+            version += 1
+            do {
+                try file.write(endpoints, version: version)
+                written = endpoints
+            } catch {
+                logger.error(
+                    "the endpoint file cannot be written",
+                    metadata: ["error": .string("\(error)")])
+                try? await Task.sleep(for: .seconds(5))
+            }
+        } while (try? await Task.sleep(for: ReplicaKeeper.gatewayPace)) != nil
     }
 
     /// Follows a replica as long as it is among those that were found.

@@ -35,11 +35,15 @@ struct ScalerService: Externalscaler_ExternalScaler.SimpleServiceProtocol {
         }
         defer { ticking.cancel() }
         continuation.yield()
-        var last: Bool?
-        for await _ in wakes {
-            let isActive = core.demand.isActive
-            if isActive != last { try await response.write(.with { $0.result = isActive }) }
-            last = isActive
+        try await withRPCCancellationHandler {
+            var last: Bool?
+            for await _ in wakes {
+                let isActive = core.demand.isActive
+                if isActive != last { try await response.write(.with { $0.result = isActive }) }
+                last = isActive
+            }
+        } onCancelRPC: {
+            continuation.finish()
         }
     }
 

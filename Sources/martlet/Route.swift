@@ -140,6 +140,7 @@ struct Route: AsyncParsableCommand {
         if let milliseconds = try settings.integer("spill", spill, in: 0...60_000) {
             rules.spill = Double(milliseconds) / 1000
         }
+        if router.endpointFile != nil { rules.settle = 0.4 }
 
         let service = RouterService(
             configuration: router, core: RouterCore(rules: rules, limits: limits),
