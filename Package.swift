@@ -181,6 +181,8 @@ let package = Package(
         tests("EngineTests", ["Engine", "Adapters", "Tensors"]),
         tests("OpenAIWireTests", ["OpenAIWire", "JSONTree"]),
         tests("PlacementTests", ["Placement", "JSONTree"]),
+        tests(
+            "RouterTests", ["Router", "RouterWire", "Placement", "JSONTree", protobuf]),
         tests("GenerationTests", ["Generation"]),
         tests("LoadGeneratorTests", ["LoadGenerator", "JSONTree"]),
         tests("CommandLineTests", ["martlet", "JSONTree"]),

@@ -98,11 +98,13 @@ extension ClusterView {
         let adapter = adapter(name)
         let hash = adapter?.hash ?? Rendezvous(key(of: name))
         var target = Target(hash: hash, adapter: adapter)
-        if let adapter, !places.contains(where: { adapter.tiers[$0] >= .host }) {
+        let isHeld = adapter.map { adapter in places.contains { adapter.tiers[$0] >= .host } }
+        if let adapter, isHeld == false {
             target.bringer = places.filter { !isOver(adapter.loads[$0], now) }
                 .min { (adapter.loads[$0]?.begin ?? 0) < (adapter.loads[$1]?.begin ?? 0) }
         }
-        if !(adapter?.plan.contains { places.contains($0) } ?? false) {
+        let isPlanned = adapter?.plan.contains { places.contains($0) } ?? false
+        if isHeld != true, !isPlanned {
             target.home = places.max { weight(hash, on: $0) < weight(hash, on: $1) }
         }
         return target

@@ -15,6 +15,11 @@ package enum Discovery: Sendable, Equatable {
     package struct Address: Sendable, Equatable {
         package var host: String
         package var port: Int
+
+        package init(host: String, port: Int) {
+            self.host = host
+            self.port = port
+        }
     }
 
     /// Reads what the command line says: `file:PATH`, `dns:NAME:PORT`, or `HOST:PORT,HOST:PORT`.

@@ -1,7 +1,7 @@
 internal import Foundation
 internal import JSONTree
 internal import Placement
-internal import RouterWire
+package import RouterWire
 internal import SwiftProtobuf
 
 /// One request's conversation with the gateway: what it sends goes in, what it is to be told comes out.
@@ -12,11 +12,11 @@ internal import SwiftProtobuf
 /// endpoint picker protocol of the Gateway API asks for). Sources:
 /// https://github.com/envoyproxy/envoy/blob/main/api/envoy/service/ext_proc/v3/external_processor.proto
 /// https://github.com/kubernetes-sigs/gateway-api-inference-extension/tree/main/docs/proposals/004-endpoint-picker-protocol
-struct PickerExchange {
-    typealias Incoming = Envoy_Service_ExtProc_V3_ProcessingRequest
-    typealias Outgoing = Envoy_Service_ExtProc_V3_ProcessingResponse
+package struct PickerExchange {
+    package typealias Incoming = Envoy_Service_ExtProc_V3_ProcessingRequest
+    package typealias Outgoing = Envoy_Service_ExtProc_V3_ProcessingResponse
 
-    enum Action {
+    package enum Action {
         /// Tell the gateway this, if anything.
         case send([Outgoing])
         /// Decide about the request, and call `decided`.
@@ -29,6 +29,8 @@ struct PickerExchange {
         case wholeBody
         case streamedBody(endsWithTrailers: Bool)
     }
+
+    package init() {}
 
     private var request = RoutedRequest()
     private var isPost = false
@@ -46,13 +48,13 @@ struct PickerExchange {
     private static let subsetKey = "x-gateway-destination-endpoint-subset"
 
     /// Whether the gateway counts the time of an answer, unless it is told to wait.
-    var isTimed: Bool { !isDuplex }
+    package var isTimed: Bool { !isDuplex }
 
     /// Whether the gateway has nothing more to ask: where it sends bodies at once, the answer is none of
     /// the router's business.
-    var isOver: Bool { isDecided && !isDuplex }
+    package var isOver: Bool { isDecided && !isDuplex }
 
-    mutating func receive(_ message: Incoming) -> Action {
+    package mutating func receive(_ message: Incoming) -> Action {
         switch message.request {
         case .requestHeaders(let headers): begin(headers, message)
         case .requestBody(let piece): take(piece)
@@ -133,7 +135,7 @@ struct PickerExchange {
     }
 
     /// What to tell the gateway of a decision.
-    mutating func decided(_ decision: RoutingDecision) -> [Outgoing] {
+    package mutating func decided(_ decision: RoutingDecision) -> [Outgoing] {
         isDecided = true
         let endpoints: [String]
         switch decision {

@@ -28,6 +28,13 @@ package enum RoutingDecision: Sendable, Equatable {
         package var message: String
         /// Seconds after which it is worth another try.
         package var retryAfter: Int
+
+        package init(status: Int, code: String, message: String, retryAfter: Int) {
+            self.status = status
+            self.code = code
+            self.message = message
+            self.retryAfter = retryAfter
+        }
     }
 }
 
