@@ -115,6 +115,7 @@ let package = Package(
             "Engine", ["Tensors", "Transformer", "Adapters", deque, heap, metrics, lifecycle]),
         module("OpenAIWire", ["JSONTree"]),
         module("Placement", ["JSONTree", deque]),
+        module("ClusterSimulation", ["Placement", "LoadGenerator", heap]),
         // Generated, so the rules for what people write do not hold.
         .target(
             name: "RouterWire", dependencies: [grpc, grpcProtobuf, protobuf],
@@ -148,7 +149,8 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "LoadGenerator", "OpenAIWire", "Placement", "Router", httpClient, nioCore, nioHTTP1,
+                "LoadGenerator", "OpenAIWire", "ClusterSimulation", "Placement", "Router",
+                httpClient, nioCore, nioHTTP1,
                 "AdapterSources", "AdapterStore", "Catalog",
                 "Server", "Telemetry", "Generation", "Engine", "Transformer", "Adapters",
                 "ModelFiles",
@@ -181,6 +183,7 @@ let package = Package(
         tests("EngineTests", ["Engine", "Adapters", "Tensors"]),
         tests("OpenAIWireTests", ["OpenAIWire", "JSONTree"]),
         tests("PlacementTests", ["Placement", "JSONTree"]),
+        tests("ClusterSimulationTests", ["ClusterSimulation"]),
         tests(
             "RouterTests", ["Router", "RouterWire", "Placement", "JSONTree", protobuf]),
         tests("GenerationTests", ["Generation"]),

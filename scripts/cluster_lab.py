@@ -199,6 +199,5 @@ class Lab:
 
 
 def popularity(count, alpha):
-    """Shares of requests by a power law."""
-    weights = [1 / (rank + 1) ** alpha for rank in range(count)]
-    return [w / sum(weights) for w in weights]
+    """Shares of requests by a power law, as S-LoRA draws adapters: floor(U^(1/alpha) · count)."""
+    return [((i + 1) / count) ** alpha - (i / count) ** alpha for i in range(count)]

@@ -53,9 +53,12 @@ extension ClusterView {
 
     private mutating func deserved(_ index: Int, of count: Int, _ now: Double) -> Int {
         let (heat, copies) = (adapters[index].heat, min(adapters[index].copies, count))
-        let wanted =
-            heat < ClusterView.coldest
-            ? 0 : min(max(1, Int((heat / rules.targetUse).rounded(.up))), count)
+        // Nothing is lost by leaving the plan: who has it keeps it until it needs the room.
+        guard heat >= ClusterView.coldest else {
+            adapters[index].lowSince = nil
+            return 0
+        }
+        let wanted = min(max(1, Int((heat / rules.targetUse).rounded(.up))), count)
         // A little less is not less.
         let isLow = wanted < copies && heat < rules.targetUse * rules.targetUse * Double(copies)
         guard isLow else {
@@ -91,8 +94,11 @@ extension ClusterView {
         }
         var more: [(use: Double, index: Int)] = []
         for index in hot where copies[index] != nil && adapters[index].copies > 1 {
+            let held = members.count { adapters[index].tiers[$0] >= .host }
             for number in 2...adapters[index].copies {
-                more.append((adapters[index].heat / Double(number), index))
+                // What is there stays, unless another one needs it much more.
+                let bonus = number <= held ? ClusterView.keep : 1
+                more.append((bonus * adapters[index].heat / Double(number), index))
             }
         }
         more.sort {
@@ -105,8 +111,12 @@ extension ClusterView {
         return hot.compactMap { index in copies[index].map { (index, $0) } }
     }
 
+    /// How much hotter a copy must be to take the place of one that is there.
+    private static let keep = 2.0
+
     /// First copies choose first, then second ones, and so on, each in the order of names: heat that
-    /// comes and goes moves no copy but the last ones.
+    /// comes and goes moves no copy but the last ones. Those stay where the adapter is already: replicas
+    /// tell all routers the same.
     private mutating func assign(_ fitting: [(index: Int, copies: Int)], to members: [Int]) {
         var left: [Int: Int] = [:]
         for place in members { left[place] = room(on: place) }
@@ -118,12 +128,17 @@ extension ClusterView {
                 let bytes = byteCount(of: adapter)
                 let choice = members.lazy
                     .filter { left[$0, default: 0] >= bytes && !adapter.plan.contains($0) }
-                    .max { weight(adapter.hash, on: $0) < weight(adapter.hash, on: $1) }
+                    .max { rank(of: $0, for: adapter, level) < rank(of: $1, for: adapter, level) }
                 guard let choice else { continue }
                 left[choice, default: 0] -= bytes
                 adapters[index].plan.append(choice)
             }
         }
+    }
+
+    private func rank(of place: Int, for adapter: Adapter, _ level: Int) -> (Int, UInt64) {
+        let isThere = level > 0 && adapter.tiers[place] >= .host
+        return (isThere ? 1 : 0, weight(adapter.hash, on: place))
     }
 
     /// Of one that no replica has told: as large as others are.
@@ -145,12 +160,22 @@ extension ClusterView {
         }
     }
 
+    /// What a request would bring anyway is brought ahead where that is worth it: second copies and
+    /// more, all of a replica that joins, and what is hot and nowhere in memory.
     private func missing(_ hot: [Int]) -> [Prefetch] {
         hot.flatMap { index in
-            adapters[index].plan.filter { adapters[index].tiers[$0] < .host }
-                .map { Prefetch(place: $0, key: adapters[index].key) }
+            let adapter = adapters[index]
+            let isHeld = adapter.tiers.contains { $0 >= .host }
+            return adapter.plan.enumerated().filter { level, place in
+                guard adapter.tiers[place] < .host else { return false }
+                return level > 0 || replicas[place]?.joiningUntil != nil
+                    || !isHeld && adapter.heat >= ClusterView.warm
+            }.map { Prefetch(place: $1, key: adapter.key) }
         }
     }
+
+    /// About one request every two of its own durations.
+    private static let warm = 0.5
 
     // MARK: Names
 

@@ -246,6 +246,8 @@ package struct ClusterView: Sendable {
         replica.report.runningCount + replica.report.waitingCount + replica.flights.count
     }
 
+    package func outstanding(at place: Int) -> Int { replicas[place].map { outstanding($0) } ?? 0 }
+
     mutating func updateDelay(of place: Int) {
         guard let replica = replicas[place] else { return }
         let report = replica.report

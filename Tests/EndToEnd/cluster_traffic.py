@@ -25,11 +25,11 @@ def adapters_are_found_in_memory():
 @check
 def heat_spreads_when_popularity_moves():
     with cluster() as lab:
-        with Load(lab, alpha=1.2) as load:
+        with Load(lab, alpha=0.3) as load:
             time.sleep(15)
             before = percentile(load.since(time.time() - 10), 0.99)
         hottest = lab.names[-1]
-        with Load(lab, alpha=1.2, order=list(reversed(lab.names)), seed=2) as load:
+        with Load(lab, alpha=0.3, order=list(reversed(lab.names)), seed=2) as load:
             start = time.time()
             def copies(): return sum(tier in ("host", "device") for a in lab.routers[0].state()["adapters"] if a["name"] == hottest for tier in a["tiers"].values())
             wait_until(lambda: copies() >= 2, 10, f"{hottest} is on two replicas")

@@ -102,7 +102,9 @@ struct PickTests {
     @Test func anotherReplicaMustSaveMoreThanTheSpill() {
         var scene = Scene(three)
         scene.change(three[0]) { $0.adapters = [Scene.adapter("a", .host)] }
-        for name in three.dropFirst() { scene.change(name) { $0.adapters = [Scene.adapter("a", .disk)] } }
+        for name in three.dropFirst() {
+            scene.change(name) { $0.adapters = [Scene.adapter("a", .disk)] }
+        }
         // A little more to do is no reason to bring it elsewhere.
         scene.change(three[0]) { $0.runningCount = 6 }
         #expect(scene.pick("a")?.first == three[0])
@@ -200,7 +202,9 @@ struct PickTests {
         var scene = Scene(names)
         for (place, name) in names.enumerated() {
             scene.change(name) {
-                $0.adapters = (0..<150).map { Scene.adapter("a\((place * 50 + $0) % 10_000)", .host) }
+                $0.adapters = (0..<150).map {
+                    Scene.adapter("a\((place * 50 + $0) % 10_000)", .host)
+                }
             }
         }
         #expect(scene.view.adapters.count == 10_000)

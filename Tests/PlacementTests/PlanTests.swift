@@ -77,9 +77,12 @@ struct PlanTests {
         var play = Play()
         play.bytes = 400
         // Two fit a replica: six copies in all.
-        let load = Dictionary(uniqueKeysWithValues: (0..<9).map { ("a\($0)", 0.6 - Double($0) * 0.05) })
+        let load = Dictionary(
+            uniqueKeysWithValues: (0..<9).map { ("a\($0)", 0.6 - Double($0) * 0.05) })
         play.run(load, seconds: 60)
-        for number in 0..<9 { #expect(play.plan("a\(number)").count == (number < 6 ? 1 : 0), "\(number)") }
+        for number in 0..<9 {
+            #expect(play.plan("a\(number)").count == (number < 6 ? 1 : 0), "\(number)")
+        }
         for name in three {
             let count = (0..<9).count { play.plan("a\($0)").contains(name) }
             #expect(count == 2, "\(name)")
@@ -91,7 +94,9 @@ struct PlanTests {
         let missing = play.run(["a": 3, "b": 2, "c": 0.1], seconds: 60)
         let first = play.scene.view.place(of: three[0])
         #expect(missing.allSatisfy { $0.place != first })
-        #expect(missing.map(\.key).prefix(4) == ["a", "a", "b", "b"])
+        // First copies come with the first request; others are brought ahead.
+        let keys = missing.map(\.key)
+        #expect(keys == keys.sorted() && Set(keys) == ["a", "b"])
     }
 
     @Test func routersAgreeWithoutTalking() {
@@ -99,7 +104,8 @@ struct PlanTests {
         one.run(["a": 1], seconds: 30)
         // Another one has seen nothing before.
         var other = Play()
-        let load = Dictionary(uniqueKeysWithValues: (0..<40).map { ("a\($0)", 0.1 + Double($0 % 7) * 0.3) })
+        let load = Dictionary(
+            uniqueKeysWithValues: (0..<40).map { ("a\($0)", 0.1 + Double($0 % 7) * 0.3) })
         one.run(load, seconds: 90)
         other.run(load, seconds: 90)
         for name in load.keys { #expect(one.plan(name) == other.plan(name), "\(name)") }

@@ -14,7 +14,8 @@ struct WaitingRoomTests {
         limits.byteCount = 100
         limits.tenantCount = 3
         var room = WaitingRoom(limits: limits)
-        #expect((0..<4).map { _ in room.admit(Self.guest("red")) != nil } == [true, true, true, false])
+        #expect(
+            (0..<4).map { _ in room.admit(Self.guest("red")) != nil } == [true, true, true, false])
         #expect(room.admit(Self.guest("blue", bytes: 71)) == nil)
         let blue = room.admit(Self.guest("blue", bytes: 70))
         #expect(blue != nil && room.byteCount == 100)

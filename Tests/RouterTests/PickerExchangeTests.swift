@@ -49,7 +49,9 @@ struct PickerExchangeTests {
     static let decision = RoutingDecision.send(["10.0.0.1:80", "10.0.0.2:80"])
     static let destination = "10.0.0.1:80,10.0.0.2:80"
 
-    static func expectDestination(_ message: PickerExchange.Outgoing, _ common: Envoy_Service_ExtProc_V3_CommonResponse) {
+    static func expectDestination(
+        _ message: PickerExchange.Outgoing, _ common: Envoy_Service_ExtProc_V3_CommonResponse
+    ) {
         let option = common.headerMutation.setHeaders.first
         #expect(option?.header.key == "x-gateway-destination-endpoint")
         #expect(option?.header.rawValue == Data(destination.utf8))
@@ -77,11 +79,14 @@ struct PickerExchangeTests {
     func aStreamedBodyComesBackWholeAfterTheHeaders(count: Int) {
         var exchange = PickerExchange()
         #expect(Self.sent(exchange.receive(Self.headers(mode: .fullDuplexStreamed))).isEmpty)
-        let text = Array(#"{"model":"a","prompt":""#.utf8) + Array(repeating: UInt8(ascii: "x"), count: count) + Array(#""}"#.utf8)
+        let text =
+            Array(#"{"model":"a","prompt":""#.utf8)
+            + Array(repeating: UInt8(ascii: "x"), count: count) + Array(#""}"#.utf8)
         var asked: RoutedRequest?
         for start in stride(from: 0, to: text.count, by: 16_384) {
             let end = min(start + 16_384, text.count)
-            asked = Self.request(exchange.receive(Self.body(text[start..<end], ends: end == text.count)))
+            asked = Self.request(
+                exchange.receive(Self.body(text[start..<end], ends: end == text.count)))
         }
         #expect(asked?.model == "a" && asked?.byteCount == text.count && !exchange.isTimed)
         let answers = exchange.decided(Self.decision)
@@ -89,7 +94,8 @@ struct PickerExchangeTests {
         let pieces = answers.dropFirst().map(\.requestBody.response.bodyMutation.streamedResponse)
         #expect(Data(pieces.map(\.body).joined()) == Data(text))
         #expect(pieces.allSatisfy { $0.body.count <= 62_000 })
-        #expect(pieces.map(\.endOfStream) == Array(repeating: false, count: pieces.count - 1) + [true])
+        #expect(
+            pieces.map(\.endOfStream) == Array(repeating: false, count: pieces.count - 1) + [true])
         #expect(!exchange.isOver)
     }
 
@@ -144,7 +150,9 @@ struct PickerExchangeTests {
         #expect(answer.status.code == 503)
         let json = try JSON(parsing: Array(answer.body))
         #expect(json["error"]?["code"] == "no_replica" && json["error"]?["type"] == "server_error")
-        let headers = answer.headers.setHeaders.map { "\($0.header.key): \(String(decoding: $0.header.rawValue, as: UTF8.self))" }
+        let headers = answer.headers.setHeaders.map {
+            "\($0.header.key): \(String(decoding: $0.header.rawValue, as: UTF8.self))"
+        }
         #expect(headers == ["content-type: application/json", "retry-after: 5"])
     }
 
@@ -154,14 +162,22 @@ struct PickerExchangeTests {
             return Self.request(
                 exchange.receive(Self.headers(values, mode: .buffered, ends: true, subset: subset)))
         }
-        let list = Google_Protobuf_Value(listValue: .init(values: [.init(stringValue: "10.0.0.1:80"), .init(stringValue: " 10.0.0.2:80 ")]))
+        let list = Google_Protobuf_Value(
+            listValue: .init(values: [
+                .init(stringValue: "10.0.0.1:80"), .init(stringValue: " 10.0.0.2:80 "),
+            ]))
         #expect(asked([:], list)?.allowed == ["10.0.0.1:80", "10.0.0.2:80"])
-        #expect(asked([:], .init(stringValue: "10.0.0.1:80,10.0.0.2:80"))?.allowed == ["10.0.0.1:80", "10.0.0.2:80"])
+        #expect(
+            asked([:], .init(stringValue: "10.0.0.1:80,10.0.0.2:80"))?.allowed == [
+                "10.0.0.1:80", "10.0.0.2:80",
+            ])
         #expect(asked([:], .init(stringValue: ""))?.allowed == [])
         #expect(asked([:], nil)?.allowed == nil)
         #expect(asked(["x-llm-d-inference-fairness-id": "red"], nil)?.tenant == "red")
         let one = asked(["authorization": "Bearer one"], nil)?.tenant
-        #expect(one != asked(["authorization": "Bearer two"], nil)?.tenant && one?.contains("one") == false)
+        #expect(
+            one != asked(["authorization": "Bearer two"], nil)?.tenant
+                && one?.contains("one") == false)
     }
 
     @Test func aHugeBodyIsRefused() {
