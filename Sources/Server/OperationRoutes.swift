@@ -41,6 +41,6 @@ struct OperationRoutes {
         return metrics.text()
             + PrometheusMetrics.header(label, "gauge", MetricHelp.texts[label])
             + "\(label){\(build)} 1\n"
-            + RouterMetrics(generator: generator).text() + ProcessMetrics.text()
+            + VLLMMetrics(generator: generator).text() + ProcessMetrics.text()
     }
 }

@@ -114,7 +114,7 @@ struct TidyTests {
             let size = attributes[.size] as? Int ?? 0
             #expect(size <= 1 << 20, "\(path) has \(size) bytes")
             let lineLimit = 500
-            if path.hasPrefix("Sources/"),
+            if path.hasPrefix("Sources/"), !path.contains("/Generated/"),
                 path.hasSuffix(".swift") || path.hasSuffix(".h") || path.hasSuffix(".c")
             {
                 let lines = try Self.text(path).split(

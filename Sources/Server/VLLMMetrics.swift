@@ -8,7 +8,7 @@ internal import Telemetry
 /// The metrics that routers for vLLM schedule by, under its names and with its meanings
 /// (https://docs.vllm.ai/en/latest/usage/metrics/, and for what is loaded
 /// https://github.com/vllm-project/vllm/pull/54830).
-struct RouterMetrics {
+struct VLLMMetrics {
     let generator: TextGenerator
 
     /// Adapters with a series of their own; the counts have all.
@@ -66,7 +66,7 @@ struct RouterMetrics {
             }
         }
         let all = series(onDevice, "gpu") + series(standings, "cpu")
-        return gauge("vllm:lora_adapter_loaded", all.prefix(2 * RouterMetrics.adapterLimit))
+        return gauge("vllm:lora_adapter_loaded", all.prefix(2 * VLLMMetrics.adapterLimit))
             + gauge("vllm:num_gpu_loaded_lora_adapters", [("", Double(onDevice.count))])
             + gauge("vllm:num_cpu_loaded_lora_adapters", [("", Double(standings.count))])
     }
