@@ -193,7 +193,8 @@ let package = Package(
             "ServerTests",
             [
                 "Server", "AdapterSources", "AdapterStore", "Adapters", "ChatTemplates", "Engine",
-                "Generation", "JSONTree", "ModelFiles", "Telemetry", "Tensors", "Tokenization",
+                "Generation", "JSONTree", "ModelFiles", "Placement", "Telemetry", "Tensors",
+                "Tokenization",
                 "Transformer",
                 hummingbird, hummingbirdTesting, httpTypes, logging, nioCore,
             ]),

@@ -56,7 +56,8 @@ public enum MetricHelp {
         "martlet_router_held_total": "Requests that had to wait for a replica.",
         "martlet_router_refused_total": "Requests that no replica could be found for.",
         "martlet_router_requests_held": "Requests that wait for a replica, of all routers.",
-        "martlet_router_demand": "Requests that run, wait and are held, of all replicas and routers.",
+        "martlet_router_demand":
+            "Requests that run, wait and are held, of all replicas and routers.",
         "martlet_router_hot_bytes": "Bytes of adapters in use, by the copies that they deserve.",
         "martlet_router_replicas_ready": "Replicas that can answer.",
         "vllm:num_requests_running": "Sequences in the batch, for routers that know vLLM.",

@@ -70,7 +70,7 @@ struct RouteTests {
             #expect(try await server.send(.get, "/v1/models").text.contains("Goldens"))
             let asked = #"{"model":"gone","prompt":"a","max_tokens":1}"#
             let tenant = try await server.send(.post, "/v1/completions", asked, key: user)
-            #expect(tenant.status == 404 && tenant.code == "source_not_found")
+            #expect(tenant.status == 503 && tenant.code == "source_not_found")
             #expect(!tenant.text.contains("Goldens") && tenant.text.contains("gone"))
             let admin = try await server.send(.post, "/v1/completions", asked)
             #expect(admin.text.contains("Goldens"))
