@@ -100,17 +100,17 @@ class Process:
 
 
 class Replica(Process):
-    def __init__(self, lab, number):
-        self.port, self.number = free_port(), number
+    def __init__(self, lab, number, host="127.0.0.1", port=None):
+        self.host, self.port, self.number = host, port or free_port(), number
         home = os.path.join(lab.folder, f"replica-{number}")
         os.makedirs(home, exist_ok=True)
-        command = [lab.martlet, "serve", "--model", lab.model, "--served-model-name", "base", "--port", str(self.port), "--adapters", lab.adapters,
+        command = [lab.martlet, "serve", "--model", lab.model, "--served-model-name", "base", "--host", host, "--port", str(self.port), "--adapters", lab.adapters,
                    "--disk-cache", "none" if lab.disk_cache is None else os.path.join(home, "cache"), "--host-memory", str(lab.host_memory), "--threads", str(lab.threads), "--replica-name", f"replica-{number}", *SMALL, *lab.replica_options]
         super().__init__(f"replica-{number}", command, home, {"XDG_CACHE_HOME": home})
 
     @property
-    def address(self): return f"127.0.0.1:{self.port}"
-    def request(self, *arguments, **more): return request(self.port, *arguments, **more)
+    def address(self): return f"{self.host}:{self.port}"
+    def request(self, *arguments, **more): return request(self.port, *arguments, host=self.host, **more)
     def is_ready(self): return self.request("GET", "/ready", timeout=2)[0] == 200
     def state(self): return self.request("GET", "/admin/state")[2]
 
@@ -153,8 +153,9 @@ class Lab:
 
     def list_replicas(self): self.write_hosts([r.address for r in self.replicas if r.runs])
 
-    def start_replicas(self, count, waits=True):
-        new = [Replica(self, len(self.replicas) + i) for i in range(count)]
+    def start_replicas(self, count, waits=True, places=None):
+        """`places` are addresses and ports, when they are not to be any."""
+        new = [Replica(self, len(self.replicas) + i, *(places[i] if places else ())) for i in range(count)]
         self.replicas += new
         if waits:
             for replica in new: wait_until(replica.is_ready, 60, f"{replica.name} is ready: {replica.text()[-500:]}")
@@ -164,8 +165,8 @@ class Lab:
     def start_routers(self, count=1):
         for _ in range(count): self.routers.append(Router(self, len(self.routers)))
 
-    def start_envoy(self):
-        """The shipped configuration, with this lab's addresses."""
+    def start_envoy(self, change=lambda config: None):
+        """The shipped configuration, with this lab's addresses and a check's change."""
         with open(os.path.join(ROOT, "deploy/standalone/envoy.yaml")) as file: config = yaml.safe_load(file)
         config["admin"]["address"]["socket_address"]["port_value"] = self.envoy_admin = free_port()
         resources = config["static_resources"]
@@ -179,6 +180,7 @@ class Lab:
         routers["load_assignment"]["endpoints"][0]["lb_endpoints"] = places
         source = pool["eds_cluster_config"]["eds_config"]["path_config_source"]
         source["path"], source["watched_directory"]["path"] = self.endpoints, os.path.dirname(self.endpoints)
+        change(config)
         path = os.path.join(self.folder, "envoy.json")
         with open(path, "w") as file: json.dump(config, file)
         wait_until(lambda: os.path.exists(self.endpoints), 10, "the router writes the endpoint file")

@@ -197,6 +197,14 @@ package struct ClusterView: Sendable {
         return now - heard <= rules.loseAfter
     }
 
+    /// Whether one of these replicas is there, and only not to be used yet.
+    package func isComing(_ names: Set<String>, at now: Double) -> Bool {
+        replicas.indices.contains { place in
+            guard let replica = replicas[place], names.contains(replica.name) else { return false }
+            return isThere(place, at: now) && !replica.report.isDraining
+        }
+    }
+
     /// Requests that could begin at once.
     package func freeSlots(at now: Double) -> Int {
         usable(at: now).reduce(0) { count, place in

@@ -45,6 +45,7 @@ package struct PickerExchange {
     private static let pieceByteCount = 62_000
 
     static let endpointKey = "x-gateway-destination-endpoint"
+    static let servedKey = "x-gateway-destination-endpoint-served"
     private static let subsetKey = "x-gateway-destination-endpoint-subset"
 
     /// Whether the gateway counts the time of an answer, unless it is told to wait.
@@ -59,7 +60,7 @@ package struct PickerExchange {
         case .requestHeaders(let headers): begin(headers, message)
         case .requestBody(let piece): take(piece)
         case .requestTrailers: endWithTrailers()
-        case .responseHeaders: .send([answered])
+        case .responseHeaders: .send([answered(message)])
         case .responseBody(let piece): .send([passOn(piece)])
         case .responseTrailers: .send([.with { $0.responseTrailers = .init() }])
         case nil: .send([])
@@ -205,8 +206,28 @@ package struct PickerExchange {
 
     // MARK: The answer
 
-    private var answered: Outgoing {
-        .with { $0.responseHeaders.response = .init() }
+    /// Tells the client who answered, where the gateway tells us.
+    private func answered(_ message: Incoming) -> Outgoing {
+        .with { answer in
+            answer.responseHeaders.response = .init()
+            guard let served = served(message) else { return }
+            answer.responseHeaders.response.headerMutation.setHeaders = [
+                .with { option in
+                    option.header.key = PickerExchange.servedKey
+                    option.header.rawValue = Data(served.utf8)
+                    option.appendAction = .overwriteIfExistsOrAdd
+                }
+            ]
+        }
+    }
+
+    /// The protocol's metadata, or Envoy's own attribute.
+    private func served(_ message: Incoming) -> String? {
+        let metadata = message.metadataContext.filterMetadata["envoy.lb"]?
+            .fields[PickerExchange.servedKey]?.stringValue
+        let attribute = message.attributes["envoy.filters.http.ext_proc"]?
+            .fields["upstream.address"]?.stringValue
+        return [metadata, attribute].compactMap { $0 }.first { !$0.isEmpty }
     }
 
     private func passOn(_ piece: Envoy_Service_ExtProc_V3_HttpBody) -> Outgoing {

@@ -255,7 +255,9 @@ extension RouterCore.State {
     ) -> RoutingDecision? {
         let target = target(of: request)
         guard let pick = view.pick(target, at: now) else {
-            return request.allowed != nil && !view.usable(at: now).isEmpty ? .nobodyAllowed : nil
+            guard let allowed = request.allowed, !view.usable(at: now).isEmpty else { return nil }
+            // One that has just come may be used in a moment.
+            return view.isComing(allowed, at: now) ? nil : .nobodyAllowed
         }
         counts.picked += 1
         if view.note(target, sentTo: pick.places[0], at: now) { counts.loads += 1 }

@@ -39,12 +39,20 @@ struct StatusServer {
             body: ResponseBody(byteBuffer: ByteBuffer(string: json.text())))
     }
 
-    /// For other routers: what is held here alone.
+    /// For other routers what is held here alone, and for autoscalers what there is in all.
     private var demand: JSON {
-        let demand = core.ownDemand
+        let own = core.ownDemand
+        let all = core.demand
         return [
-            "router": .string(core.id), "held": .integer(demand.held),
-            "last_request_seconds": demand.lastRequest.map { .number($0) } ?? .null,
+            "router": .string(core.id), "held": .integer(own.held),
+            "last_request_seconds": own.lastRequest.map { .number($0) } ?? .null,
+            "cluster": [
+                "active": .bool(all.isActive), "requests": .integer(all.requests),
+                "held": .integer(all.held), "ready": .integer(all.readyCount),
+                "slots_per_replica": all.slotsPerReplica.map { .integer($0) } ?? .null,
+                "hot_bytes": .integer(all.hotByteCount),
+                "budget_per_replica": all.budgetPerReplica.map { .integer($0) } ?? .null,
+            ],
         ]
     }
 

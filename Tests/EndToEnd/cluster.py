@@ -10,6 +10,7 @@ from cluster_checks import CHECKS
 import cluster_traffic
 import cluster_faults
 import cluster_zero
+import cluster_network
 
 
 def main():

@@ -13,6 +13,22 @@ def check(function):
     return function
 
 
+def alone(*commands):
+    """A check in a network of its own, which it may break; the commands set it up."""
+    def decorate(function):
+        def run():
+            if os.environ.get("INSIDE") == function.__name__: return function()
+            script = " && ".join(["ip link set lo up", *commands, "exec \"$@\""])
+            inside = [sys.executable, os.path.abspath(sys.argv[0]), os.path.abspath(MARTLET), os.path.abspath(MODEL), function.__name__]
+            result = subprocess.run(["unshare", "--net", "sh", "-c", script, "sh", *inside], env={**os.environ, "INSIDE": function.__name__}, capture_output=True, text=True)
+            for line in result.stdout.splitlines():
+                if line.startswith("    "): print(line)
+            assert result.returncode == 0, (result.stdout + result.stderr)[-2500:]
+        run.__name__ = function.__name__
+        return check(run)
+    return decorate
+
+
 def cluster(replicas=3, routers=1, **options):
     """A lab with everything running."""
     lab = Lab(MARTLET, MODEL, **options)

@@ -128,6 +128,17 @@ struct PickerExchangeTests {
         _ = exchange.decided(Self.decision)
         let headers = Self.sent(exchange.receive(.with { $0.responseHeaders = .init() }))
         #expect(headers.count == 1 && headers[0].responseHeaders.response == .init())
+        let served = Self.sent(
+            exchange.receive(
+                .with {
+                    $0.responseHeaders = .init()
+                    $0.attributes["envoy.filters.http.ext_proc"] = .init(fields: [
+                        "upstream.address": .init(stringValue: "10.0.0.2:80")
+                    ])
+                }))
+        let option = served.first?.responseHeaders.response.headerMutation.setHeaders.first
+        #expect(option?.header.key == "x-gateway-destination-endpoint-served")
+        #expect(option?.header.rawValue == Data("10.0.0.2:80".utf8))
         for ends in [false, true] {
             let piece = Self.sent(
                 exchange.receive(
