@@ -3,7 +3,7 @@
 Ray places actors on nodes and starts them again when a node is lost. Envoy and `martlet route` do what they do
 elsewhere: Ray Serve's own proxy would balance requests before the router could choose, so replicas are plain actors.
 """
-import json, math, os, signal, socket, subprocess, threading, time, urllib.request
+import ctypes, json, math, os, signal, socket, subprocess, threading, time, urllib.request
 
 import ray
 
@@ -16,7 +16,9 @@ class Replica:
         with socket.socket() as s:
             s.bind(("", 0)); port = s.getsockname()[1]
         self.address = f"{ray.util.get_node_ip_address()}:{port}"
-        self.process = subprocess.Popen(command + ["--host", "0.0.0.0", "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        # When its node is lost, the actor dies and its child with it: Linux's PR_SET_PDEATHSIG.
+        ends_with_us = lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        self.process = subprocess.Popen(command + ["--host", "0.0.0.0", "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, preexec_fn=ends_with_us)
 
     def where(self):
         """Its address and node, once it can answer."""
@@ -82,7 +84,8 @@ class Autoscaler(threading.Thread):
 
     def retire(self, actor):
         try: ray.get(actor.drain.remote(), timeout=120)
-        finally: ray.kill(actor)
+        except ray.exceptions.RayError: pass  # its node has gone meanwhile
+        if ray.is_initialized(): ray.kill(actor)
 
     def run(self):
         self.actors = {}
