@@ -157,8 +157,8 @@ def damaged_packs_are_made_again():
         # Neither whole nor to be had again: refused, and nothing else in its place.
         os.rename(source, source + ".away")
         harm(lambda: damage(path))
-        refused(server.ask("x"), 404, "source_not_found")
-        refused(server.ask("x"), 404, "source_not_found")
+        refused(server.ask("x"), 503, "source_not_found")
+        refused(server.ask("x"), 503, "source_not_found")
         refused(server.act("x", "verify"), 404, "source_not_found")
         copy(b, source)
         refused(server.ask("x"), 409, "adapter_changed")
