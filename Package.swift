@@ -215,8 +215,8 @@ if Context.environment["MARTLET_FUZZ"] != nil {
         .executableTarget(
             name: "martlet-fuzz",
             dependencies: [
-                "Adapters", "ChatTemplates", "JSONTree", "ModelFiles", "OpenAIWire", "Tensors",
-                "Tokenization",
+                "Adapters", "ChatTemplates", "JSONTree", "ModelFiles", "OpenAIWire", "Placement",
+                "Tensors", "Tokenization",
             ], path: "Fuzz/Sources",
             swiftSettings: swiftSettings,
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]))

@@ -51,6 +51,14 @@ for path in sorted((templates / "language").glob("*.json")):
     for number, case in enumerate(json.loads(path.read_bytes())):
         if isinstance(case, dict) and "template" in case: seed("template", f"{path.stem}-{number}", case["template"])
 
+report = {"boot": "b", "version": 7, "release": "0.1.0", "base": ["base"], "draining": False, "slots": 64, "running": 3, "waiting": 1,
+          "waiting_tokens": 9, "kv_use": 0.5, "prefill_rate": 100.0, "decode_rate": 9.5, "finished": 4, "finished_seconds": 2.5,
+          "host": {"bytes": 10, "budget": 1000}, "loads": {tier: {"count": 1, "seconds": 0.5, "bytes": 10} for tier in ("disk", "source")},
+          "whole": True, "removed": ["gone"], "adapters": [{"digest": "d", "names": ["a", "b"], "tier": "host", "bytes": 10, "rank": 4, "requests": 2,
+          "tokens": 30, "hits": {"source": 1, "disk": 0, "host": 1, "device": 0}, "load_seconds": 0.1, "busy_seconds": 12.5}]}
+seed("router", "report", json.dumps(report))
+seed("router", "request", json.dumps({"prompt": "a\"\\\\{" * 200, "tools": [{"model": "c"}], "model": "a\u00e9", "n": 1}))
+
 requests = {
     "completion": {"model": "m", "prompt": ["a", "b"], "max_tokens": 5, "stop": ["x"], "logit_bias": {"5": -1},
                    "stream": True, "stream_options": {"include_usage": True}, "logprobs": 3, "seed": 1, "n": 2},

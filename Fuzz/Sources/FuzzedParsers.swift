@@ -4,6 +4,7 @@ import Foundation
 import JSONTree
 import ModelFiles
 import OpenAIWire
+import Placement
 import Tensors
 import Tokenization
 
@@ -30,6 +31,8 @@ enum FuzzTarget: String, CaseIterable {
     /// A prompt, for each kind of tokenizer.
     case prompt
     case template
+    /// What a replica says to a router, and a router's look into a request.
+    case router
 }
 
 /// Gives an input to a parser. Errors are what bad inputs should come to; a trap, a hang or memory without
@@ -76,9 +79,30 @@ final class FuzzedParsers: Sendable {
         }
     }
 
+    private func takeRouted(_ input: [UInt8]) {
+        let scan = RequestScan(input)
+        if let text = scan.text { _ = PrefixTable.hashes(of: input[text], salt: scan.model ?? "") }
+        guard let json = try? JSON(parsing: input) else { return }
+        // Where both understand the body, they find the same model.
+        if let model = json["model"]?.stringValue, model.utf8.count <= 1000, let found = scan.model,
+            found != model
+        {
+            fatalError("a router takes \(found) for \(model)")
+        }
+        guard let report = try? ReplicaReport(json) else { return }
+        var view = ClusterView()
+        view.setReplicas(["a:1", "b:1"])
+        view.hear(report, from: 0, at: 1)
+        _ = view.pick(ClusterView.Request(adapter: report.adapters.first?.names.first), at: 1)
+        _ = view.replan(at: 2)
+        view.hear(report, from: 1, at: 3)
+        _ = view.replan(at: 4)
+    }
+
     func take(_ input: [UInt8], _ target: FuzzTarget) {
         switch target {
         case .json: takeJSON(input)
+        case .router: takeRouted(input)
         case .request: takeRequest(input)
         case .safetensors: read(input) { try SafetensorsFile(path: $0, reading: .copied).tensors }
         case .gguf: takeGGUF(input)

@@ -141,10 +141,7 @@ package struct ClusterView: Sendable {
         replica.flights.removeAll { now - $0.time > ClusterView.acknowledgement }
         replicas[place] = replica
         for adapter in report.adapters { hear(adapter, from: place, isFirst: isNewBoot) }
-        for digest in report.removed {
-            guard let index = digests[place].removeValue(forKey: digest) else { continue }
-            adapters[index].tiers[place] = .source
-        }
+        for digest in report.removed { forget(digest, from: place) }
         updateDelay(of: place)
     }
 
@@ -157,11 +154,11 @@ package struct ClusterView: Sendable {
     ) {
         // Without a name nobody can ask for it.
         guard let key = adapter.names.first, let index = index(of: key, isTold: true) else {
-            return
+            return forget(adapter.digest, from: place)
         }
         for name in adapter.names { keys[name] = key }
         if let previous = digests[place][adapter.digest], previous != index {
-            adapters[previous].tiers[place] = .source
+            forget(adapter.digest, from: place)
         }
         digests[place][adapter.digest] = index
         adapters[index].byteCount = adapter.byteCount
@@ -172,6 +169,14 @@ package struct ClusterView: Sendable {
             adapters[index].counted[place] = isFirst ? adapter.busySeconds : 0
         }
         if adapter.tier >= .host { adapters[index].loads[place] = nil }
+    }
+
+    /// A digest stands for nothing there any more; the name may stand for another one already.
+    private mutating func forget(_ digest: String, from place: Int) {
+        guard let index = digests[place].removeValue(forKey: digest),
+            !digests[place].values.contains(index)
+        else { return }
+        adapters[index].tiers[place] = .source
     }
 
     /// The stream broke: the replica may be gone.

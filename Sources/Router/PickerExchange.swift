@@ -1,5 +1,6 @@
 internal import Foundation
 internal import JSONTree
+internal import OpenAIWire
 internal import Placement
 package import RouterWire
 internal import SwiftProtobuf

@@ -89,6 +89,8 @@ package final class RouterCore: Sendable {
                     return nil
                 }
                 if let decision { return continuation.resume(returning: decision) }
+                // It may have been cancelled before anybody knew what to forget.
+                if Task.isCancelled, let number = id.withLock({ $0 }) { leave(number) }
                 for listener in listeners.withLock({ Array($0.values) }) { listener() }
             }
         } onCancel: {

@@ -94,7 +94,7 @@ struct Route: AsyncParsableCommand {
     var config: String?
 
     func run() async throws {
-        let settings = try Settings(file: config)
+        let settings = try Settings(file: config, options: Route.optionNames)
         let logger = try ServerLog.start(settings, level: logLevel, format: logFormat)
         let metrics = PrometheusMetrics(help: MetricHelp.texts)
         MetricsSystem.bootstrap(metrics)

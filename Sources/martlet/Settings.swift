@@ -14,15 +14,16 @@ struct Settings {
     /// Variables that are read elsewhere, or by tests.
     private static let otherVariables: Set<String> = ["URL", "ADMIN_KEY", "KERNELS"]
 
-    /// - Parameter options: the names that may be set; one environment may be several commands'.
+    /// - Parameter options: the names that the file may set. One environment may be several commands'.
     init(
-        file: String?, options: Set<String> = Serve.optionNames.union(Route.optionNames),
+        file: String?, options: Set<String> = Serve.optionNames,
         environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws {
         for name in environment.keys.sorted() where name.hasPrefix("MARTLET_") {
             let rest = String(name.dropFirst("MARTLET_".count))
             guard !Settings.otherVariables.contains(rest) else { continue }
-            _ = try Settings.known(rest, among: options, in: "the environment variable \(name)")
+            let all = options.union(Serve.optionNames).union(Route.optionNames)
+            _ = try Settings.known(rest, among: all, in: "the environment variable \(name)")
         }
         var providers: [any ConfigProvider] = [
             EnvironmentVariablesProvider(environmentVariables: environment)

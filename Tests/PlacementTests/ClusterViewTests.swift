@@ -175,6 +175,21 @@ struct PickTests {
         #expect(PrefixTable.hashes(of: text, salt: "a") != request.prefix)
     }
 
+    /// A name that is replaced stands for another digest; the order in which both are told does not matter.
+    @Test(arguments: [false, true])
+    func aReplacedNameIsWhereItsNewAdapterIs(isOldFirst: Bool) {
+        var scene = Scene(three)
+        scene.change(three[0]) { $0.adapters = [Scene.adapter("a", .host)] }
+        var old = Scene.adapter("a", .disk)
+        old.names = []
+        var new = Scene.adapter("a", .host)
+        new.digest = "another"
+        scene.change(three[0]) { $0.adapters = isOldFirst ? [old, new] : [new, old] }
+        #expect(scene.view.adapter("a")?.tiers.contains(.host) == true)
+        scene.change(three[0]) { $0.removed = ["another"] }
+        #expect(scene.view.adapter("a")?.tiers.contains(.host) == false)
+    }
+
     @Test func aNewBootHasNothing() {
         var scene = Scene(three)
         scene.change(three[0]) { $0.adapters = [Scene.adapter("a", .host)] }

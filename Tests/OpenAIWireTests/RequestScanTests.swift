@@ -1,5 +1,5 @@
 import JSONTree
-import Router
+import OpenAIWire
 import Testing
 
 struct RequestScanTests {
