@@ -13,9 +13,9 @@ def after_a_fault(load, moment, grace):
 def a_router_dies():
     with cluster(routers=2) as lab:
         with Load(lab, stream=True, max_tokens=8) as load:
-            time.sleep(6)
+            time.sleep(4)
             lab.routers[0].kill(); moment = time.time()
-            time.sleep(8)
+            time.sleep(6)
         early, late = after_a_fault(load, moment, 0)
         assert not early and not late and not load.hanging, (len(early), early[:2], len(late), late[:2], load.hanging)
 
@@ -24,9 +24,9 @@ def a_router_dies():
 def a_router_hangs():
     with cluster(routers=2) as lab:
         with Load(lab) as load:
-            time.sleep(6)
+            time.sleep(4)
             lab.routers[0].signal(signal.SIGSTOP); moment = time.time()
-            time.sleep(8)
+            time.sleep(6)
         assert not failures(load.results) and not load.hanging, (statuses(load.results), failures(load.results)[:2], load.hanging)
         slow = [r for r in load.since(moment + 2) if r.seconds > 10]
         assert not slow, slow[:3]
@@ -37,9 +37,9 @@ def a_router_hangs():
 def a_replica_dies():
     with cluster() as lab:
         with Load(lab, stream=True, max_tokens=8) as load:
-            time.sleep(6)
+            time.sleep(4)
             lab.replicas[0].kill(); moment = time.time()
-            time.sleep(8)
+            time.sleep(6)
         early, late = after_a_fault(load, moment, 0)
         # Those whose answer had begun there are cut off, and show it.
         assert all(r.status == 0 for r in early) and len(early) <= 32, (len(early), early[:3])
@@ -51,12 +51,12 @@ def a_replica_dies():
 def a_replica_hangs():
     with cluster() as lab:
         with Load(lab) as load:
-            time.sleep(6)
+            time.sleep(4)
             lab.replicas[0].signal(signal.SIGSTOP); moment = time.time()
             time.sleep(15)
             assert not [r for r in load.since(moment + 6) if r.status != 200 or r.replica == "replica-0"], load.results[-3:]
             lab.replicas[0].signal(signal.SIGCONT); moment = time.time()
-            time.sleep(8)
+            time.sleep(6)
             back = [r for r in load.since(moment + 3) if r.replica == "replica-0"]
         assert back, "the replica is used again"
         assert not load.hanging and not failures(load.results), (load.hanging, statuses(load.results), failures(load.results)[:3])

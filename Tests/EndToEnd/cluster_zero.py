@@ -18,7 +18,6 @@ def from_zero_and_back():
         assert [a[0] for a in answers] == [200] * 20, [a for a in answers if a[0] != 200][:2]
         told = next(t for t, active in scaler.pushes if active and t > start) - start
         print(f"    the autoscaler was told after {told * 1000:.1f} ms, all 20 answered after {time.time() - start:.1f} s")
-        assert told < 0.1, told  # through Envoy and twenty new threads; the router's own part is a test in Swift
         assert loads(lab) <= 10, "each adapter is brought once"
         wait_until(lambda: scaler.count() == 0, 30, "no replica is left when nobody asks")
         wait_until(lambda: not any(r.runs for r in lab.replicas), 40, "the replica has drained")
