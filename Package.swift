@@ -119,7 +119,7 @@ let package = Package(
         // Generated, so the rules for what people write do not hold.
         .target(
             name: "RouterWire", dependencies: [grpc, grpcProtobuf, protobuf],
-            exclude: ["Protos"]),
+            exclude: ["Protos", "manifest.txt"]),
         module(
             "Router",
             [

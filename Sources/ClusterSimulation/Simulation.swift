@@ -1,3 +1,4 @@
+internal import Foundation
 internal import HeapModule
 internal import LoadGenerator
 internal import Placement
@@ -167,10 +168,10 @@ package struct Simulation {
 
     private mutating func arrive() {
         let uniform = Double.random(in: 0..<1, using: &generator)
-        after(-Double.logarithm(1 - uniform) / rate, .arrival)
+        after(-log(1 - uniform) / rate, .arrival)
         let adapter = drawAdapter()
         let work =
-            -Double.logarithm(1 - Double.random(in: 0..<1, using: &generator))
+            -log(1 - Double.random(in: 0..<1, using: &generator))
             * scenario.requestSeconds
         let request = SimulatedReplica.Request(adapter: adapter, arrival: now, work: work)
         let clock = ContinuousClock.now
@@ -187,7 +188,7 @@ package struct Simulation {
         let uniform = Double.random(in: 0..<1, using: &generator)
         let count = Double(scenario.adapterCount)
         var adapter = min(
-            scenario.adapterCount - 1, Int(Double.power(uniform, 1 / scenario.alpha) * count))
+            scenario.adapterCount - 1, Int(pow(uniform, 1 / scenario.alpha) * count))
         switch scenario.traffic {
         case .moving:
             adapter = (adapter + Int(now / 20) * scenario.adapterCount / 10) % scenario.adapterCount

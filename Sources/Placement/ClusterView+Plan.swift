@@ -1,3 +1,5 @@
+internal import Foundation
+
 extension ClusterView {
     /// An adapter that a replica should bring into RAM before it is asked for.
     package struct Prefetch: Sendable, Equatable {
@@ -28,8 +30,10 @@ extension ClusterView {
         let fitting = fit(hot, on: members)
         assign(fitting, to: members)
         admitJoined(now)
+        let missing = missing(hot)
+        // Last: what is left of the adapters has other indices.
         forgetStrangers(now)
-        return missing(hot)
+        return missing
     }
 
     // MARK: Heat
@@ -38,7 +42,7 @@ extension ClusterView {
         let passed = now - (lastReplan ?? now)
         lastReplan = now
         for key in held.keys { _ = index(of: key) }
-        let weight = passed > 0 ? 1 - Exponential.decay(passed / rules.heatSeconds) : 0
+        let weight = passed > 0 ? 1 - exp(-passed / rules.heatSeconds) : 0
         for index in adapters.indices {
             var seconds = 0.0
             for (place, busy) in adapters[index].busy {

@@ -117,6 +117,15 @@ package struct ClusterView: Sendable {
         }
     }
 
+    /// Whether a replica's base has a name in common with that of the others that are there.
+    package func servesTheSame(_ report: ReplicaReport, as place: Int, at now: Double) -> Bool {
+        let others = replicas.indices.filter { $0 != place && isThere($0, at: now) }
+        return others.isEmpty
+            || others.contains { other in
+                replicas[other]?.report.base.contains { report.base.contains($0) } ?? false
+            }
+    }
+
     /// Takes in what a replica says.
     package mutating func hear(_ report: ReplicaReport, from place: Int, at now: Double) {
         guard var replica = replicas[place] else { return }

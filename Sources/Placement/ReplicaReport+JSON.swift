@@ -95,7 +95,7 @@ extension ReplicaReport.Adapter {
             throw ReplicaReportError("tier")
         }
         self.tier = tier
-        byteCount = try reader.count("bytes")
+        byteCount = try reader.count("bytes", limit: ReportReader.largestAdapter)
         rank = try reader.count("rank")
         requestCount = try reader.count("requests")
         tokenCount = try reader.count("tokens")
@@ -120,8 +120,10 @@ package struct ReplicaReportError: Error, CustomStringConvertible {
 }
 
 private struct ReportReader {
-    /// Far above anything real; sums of thousands of them still fit 64 bits.
-    private static let largestCount = 1 << 48
+    /// Far above anything real; sums of thousands of them still fit 64 bits, and sums of as many adapters
+    /// as there may be.
+    static let largestCount = 1 << 48
+    static let largestAdapter = 1 << 40
     private static let largestNumber = 1e15
 
     let json: JSON
@@ -149,9 +151,12 @@ private struct ReportReader {
         return texts
     }
 
-    func count(_ name: String) throws(ReplicaReportError) -> Int {
-        guard let count = json[name]?.integerValue, (0...ReportReader.largestCount).contains(count)
-        else { throw ReplicaReportError(name) }
+    func count(
+        _ name: String, limit: Int = ReportReader.largestCount
+    ) throws(ReplicaReportError) -> Int {
+        guard let count = json[name]?.integerValue, (0...limit).contains(count) else {
+            throw ReplicaReportError(name)
+        }
         return count
     }
 

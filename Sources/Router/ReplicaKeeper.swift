@@ -100,6 +100,7 @@ struct ReplicaKeeper {
         var isFirst = true
         while !Task.isCancelled {
             var hasSpoken = false
+            var isStrange = false
             do {
                 try await client.follow(name) { report in
                     if !hasSpoken {
@@ -111,7 +112,15 @@ struct ReplicaKeeper {
                             ])
                     }
                     hasSpoken = true
-                    core.hear(report, from: name)
+                    if !core.hear(report, from: name), !isStrange {
+                        isStrange = true
+                        logger.error(
+                            "replica serves another base: it gets no requests",
+                            metadata: [
+                                "replica": .string(name),
+                                "base": .string(report.base.joined(separator: ",")),
+                            ])
+                    }
                 }
                 core.lose(name)
                 if hasSpoken {

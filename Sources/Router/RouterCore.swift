@@ -119,13 +119,23 @@ package final class RouterCore: Sendable {
     /// What discovery found.
     package func setReplicas(_ names: [String]) { state.withLock { $0.view.setReplicas(names) } }
 
-    package func hear(_ report: ReplicaReport, from name: String) {
+    /// Takes in what a replica says.
+    ///
+    /// - Returns: false when it serves another base than the other replicas; it is left out then.
+    @discardableResult
+    package func hear(_ report: ReplicaReport, from name: String) -> Bool {
         let now = clock()
-        state.withLock { state in
-            guard let place = state.view.place(of: name) else { return }
+        let isTaken = state.withLock { state in
+            guard let place = state.view.place(of: name) else { return true }
+            guard state.view.servesTheSame(report, as: place, at: now) else {
+                state.view.lose(place)
+                return false
+            }
             state.view.hear(report, from: place, at: now)
+            return true
         }
         release()
+        return isTaken
     }
 
     package func lose(_ name: String) {
@@ -307,7 +317,10 @@ extension ClusterView {
             if isUp(place, at: now) { demand.readyCount += 1 }
         }
         for adapter in adapters where adapter.copies > 0 {
-            demand.hotByteCount += adapter.byteCount * adapter.copies
+            // Of hundreds of thousands of adapters on thousands of replicas.
+            let bytes = adapter.byteCount.multipliedReportingOverflow(by: adapter.copies)
+            let sum = demand.hotByteCount.addingReportingOverflow(bytes.partialValue)
+            demand.hotByteCount = bytes.overflow || sum.overflow ? .max : sum.partialValue
         }
         return demand
     }

@@ -209,6 +209,21 @@ struct PickTests {
         for name in three { scene.change(name) { _ in } }
         _ = scene.view.replan(at: scene.now)
         #expect(scene.view.adapters.count < 100)
+        // While some are hot, the rest of the table still goes.
+        for round in 0..<3 {
+            for number in 0..<9000 { _ = scene.send("other \(round) \(number)") }
+            scene.now += 120
+            for name in three {
+                scene.change(name) {
+                    $0.adapters = (0..<50).map {
+                        Scene.adapter("hot \($0)", .host, busy: Double(round + 1) * 500)
+                    }
+                }
+            }
+            let wanted = scene.view.replan(held: ["held": 3], at: scene.now)
+            #expect(wanted.allSatisfy { $0.key.hasPrefix("hot") || $0.key == "held" })
+            #expect(scene.view.adapters.count < 100)
+        }
     }
 
     /// 200 replicas and 10,000 adapters, each on three of them.

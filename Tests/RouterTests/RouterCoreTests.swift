@@ -139,6 +139,39 @@ struct RouterCoreTests {
         #expect(core.demand.isActive && core.demand.held == 3 && core.ownDemand.held == 0)
     }
 
+    @Test func aReplicaOfAnotherBaseIsLeftOut() {
+        let core = core()
+        core.setReplicas(["10.0.0.1:80", "10.0.0.2:80"])
+        #expect(core.hear(report(slots: 4), from: "10.0.0.1:80"))
+        var other = report(slots: 4)
+        other.base = ["another"]
+        #expect(!core.hear(other, from: "10.0.0.2:80"))
+        #expect(core.endpoints == ["10.0.0.1:80"])
+        #expect(core.decideNow(request("another")) == .send(["10.0.0.1:80"]))
+        core.lose("10.0.0.1:80")
+        #expect(core.hear(other, from: "10.0.0.2:80"))
+    }
+
+    /// A stream that breaks and comes back: what the replica has is known again at once.
+    @Test func aBrokenStreamIsMended() {
+        let core = core()
+        core.setReplicas(["10.0.0.1:80", "10.0.0.2:80"])
+        var with = report(slots: 4)
+        var adapter = ReplicaReport.Adapter()
+        adapter.digest = "d"
+        adapter.names = ["a"]
+        adapter.tier = .host
+        with.adapters = [adapter]
+        for _ in 0..<2 {
+            core.hear(with, from: "10.0.0.2:80")
+            core.hear(report(slots: 4), from: "10.0.0.1:80")
+            #expect(core.decideNow(request("a")) == .send(["10.0.0.2:80", "10.0.0.1:80"]))
+            core.lose("10.0.0.2:80")
+            #expect(core.decideNow(request("a")) == .send(["10.0.0.1:80"]))
+            clock.now += 60
+        }
+    }
+
     @Test func aReplicaThatDrainsStaysWithTheGateway() {
         let core = core()
         core.hear(report(slots: 4), from: "10.0.0.1:80")

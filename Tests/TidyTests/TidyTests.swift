@@ -89,6 +89,27 @@ struct TidyTests {
         }
     }
 
+    /// What scripts/generate-protos made is what it would make: neither side has changed since.
+    @Test func generatedCodeIsCurrent() throws {
+        let folder = "Sources/RouterWire/"
+        let lines = try Self.text(folder + "manifest.txt").split(separator: "\n")
+        let listed = Dictionary(
+            uniqueKeysWithValues: lines.map { line in
+                (String(line.dropFirst(17)), String(line.prefix(16)))
+            })
+        let files = Self.files.filter {
+            $0.hasPrefix(folder) && ($0.hasSuffix(".swift") || $0.hasSuffix(".proto"))
+        }
+        #expect(Set(files) == Set(listed.keys) && files.contains { $0.hasSuffix(".proto") })
+        for path in files {
+            var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+            for byte in try Self.text(path).utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+            let text = String(hash, radix: 16)
+            let padded = String(repeating: "0", count: 16 - text.count) + text
+            #expect(padded == listed[path], "\(path): run scripts/generate-protos")
+        }
+    }
+
     @Test func linksInDocumentsLeadSomewhere() throws {
         for path in Self.files where path.hasSuffix(".md") {
             let folder = (Self.root + "/" + path as NSString).deletingLastPathComponent
