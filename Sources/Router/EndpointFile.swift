@@ -17,6 +17,9 @@ package struct EndpointFile: Sendable {
     /// - Throws: when it cannot be written.
     package func write(_ endpoints: [String], version: Int) throws {
         let text = json(endpoints, version: version).text()
+        try FileManager.default.createDirectory(
+            atPath: (path as NSString).deletingLastPathComponent,
+            withIntermediateDirectories: true)
         let temporary = "\(path).\(ProcessInfo.processInfo.processIdentifier).new"
         try Data(text.utf8).write(to: URL(fileURLWithPath: temporary))
         guard unsafe rename(temporary, path) == 0 else {

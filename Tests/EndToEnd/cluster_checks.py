@@ -20,7 +20,7 @@ def alone(*commands):
             if os.environ.get("INSIDE") == function.__name__: return function()
             script = " && ".join(["ip link set lo up", *commands, "exec \"$@\""])
             inside = [sys.executable, os.path.abspath(sys.argv[0]), os.path.abspath(MARTLET), os.path.abspath(MODEL), function.__name__]
-            result = subprocess.run(["unshare", "--net", "sh", "-c", script, "sh", *inside], env={**os.environ, "INSIDE": function.__name__}, capture_output=True, text=True)
+            result = subprocess.run(["unshare", "--map-root-user", "--net", "sh", "-c", script, "sh", *inside], env={**os.environ, "INSIDE": function.__name__}, capture_output=True, text=True)
             for line in result.stdout.splitlines():
                 if line.startswith("    "): print(line)
             assert result.returncode == 0, (result.stdout + result.stderr)[-2500:]

@@ -61,7 +61,6 @@ struct DiscoveryTests {
 
     @Test func theGatewaysFileIsReplacedWhole() throws {
         let folder = NSTemporaryDirectory() + "/martlet-eds-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let file = EndpointFile(path: folder + "/endpoints.json")
         try file.write(["10.0.0.1:80", "[::1]:81"], version: 3)
         let text = try String(contentsOfFile: folder + "/endpoints.json", encoding: .utf8)
@@ -76,7 +75,7 @@ struct DiscoveryTests {
             ])
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["endpoints.json"])
         #expect(throws: (any Error).self) {
-            try EndpointFile(path: "/nowhere/x").write([], version: 1)
+            try EndpointFile(path: "/dev/null/x").write([], version: 1)
         }
     }
 }
