@@ -19,19 +19,15 @@ package struct PrefixTable: Sendable {
     ///
     /// - Parameter salt: texts with different ones share nothing: an adapter's keys and values are its own.
     package static func hashes(of text: some Sequence<UInt8>, salt: String) -> [UInt64] {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        func add(_ byte: UInt8) {
-            hash ^= UInt64(byte)
-            hash &*= 0x100_0000_01B3
-        }
-        for byte in salt.utf8 { add(byte) }
+        var hash = ByteHash()
+        for byte in salt.utf8 { hash.add(byte) }
         var hashes: [UInt64] = []
         var count = 0
         for byte in text {
-            add(byte)
+            hash.add(byte)
             count += 1
             guard count % pieceByteCount == 0 else { continue }
-            hashes.append(hash)
+            hashes.append(hash.value)
             if hashes.count == pieceLimit { break }
         }
         return hashes

@@ -6,13 +6,9 @@ package struct Rendezvous: Sendable, Hashable {
     private let hash: UInt64
 
     package init(_ name: String) {
-        // FNV-1a.
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in name.utf8 {
-            hash ^= UInt64(byte)
-            hash &*= 0x100_0000_01B3
-        }
-        self.hash = Rendezvous.mixed(hash)
+        var bytes = ByteHash()
+        for byte in name.utf8 { bytes.add(byte) }
+        hash = Rendezvous.mixed(bytes.value)
     }
 
     /// How much an adapter wants to be on a replica; the greatest goes first.
@@ -26,5 +22,15 @@ package struct Rendezvous: Sendable, Hashable {
         x = (x ^ (x >> 30)) &* 0xBF58_476D_1CE4_E5B9
         x = (x ^ (x >> 27)) &* 0x94D0_49BB_1331_11EB
         return x ^ (x >> 31)
+    }
+}
+
+/// FNV-1a: a hash of bytes that is the same in every process.
+struct ByteHash {
+    private(set) var value: UInt64 = 0xCBF2_9CE4_8422_2325
+
+    mutating func add(_ byte: UInt8) {
+        value ^= UInt64(byte)
+        value &*= 0x100_0000_01B3
     }
 }
