@@ -8,7 +8,7 @@ from cluster_scaler import StandInAutoscaler
 SHADES = " ░▒▓█"
 
 
-def picture(state, results, scaler, phase, lab, width):
+def picture(state, results, phase, lab, width):
     """The screen, line by line."""
     names = {r.address: r.name for r in lab.replicas}
     recent = [r for r in results if r.start + r.seconds > time.time() - 5]
@@ -56,7 +56,7 @@ def main():
         def show(phase, seconds, done=lambda: False):
             end = time.time() + seconds
             while time.time() < end and not done():
-                lines = picture(lab.routers[0].state(), everything(), scaler, phase, lab, 140)
+                lines = picture(lab.routers[0].state(), everything(), phase, lab, 140)
                 if isatty: print("\033[2J\033[H" + "\n".join(lines), flush=True)
                 time.sleep(0.5)
             if not isatty: print("\n".join(lines) + "\n", flush=True)

@@ -7,7 +7,6 @@ struct SimulatedReplica {
         var adapter: Int
         var arrival: Double
         var work: Double
-        var hit = false
     }
 
     enum Effect {
@@ -59,8 +58,6 @@ struct SimulatedReplica {
     // MARK: Requests
 
     mutating func receive(_ request: Request, at now: Double) -> [Effect] {
-        var request = request
-        request.hit = holds(request.adapter)
         tally(request.adapter, by: 1, at: now)
         return admit(request, at: now)
     }

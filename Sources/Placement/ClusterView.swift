@@ -38,7 +38,6 @@ package struct ClusterView: Sendable {
         package let key: String
         let hash: Rendezvous
         package var byteCount = 0
-        package var rank = 0
         /// By the place of the replica.
         package var tiers: [AdapterTier] = []
         /// Where it is on its way, by the place of the replica.
@@ -171,7 +170,6 @@ package struct ClusterView: Sendable {
         }
         digests[place][adapter.digest] = index
         adapters[index].byteCount = adapter.byteCount
-        adapters[index].rank = adapter.rank
         adapters[index].tiers[place] = adapter.tier
         adapters[index].busy[place] = adapter.busySeconds
         if adapters[index].counted[place] == nil {

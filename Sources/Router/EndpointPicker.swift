@@ -7,9 +7,6 @@ internal import SwiftProtobuf
 struct EndpointPicker: Envoy_Service_ExtProc_V3_ExternalProcessor.SimpleServiceProtocol {
     let core: RouterCore
 
-    /// Nobody's body takes longer.
-    private static let bodyDeadline = Duration.seconds(120)
-
     func process(
         request: RPCAsyncSequence<Envoy_Service_ExtProc_V3_ProcessingRequest, any Error>,
         response: RPCWriter<Envoy_Service_ExtProc_V3_ProcessingResponse>,

@@ -280,6 +280,8 @@ extension RouterCore.State {
         at now: Double
     ) -> [(RouterCore.Waiter, RoutingDecision)] {
         var ready: [(RouterCore.Waiter, RoutingDecision)] = []
+        // Every report of a replica comes by here.
+        guard room.count > 0 else { return ready }
         var places = view.freeSlots(at: now)
         while places > 0, let (id, _) = room.next() {
             guard let waiter = waiters.removeValue(forKey: id) else { continue }
