@@ -104,9 +104,9 @@ class Replica(Process):
         self.host, self.port, self.number = host, port or free_port(), number
         home = os.path.join(lab.folder, f"replica-{number}")
         os.makedirs(home, exist_ok=True)
-        command = [lab.martlet, "serve", "--model", lab.model, "--served-model-name", "base", "--host", host, "--port", str(self.port), "--adapters", lab.adapters,
+        command = [lab.martlet, "serve", "--model", lab.model, "--served-model-name", "base", "--host", host, "--port", str(self.port), *lab.listing,
                    "--disk-cache", "none" if lab.disk_cache is None else os.path.join(home, "cache"), "--host-memory", str(lab.host_memory), "--threads", str(lab.threads), "--replica-name", f"replica-{number}", *SMALL, *lab.replica_options]
-        super().__init__(f"replica-{number}", command, home, {"XDG_CACHE_HOME": home})
+        super().__init__(f"replica-{number}", command, home, {"XDG_CACHE_HOME": home, **lab.replica_env})
 
     @property
     def address(self): return f"{self.host}:{self.port}"
@@ -128,7 +128,7 @@ class Router(Process):
 class Lab:
     """Everything in one folder, which goes at the end."""
 
-    def __init__(self, martlet, model, adapter_count=100, room=40, disk_cache=None, replica_options=(), router_options=(), threads=1, address="127.0.0.1"):
+    def __init__(self, martlet, model, adapter_count=100, room=40, disk_cache=None, replica_options=(), replica_env={}, router_options=(), threads=1, lists_adapters=True):
         self.folder = os.path.realpath(tempfile.mkdtemp(prefix="martlet-cluster-"))
         self.martlet, self.model = os.path.abspath(martlet), os.path.abspath(model)
         self.adapters = os.path.join(self.folder, "adapters")
@@ -136,6 +136,7 @@ class Lab:
         self.hosts, self.endpoints = os.path.join(self.folder, "hosts"), os.path.join(self.folder, "envoy", "endpoints.json")
         os.makedirs(os.path.dirname(self.endpoints))
         self.replica_options, self.router_options, self.threads, self.disk_cache = list(replica_options), list(router_options), threads, disk_cache
+        self.listing, self.replica_env = ["--adapters", self.adapters] if lists_adapters else [], replica_env
         self.host_memory = room * ADAPTER_BYTES
         self.replicas, self.routers, self.envoy, self.port = [], [], None, free_port()
         self.write_hosts([])

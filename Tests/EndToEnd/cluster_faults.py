@@ -1,4 +1,5 @@
 """What breaks: routers, replicas, networks, stores."""
+import sources
 from cluster_checks import *
 
 
@@ -79,3 +80,30 @@ def an_adapter_store_is_away():
             assert status == 503 and headers.get("retry-after") and body["error"]["code"], (name, status, headers, body)
         os.rename(away, lab.adapters)
         for name in missing: wait_until(lambda: lab.ask(name)[0] == 200, 20, f"{name} is served again")
+
+
+@check
+def a_remote_store_is_away():
+    """As above, with adapters that requests name in S3; AWAY says for how many seconds the store is gone."""
+    away = float(os.environ.get("AWAY", 5))
+    with sources.S3("adapters") as s3:
+        options = ["--just-in-time", "s3://adapters/", "--local-source-host", "127.0.0.1", "--plain-http-sources"]
+        env = {"AWS_ENDPOINT_URL": s3.url, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+        with cluster(replicas=2, adapter_count=20, room=40, lists_adapters=False, replica_options=options, replica_env=env) as lab:
+            for name in lab.names:
+                for file in ("adapter_config.json", "adapter_model.safetensors"):
+                    with open(os.path.join(lab.adapters, name, file), "rb") as content: s3.put(f"{name}/{file}", content.read())
+            names = [f"s3://adapters/{n}" for n in lab.names]
+            before = [lab.ask(n) for n in names[:8]]
+            assert [b[0] for b in before] == [200] * 8, before
+            s3.server.stop()
+            end = time.time() + away
+            while time.time() < end:
+                for name, (_, _, body) in zip(names, before):
+                    status, _, now = lab.ask(name)
+                    assert status == 200 and now["choices"] == body["choices"], (name, status, now)
+                for name in names[8:12]:
+                    status, headers, body = lab.ask(name)
+                    assert status == 503 and headers.get("retry-after") and body["error"]["code"], (name, status, headers, body)
+            s3.server.start()
+            for name in names[8:]: wait_until(lambda: lab.ask(name)[0] == 200, 30, f"{name} is served")
