@@ -93,7 +93,10 @@ let package = Package(
     ],
     targets: [
         .target(name: "CMartletKernels", cSettings: cSettings),
+        .target(
+            name: "CMartletDevices", exclude: ["slang", "spirv"], cSettings: cSettings),
         module("JSONTree"),
+        module("Devices", ["CMartletDevices"]),
         module("Tensors", ["CMartletKernels"]),
         module("ModelFiles", ["Tensors", "JSONTree"]),
         module("Tokenization", ["JSONTree", heap]),
@@ -110,9 +113,13 @@ let package = Package(
                 logging,
                 metrics,
             ]),
-        module("Transformer", ["Tensors", "ModelFiles", "Adapters"]),
+        module("StepModels", ["Tensors", "ModelFiles", "Adapters"]),
         module(
-            "Engine", ["Tensors", "Transformer", "Adapters", deque, heap, metrics, lifecycle]),
+            "DeviceTransformer",
+            ["Adapters", "CMartletDevices", "Devices", "ModelFiles", "StepModels", "Tensors"]),
+        module("Transformer", ["StepModels", "Tensors", "ModelFiles", "Adapters"]),
+        module(
+            "Engine", ["Tensors", "StepModels", "Adapters", deque, heap, metrics, lifecycle]),
         module("OpenAIWire", ["JSONTree"]),
         module("Placement", ["JSONTree", deque]),
         module("ClusterSimulation", ["Placement", "LoadGenerator", heap]),
@@ -152,7 +159,8 @@ let package = Package(
                 "LoadGenerator", "OpenAIWire", "ClusterSimulation", "Placement", "Router",
                 httpClient, nioCore, nioHTTP1,
                 "AdapterSources", "AdapterStore", "Catalog",
-                "Server", "Telemetry", "Generation", "Engine", "Transformer", "Adapters",
+                "Server", "Telemetry", "Generation", "Engine", "StepModels", "Transformer",
+                "Adapters",
                 "ModelFiles",
                 "Tensors", "Tokenization", "ChatTemplates", "JSONTree", lifecycle, unixSignals,
                 logging, metrics,
@@ -164,12 +172,13 @@ let package = Package(
         module(
             "TestSupport",
             [
-                "LoadGenerator", "Tensors", "ModelFiles", "Adapters", "Transformer", "Engine",
+                "LoadGenerator", "Tensors", "ModelFiles", "Adapters", "Devices", "StepModels",
+                "Transformer", "Engine",
                 nioCore, nioHTTP1, nioPosix,
             ]),
         tests("TidyTests", []),
         tests("JSONTreeTests", ["JSONTree"]),
-        tests("AdaptersTests", ["Adapters", "ModelFiles", "Tensors", "Transformer"]),
+        tests("AdaptersTests", ["Adapters", "ModelFiles", "StepModels", "Tensors", "Transformer"]),
         tests("CatalogTests", ["Catalog"]),
         tests("AdapterSourcesTests", ["AdapterSources"]),
         tests(
@@ -202,7 +211,11 @@ let package = Package(
         tests("TokenizationTests", ["Tokenization", "JSONTree"], exclude: ["Goldens"]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSONTree"], exclude: ["Goldens"]),
         tests(
-            "ConformanceTests", ["Tensors", "ModelFiles", "Adapters", "Transformer", "JSONTree"],
+            "ConformanceTests",
+            [
+                "Adapters", "Devices", "DeviceTransformer", "JSONTree", "ModelFiles", "StepModels",
+                "Tensors", "Transformer",
+            ],
             exclude: ["Goldens"]),
     ],
     swiftLanguageModes: [.v6],

@@ -17,7 +17,8 @@ package final class DeviceAdapter: Sendable {
     package let own: OwnWeights?
     /// Whether logits are another function of the last hidden states than the base's.
     package let changesLogits: Bool
-    let memory: Buffer
+    /// Everything that `table` and `own` lie in.
+    package let memory: Buffer
 
     package var rank: Int { shape.rank }
     package var targets: [AdapterFile.Target] { shape.targets }

@@ -35,20 +35,20 @@ package final class OwnWeights: Sendable {
     }
 
     /// y = gain · (embedding + scale · A[token] · B).
-    struct EmbeddingChange: Sendable {
-        let scale: Float
+    package struct EmbeddingChange: Sendable {
+        package let scale: Float
         /// (vocabulary, rank).
-        let a: Matrix
+        package let a: Matrix
         /// (rank, hidden size).
-        let b: Matrix
-        let gain: Matrix?
+        package let b: Matrix
+        package let gain: Matrix?
     }
 
     let matrices: [Checkpoint.Role: PackedMatrix]
     let norms: [Checkpoint.Role: Matrix]
     private let embeddingRows: TokenRows?
     package let headRows: TokenRows?
-    let change: EmbeddingChange?
+    package let change: EmbeddingChange?
 
     init(
         matrices: [Checkpoint.Role: PackedMatrix], norms: [Checkpoint.Role: Matrix],
@@ -75,18 +75,21 @@ package final class OwnWeights: Sendable {
         matrices[.head] != nil || headRows != nil || norms[.finalNorm] != nil
     }
 
+    /// Where a token's embedding is, and whether the change is still to come; nil for the base's table.
+    package func embedding(
+        of token: Int32
+    ) -> (table: PackedMatrix?, row: Int, isChanged: Bool) {
+        if let place = embeddingRows?.places[token] { return (embeddingRows?.rows, place, false) }
+        return (matrices[.embedding], Int(token), change != nil)
+    }
+
     /// Turns the base's embedding of a token into the adapter's.
     ///
     /// - Parameter row: of `hidden`, which holds the base's.
     package func embed(_ token: Int32, into hidden: Matrix, row: Int) {
-        if let place = embeddingRows?.places[token] {
-            embeddingRows?.rows.unpackRow(place, into: hidden, row: row)
-            return
-        }
-        if let table = matrices[.embedding] {
-            table.unpackRow(Int(token), into: hidden, row: row)
-        }
-        guard let change else { return }
+        let (table, place, isChanged) = embedding(of: token)
+        table?.unpackRow(place, into: hidden, row: row)
+        guard isChanged, let change else { return }
         for rank in 0..<change.b.rowCount {
             let factor = change.scale * change.a[row: Int(token), column: rank]
             hidden.add(factor, times: change.b, row: rank, toRow: row)

@@ -32,6 +32,8 @@ struct DeviceSlots {
     private var step = 0
     private(set) var byteCount = 0
     private(set) var activationCount = 0
+    /// How often one was taken off.
+    private(set) var removalCount = 0
 
     /// How far ahead urgent adapters are, and how long one stays at least, in steps.
     private static let urgency = 16
@@ -128,6 +130,7 @@ struct DeviceSlots {
         }) {
             guard byteCount + needed > budget else { return }
             slots[digest] = nil
+            removalCount += 1
             digests.remove(digest)
             byteCount -= slot.byteCount
         }

@@ -3,6 +3,7 @@ internal import Dispatch
 internal import Foundation
 internal import Metrics
 internal import ServiceLifecycle
+internal import StepModels
 
 /// The engine's thread and what surrounds it: a bounded way in, a stream of events out.
 ///
@@ -10,14 +11,20 @@ internal import ServiceLifecycle
 package final class InferenceEngine: Service {
     package let limits: EngineLimits
     private let mailbox: Mailbox
+    /// Says why when the engine's device cannot go on.
+    private let failures: AsyncStream<StepFailure>
     private let start: @Sendable (Mailbox) -> Void
 
     /// - Parameter makeCore: called on the engine's thread, where the core then stays.
     package init(limits: EngineLimits, makeCore: @escaping @Sendable () -> EngineCore) {
         self.limits = limits
         mailbox = Mailbox(capacity: limits.maximumSequences + limits.maximumWaiting)
+        let (failures, continuation) = AsyncStream<StepFailure>.makeStream()
+        self.failures = failures
         start = { mailbox in
-            let thread = Thread { EngineLoop(core: makeCore(), mailbox: mailbox).run() }
+            let thread = Thread {
+                EngineLoop(core: makeCore(), mailbox: mailbox, failures: continuation).run()
+            }
             thread.name = "martlet.engine"
             thread.stackSize = 8 << 20
             thread.qualityOfService = .userInitiated
@@ -27,9 +34,11 @@ package final class InferenceEngine: Service {
 
     /// Runs the engine until the service group shuts down. By then the server has let its requests
     /// finish; what is left is failed.
+    ///
+    /// - Throws: `StepFailure` when the device cannot go on: the process is to end and to be started anew.
     package func run() async throws {
         start(mailbox)
-        try? await gracefulShutdown()
+        for await failure in failures.cancelOnGracefulShutdown() { throw failure }
         await mailbox.stop()
     }
 
@@ -227,15 +236,19 @@ private final class Mailbox: @unchecked Sendable {
 private struct EngineLoop {
     var core: EngineCore
     let mailbox: Mailbox
+    let failures: AsyncStream<StepFailure>.Continuation
     let metrics = EngineMetrics()
     /// Wakes the tasks of many requests, which takes longer than choosing their tokens, beside the next step.
     let delivery = DispatchQueue(label: "martlet.delivery", qos: .userInitiated)
 
     private static let fewOutputs = 2
 
-    init(core: EngineCore, mailbox: Mailbox) {
+    init(
+        core: EngineCore, mailbox: Mailbox, failures: AsyncStream<StepFailure>.Continuation
+    ) {
         self.core = core
         self.mailbox = mailbox
+        self.failures = failures
     }
 
     consuming func run() {
@@ -270,6 +283,10 @@ private struct EngineLoop {
             } else if !outputs.isEmpty {
                 // On this thread: waking another one costs more. The queue keeps the order of steps.
                 delivery.sync { mailbox.deliver(outputs) }
+            }
+            if let failure = core.failure {
+                failures.yield(failure)
+                failures.finish()
             }
         }
         delivery.sync {}

@@ -1,6 +1,6 @@
 package import Adapters
+package import StepModels
 internal import Tensors
-package import Transformer
 
 /// The engine as a plain value: commands in, outputs out, no threads, no clock, no text.
 package struct EngineCore {
@@ -15,7 +15,7 @@ package struct EngineCore {
         package var event: EngineEvent
     }
 
-    private let model: DecoderModel
+    private let model: any StepModel
     private var scheduler: Scheduler
     /// One for each member of the team.
     private let choosers: [Chooser]
@@ -26,10 +26,12 @@ package struct EngineCore {
     private var wants: [Want] = []
     private var promptTokenCount = 0
     private var outputs: [Output] = []
+    /// Adapters that had been taken off the device when the model was last told.
+    private var removalCount = 0
     /// Counts of the last step, for metrics.
     package private(set) var report = StepReport()
 
-    package init(model: DecoderModel, limits: EngineLimits) {
+    package init(model: any StepModel, limits: EngineLimits) {
         self.model = model
         scheduler = Scheduler(limits: limits)
         choosers = (0..<model.memberCount).map { _ in
@@ -37,6 +39,9 @@ package struct EngineCore {
                 sampler: Sampler(kernels: model.kernels, vocabularySize: model.vocabularySize))
         }
     }
+
+    /// Why the device cannot go on: every request has failed, and every one that comes will.
+    package private(set) var failure: StepFailure?
 
     package var limits: EngineLimits { scheduler.limits }
     package var isIdle: Bool { scheduler.isEmpty }
@@ -49,8 +54,7 @@ package struct EngineCore {
             blockCount: scheduler.cache.blockCount,
             freeBlockCount: scheduler.cache.availableCount,
             keptBlockCount: scheduler.cache.keptCount,
-            cacheByteCount: model.cache.residentByteCount(
-                blockCount: scheduler.cache.touchedCount),
+            cacheByteCount: model.cacheByteCount(blockCount: scheduler.cache.touchedCount),
             foundTokenCount: scheduler.cache.foundCount,
             preemptionCount: scheduler.preemptionCount,
             deviceAdapters: scheduler.slots.digests,
@@ -75,22 +79,42 @@ package struct EngineCore {
     ///
     /// - Returns: the events of all requests that moved, in no particular order of requests.
     package mutating func step() -> [Output] {
-        scheduler.schedule()
         report = StepReport()
         outputs.removeAll(keepingCapacity: true)
-        guard !scheduler.shares.isEmpty else { return outputs }
+        do throws(StepFailure) {
+            if failure == nil { try compute() }
+        } catch {
+            failure = error
+            batch.removeAll()
+            outputs.removeAll()
+        }
+        if failure != nil {
+            for id in Array(scheduler.sequences.keys) {
+                scheduler.remove(id)
+                outputs.append(Output(id: id, event: .failed(.deviceLost)))
+            }
+        }
+        return outputs
+    }
+
+    private mutating func compute() throws(StepFailure) {
+        scheduler.schedule()
+        guard !scheduler.shares.isEmpty else { return }
+        if scheduler.slots.removalCount != removalCount {
+            removalCount = scheduler.slots.removalCount
+            model.keep(scheduler.slots.digests)
+        }
         fillBatch()
         report = StepReport(
             batch: batch, promptTokenCount: promptTokenCount,
             sequenceCount: scheduler.shares.count, admitted: scheduler.admitted)
-        let rows = model.forward(batch, wanting: wantedRows)
+        let rows = try model.forward(batch, wanting: wantedRows)
         for share in scheduler.shares { scheduler.advance(share.id, by: share.tokenCount) }
-        for start in stride(from: 0, to: wants.count, by: DecoderModel.maximumLogitRows) {
-            answer(start..<min(start + DecoderModel.maximumLogitRows, wants.count), rows)
+        for start in stride(from: 0, to: wants.count, by: mostLogitRows) {
+            try answer(start..<min(start + mostLogitRows, wants.count), rows)
         }
         // What sequences hold is theirs alone again.
         batch.removeAll()
-        return outputs
     }
 
     // MARK: Rows that need logits
@@ -126,8 +150,10 @@ package struct EngineCore {
     }
 
     /// Computes the logits of some of the wanted rows, and adds what comes of them to the outputs.
-    private mutating func answer(_ range: Range<Int>, _ rows: WantedRows) {
-        choose(range, rows)
+    private mutating func answer(
+        _ range: Range<Int>, _ rows: WantedRows
+    ) throws(StepFailure) {
+        try choose(range, rows)
         var number = range.lowerBound
         for chooser in choosers {
             for choice in chooser.choices {
@@ -155,14 +181,14 @@ package struct EngineCore {
     }
 
     /// Leaves what the rows come to with the choosers, in order.
-    private func choose(_ range: Range<Int>, _ rows: WantedRows) {
+    private func choose(_ range: Range<Int>, _ rows: WantedRows) throws(StepFailure) {
         let peaksOnly = wants[range].allSatisfy { want in
             guard let sequence = scheduler[want.id], want.promptToken == nil else { return false }
             return !sequence.wantsToken
                 || Sampler.needsPeakOnly(sequence)
                     && sequence.request.parameters.logprobCount == nil
         }
-        let (logits, peaks) = model.logits(of: range, in: rows, peaksOnly: peaksOnly)
+        let (logits, peaks) = try model.logits(of: range, in: rows, peaksOnly: peaksOnly)
         for chooser in choosers { chooser.choices.removeAll(keepingCapacity: true) }
         func choose(_ index: Int, _ member: Int) {
             let chooser = choosers[member]
@@ -246,6 +272,8 @@ package enum EngineFailure: Error, Sendable {
     case notFinite
     /// The engine is stopping.
     case stopped
+    /// The device that it runs on cannot go on.
+    case deviceLost
 }
 
 /// What one step computed.

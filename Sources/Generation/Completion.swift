@@ -131,6 +131,10 @@ extension GenerationError {
                 "The model computed a value that is not a number: the weights of the base or the adapter are broken."
             )
         case .stopped: self.init(.shuttingDown, "The server is shutting down.")
+        case .deviceLost:
+            self.init(
+                .deviceLost,
+                "The server's device has failed; the server ends and may be started anew.")
         }
     }
 }

@@ -14,6 +14,7 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
         case tooManyRequests
         case shuttingDown
         case modelFailed
+        case deviceLost
     }
 
     package var code: Code

@@ -104,6 +104,10 @@ extension APIError {
             self.init(
                 status: 503, type: "server_error", code: "shutting_down", message: error.message,
                 retryAfter: 5)
+        case .deviceLost:
+            self.init(
+                status: 503, type: "server_error", code: "device_lost", message: error.message,
+                retryAfter: 5)
         case .modelFailed:
             self.init(
                 status: 500, type: "server_error", code: "model_failed", message: error.message)

@@ -1,6 +1,7 @@
 package import Adapters
 package import Engine
 package import ModelFiles
+package import StepModels
 package import Tensors
 package import Transformer
 

@@ -1,5 +1,6 @@
 internal import Adapters
 internal import ModelFiles
+internal import StepModels
 internal import Tensors
 
 extension DecoderModel {

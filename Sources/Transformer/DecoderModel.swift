@@ -1,13 +1,13 @@
-internal import Adapters
-internal import Foundation
+package import Adapters
 package import ModelFiles
+package import StepModels
 package import Tensors
 
 /// The forward pass: token rows in, hidden states and logits out.
 ///
 /// Not thread-safe: one owner calls it, and it spreads the work over its team. A row's result
 /// depends on its own sequence and adapter alone, bit for bit (see CMartletKernels.h).
-package final class DecoderModel: TeamWork {
+package final class DecoderModel: StepModel, TeamWork {
     package let weights: ModelWeights
     package let cache: KeyValueCache
     package let kernels: KernelSet
@@ -27,9 +27,6 @@ package final class DecoderModel: TeamWork {
 
     package var configuration: ModelConfiguration { weights.configuration }
     package var vocabularySize: Int { configuration.vocabularySize }
-
-    /// Logit rows computed at a time.
-    package static let maximumLogitRows = 64
 
     /// - Parameters:
     ///   - adapterFormat: of every adapter that batches bring.
@@ -52,7 +49,7 @@ package final class DecoderModel: TeamWork {
         workspace = Workspace(
             weights: weights, adapterFormat: adapterFormat, format: cache.format,
             rowCount: maximumRows, memberCount: team.memberCount)
-        angles = DecoderModel.angles(c, positionCount: maximumContext)
+        angles = c.angles(positionCount: maximumContext)
         shrunk = Matrix(rowCount: maximumRows, columnCount: 0)
         shrunkInput = ShrunkInput(
             format: adapterFormat, activations: cache.format, rowCount: maximumRows, width: 0)
@@ -63,15 +60,10 @@ package final class DecoderModel: TeamWork {
         scratch = (0..<team.memberCount).map { _ in Matrix(rowCount: 1, columnCount: scratchCount) }
         adapters = LowRankStep(kernels: kernels, capacity: maximumRows)
         lastAdapters = LowRankStep(kernels: kernels, capacity: maximumRows)
-        headAdapters = LowRankStep(kernels: kernels, capacity: DecoderModel.maximumLogitRows)
+        headAdapters = LowRankStep(kernels: kernels, capacity: mostLogitRows)
     }
 
-    /// Writes every row's keys and values into the cache, and computes the last hidden states of the
-    /// rows whose logits are wanted: nothing reads those of the others.
-    ///
-    /// - Parameter wanted: rows of the batch, ascending.
     /// - Precondition: tokens are in the vocabulary, positions below the maximum context.
-    /// - Returns: what `logits` asks for.
     package func forward(_ batch: Batch, wanting wanted: [Int]) -> WantedRows {
         precondition(batch.rowCount <= maximumRows, "The batch has too many rows.")
         precondition(
@@ -165,17 +157,11 @@ package final class DecoderModel: TeamWork {
         team.meet()
     }
 
-    /// Logits of some of the rows that the last batch wanted, at most `maximumLogitRows`.
-    ///
-    /// - Parameters:
-    ///   - rows: counted over the wanted ones.
-    ///   - wanted: of the last batch.
-    ///   - peaksOnly: the logits themselves are not wanted and never leave the cache.
-    /// - Returns: a matrix that the next call overwrites, and each row's largest logit.
+    /// Where only peaks are wanted, the logits never leave the processor's cache.
     package func logits(
         of rows: Range<Int>, in wanted: WantedRows, peaksOnly: Bool = false
     ) -> (logits: Matrix, peaks: [LogitPeak]) {
-        precondition(rows.count <= DecoderModel.maximumLogitRows, "Too many logit rows.")
+        precondition(rows.count <= mostLogitRows, "Too many logit rows.")
         precondition(rows.lowerBound >= 0 && rows.upperBound <= wanted.count, "Nobody wanted them.")
         let head = headPass(wanted.segments(in: rows), rowCount: rows.count)
         for (index, row) in rows.enumerated() {
@@ -234,7 +220,6 @@ package final class DecoderModel: TeamWork {
             vocabularySize: vocabularySize)
     }
 
-    /// Calls `work` once for each number below `count`, spread over the team.
     package func forEach(_ count: Int, _ work: (_ member: Int, _ index: Int) -> Void) {
         team.run { member in
             for index in team.share(of: count, for: member) { work(member, index) }
@@ -242,6 +227,13 @@ package final class DecoderModel: TeamWork {
     }
 
     package var memberCount: Int { team.memberCount }
+
+    package func cacheByteCount(blockCount: Int) -> Int {
+        cache.residentByteCount(blockCount: blockCount)
+    }
+
+    /// The host's memory is the device's, see docs/decisions/0007-tiers-on-a-cpu.md.
+    package func keep(_ adapters: Set<AdapterDigest>) {}
 
     // MARK: Parts of a layer, as one member does them; each ends with all members meeting
 
@@ -446,22 +438,5 @@ package final class DecoderModel: TeamWork {
         return AdapterLinear(
             kernels: kernels, step: step, shrunk: shrunk, shrunkInput: shrunkInput,
             owners: segments.filter { $0.adapter.own != nil })
-    }
-
-    /// Row p: the cosines of position p's angles, then the sines, computed in 32-bit floats as
-    /// transformers does.
-    private static func angles(_ c: ModelConfiguration, positionCount: Int) -> Matrix {
-        let frequencies = c.rope.frequencies(headDimension: c.headDimension)
-        let angles = Matrix(rowCount: positionCount, columnCount: c.headDimension)
-        for position in 0..<positionCount {
-            angles.withMutableRow(position) { row in
-                for (index, frequency) in frequencies.enumerated() {
-                    let angle = Float(position) * frequency
-                    row[index] = cosf(angle)
-                    row[frequencies.count + index] = sinf(angle)
-                }
-            }
-        }
-        return angles
     }
 }

@@ -1,5 +1,6 @@
 internal import Adapters
 internal import ModelFiles
+internal import StepModels
 internal import Tensors
 
 /// What adapters change about the logits of some rows: the final norm, the head's weights or some of

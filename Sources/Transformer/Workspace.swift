@@ -1,4 +1,5 @@
 internal import ModelFiles
+internal import StepModels
 internal import Tensors
 
 /// The matrices that a pass writes, sized once for the largest batch.
@@ -56,9 +57,9 @@ final class Workspace {
             c.intermediateSize, weights.format, adapters: adapterFormat, rowCount: rowCount)
         logitInput = input(
             c.hiddenSize, weights.head.format, adapters: adapterFormat,
-            rowCount: DecoderModel.maximumLogitRows,
+            rowCount: mostLogitRows,
             termCount: 2)
-        logits = Matrix(rowCount: DecoderModel.maximumLogitRows, columnCount: c.vocabularySize)
+        logits = Matrix(rowCount: mostLogitRows, columnCount: c.vocabularySize)
         peaks = (0..<memberCount).map { _ in RowPeaks() }
     }
 

@@ -10,7 +10,7 @@ import ModelFiles
 import Telemetry
 import Tensors
 import Tokenization
-import Transformer
+import StepModels
 
 /// Puts the parts together: a model in memory, an engine on it, text around it.
 struct Assembly {

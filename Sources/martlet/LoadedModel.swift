@@ -1,6 +1,7 @@
 import Adapters
 import Engine
 import ModelFiles
+import StepModels
 import Tensors
 import Transformer
 

@@ -1,5 +1,6 @@
 import Adapters
 import ModelFiles
+import StepModels
 import Tensors
 import TestSupport
 import Transformer

@@ -1,6 +1,7 @@
 import Adapters
 import JSONTree
 import ModelFiles
+import StepModels
 import Tensors
 import TestSupport
 import Testing
@@ -54,24 +55,33 @@ struct ConformanceTests {
         return largest
     }
 
+    /// A model that such a batch fits: weights, rows, blocks.
+    typealias MakeModel = (ModelWeights, Int, Int) throws -> any StepModel
+
+    static func onCPU(_ kernels: KernelSet) -> MakeModel {
+        { weights, rowCount, blockCount in
+            let c = weights.configuration
+            return DecoderModel(
+                weights: weights, adapterFormat: .f32,
+                cache: KeyValueCache(
+                    format: .f32, layerCount: c.layerCount, headCount: c.keyValueHeadCount,
+                    headDimension: c.headDimension, blockCount: blockCount), kernels: kernels,
+                team: WorkerTeam(memberCount: 2), maximumRows: rowCount, maximumContext: 64)
+        }
+    }
+
     /// All adapters of a family and the base in ONE batch, on the base's safetensors or GGUF file.
-    static func run(_ family: String, modelFile: String, kernels: KernelSet) throws {
+    static func run(
+        _ family: String, modelFile: String = "model", _ makeModel: MakeModel
+    ) throws {
         let suite = try Suite(family)
         let base = try Checkpoint.open(path: suite.folder + "/" + modelFile)
         let accepted = suite.cases.filter { $0.code == nil }.map(\.name)
         #expect(accepted.count >= 35)
-        let c = base.configuration
-        let team = WorkerTeam(memberCount: 2)
         let rowCount = (accepted.count + 1) * suite.tokens.count
         let blocksEach = (suite.tokens.count + 15) / 16
-        let cache = KeyValueCache(
-            format: .f32, layerCount: c.layerCount, headCount: c.keyValueHeadCount,
-            headDimension: c.headDimension, blockCount: (accepted.count + 1) * blocksEach)
-        let model = DecoderModel(
-            weights: try ModelWeights(base, format: .f32, team: team), adapterFormat: .f32,
-            cache: cache,
-            kernels: kernels,
-            team: team, maximumRows: rowCount, maximumContext: 64)
+        let weights = try ModelWeights(base, format: .f32, team: WorkerTeam(memberCount: 2))
+        let model = try makeModel(weights, rowCount, (accepted.count + 1) * blocksEach)
         var batch = Batch()
         for (index, name) in (["base"] + accepted).enumerated() {
             let blocks = (0..<blocksEach).map { Int32(index * blocksEach + $0) }
@@ -80,10 +90,10 @@ struct ConformanceTests {
                 tokens: suite.tokens, firstPosition: 0, blocks: blocks, adapter: adapter,
                 adapterStart: adapter?.start(in: suite.tokens) ?? 0)
         }
-        let wanted = model.forward(batch, wanting: Array(0..<batch.rowCount))
+        let wanted = try model.forward(batch, wanting: Array(0..<batch.rowCount))
         for (index, name) in (["base"] + accepted).enumerated() {
             let rows = index * suite.tokens.count..<(index + 1) * suite.tokens.count
-            let (logits, _) = model.logits(of: rows, in: wanted)
+            let (logits, _) = try model.logits(of: rows, in: wanted, peaksOnly: false)
             let difference = Self.difference(logits, from: 0, try suite.logits(name))
             #expect(difference < 1e-4, "\(family), \(name): \(difference)")
         }
@@ -91,7 +101,7 @@ struct ConformanceTests {
 
     @Test(arguments: families)
     func everyAdapterInOneBatchMatchesPEFT(_ family: String) throws {
-        try Self.run(family, modelFile: "model", kernels: KernelSet.available[0])
+        try Self.run(family, Self.onCPU(KernelSet.available[0]))
     }
 
     /// What invokes an adapter is looked for in the prompt alone: PEFT's own generation, made to say the
@@ -128,12 +138,12 @@ struct ConformanceTests {
 
     @Test(arguments: ["llama", "qwen2", "qwen3"])
     func theSameOnAGGUFBase(_ family: String) throws {
-        try Self.run(family, modelFile: "model.gguf", kernels: KernelSet.available[0])
+        try Self.run(family, modelFile: "model.gguf", Self.onCPU(KernelSet.available[0]))
     }
 
     @Test func everyKernelSetMatchesPEFT() throws {
         for kernels in KernelSet.available {
-            try Self.run("llama", modelFile: "model", kernels: kernels)
+            try Self.run("llama", Self.onCPU(kernels))
         }
     }
 

@@ -33,6 +33,17 @@ internal import Glibc
 
     package static let alignment = 64
 
+    /// Lends a part of the memory, to be copied to a device.
+    package func withBytes<Result, Failure: Error>(
+        _ range: Range<Int>, _ body: (RawSpan) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        precondition(
+            range.lowerBound >= 0 && range.upperBound <= byteCount, "Outside the buffer.")
+        let bytes = unsafe UnsafeRawBufferPointer(
+            start: base + range.lowerBound, count: range.count)
+        return try body(unsafe bytes.bytes)
+    }
+
     func floats(at index: Int = 0) -> UnsafeMutablePointer<Float> {
         unsafe base.assumingMemoryBound(to: Float.self) + index
     }

@@ -3,14 +3,14 @@
 /// A matrix is a handle: copies share the numbers. Threads may write different rows or columns at
 /// the same time; the caller sees to it that nobody reads what another still writes.
 package struct Matrix: Sendable {
-    let buffer: Buffer
+    package let buffer: Buffer
     /// Where the first row begins in the buffer, in elements.
     private let offset: Int
     package let rowCount: Int
     package let columnCount: Int
     /// Elements from one row to the next: the columns rounded up to a whole panel, so that kernels
     /// may write whole panels.
-    let stride: Int
+    package let stride: Int
 
     /// Zeroes, `rowCount` × `columnCount`.
     package init(rowCount: Int, columnCount: Int) {
@@ -95,6 +95,24 @@ package struct Matrix: Sendable {
     package func setRow(_ row: Int, _ values: [Float]) {
         precondition(values.count == columnCount, "A row has as many values as the matrix columns.")
         for (column, value) in values.enumerated() { self[row: row, column: column] = value }
+    }
+
+    /// Where the first row begins in the buffer, in bytes.
+    package var byteOffset: Int { offset * MemoryLayout<Float>.stride }
+
+    /// Takes a row's numbers from bytes, such as a device's.
+    ///
+    /// - Precondition: there are as many as the row has.
+    package func setRow(_ row: Int, bytes: RawSpan) {
+        check(rows: row..<row + 1, columns: 0..<columnCount)
+        precondition(
+            bytes.byteCount == columnCount * MemoryLayout<Float>.stride,
+            "A row has as many values as the matrix columns.")
+        unsafe bytes.withUnsafeBytes { source in
+            guard let start = source.baseAddress else { return }
+            unsafe UnsafeMutableRawPointer(pointer(row, 0)).copyMemory(
+                from: start, byteCount: source.count)
+        }
     }
 
     /// Copies one row over another.

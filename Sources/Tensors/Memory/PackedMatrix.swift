@@ -3,8 +3,8 @@ internal import CMartletKernels
 /// A weight matrix (outputs × inputs) packed into the kernels' panels, in a buffer of its own or in
 /// a part of one that many matrices share.
 package struct PackedMatrix: Sendable {
-    let buffer: Buffer
-    let byteOffset: Int
+    package let buffer: Buffer
+    package let byteOffset: Int
     package let format: WeightFormat
     package let outputCount: Int
     package let inputCount: Int
@@ -50,7 +50,7 @@ package struct PackedMatrix: Sendable {
 
     package var panelCount: Int { (outputCount + Lanes.count - 1) / Lanes.count }
 
-    var paddedInputCount: Int { inputCount.roundedUp(toMultipleOf: format.inputMultiple) }
+    package var paddedInputCount: Int { inputCount.roundedUp(toMultipleOf: format.inputMultiple) }
 
     func panel(_ index: Int) -> UnsafeMutableRawPointer {
         unsafe buffer.base + byteOffset + index * format.panelByteCount(inputCount: inputCount)

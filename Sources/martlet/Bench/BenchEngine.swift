@@ -6,7 +6,7 @@ import Foundation
 import Generation
 import ModelFiles
 import Tensors
-import Transformer
+import StepModels
 
 struct BenchEngine: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -3,6 +3,7 @@ import Engine
 import Foundation
 import Generation
 import ModelFiles
+import StepModels
 import Tensors
 import Tokenization
 import Transformer
@@ -64,8 +65,8 @@ struct BenchQuality: AsyncParsableCommand {
             let scored = Array(window / 2..<window - 1)
             let first = BenchQuality.forward(some, p, wanting: scored)
             let second = BenchQuality.forward(some, q, wanting: scored)
-            for start in stride(from: 0, to: scored.count, by: DecoderModel.maximumLogitRows) {
-                let rows = start..<min(start + DecoderModel.maximumLogitRows, scored.count)
+            for start in stride(from: 0, to: scored.count, by: mostLogitRows) {
+                let rows = start..<min(start + mostLogitRows, scored.count)
                 comparison.add(
                     p.logits(of: rows, in: first), q.logits(of: rows, in: second),
                     kernels: p.kernels,

@@ -70,7 +70,7 @@ package struct Batch: Sendable {
     }
 
     /// The segments when only some rows are left, in their order.
-    func segments(of rows: [Int]) -> [Segment] {
+    package func segments(of rows: [Int]) -> [Segment] {
         if rows.count == rowCount { return segments }
         var rest = rows[...]
         var start = 0
@@ -88,10 +88,15 @@ package struct Batch: Sendable {
 /// Rows of a batch whose logits are wanted, after the forward pass.
 package struct WantedRows {
     package let count: Int
-    let segments: [Batch.Segment]
+    package let segments: [Batch.Segment]
+
+    package init(count: Int, segments: [Batch.Segment]) {
+        self.count = count
+        self.segments = segments
+    }
 
     /// Whose logits are not the base's head's alone, counted from the first of some rows.
-    func segments(in rows: Range<Int>) -> [Batch.Segment] {
+    package func segments(in rows: Range<Int>) -> [Batch.Segment] {
         segments.compactMap { segment in
             let own = segment.rows.clamped(to: rows)
             guard !own.isEmpty, segment.adapter.changesLogits else { return nil }

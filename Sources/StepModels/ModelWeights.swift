@@ -1,26 +1,26 @@
 package import ModelFiles
 package import Tensors
 
-/// A base model's weights, packed for the kernels.
+/// A base model's weights, packed in panels.
 package struct ModelWeights: Sendable {
     package let configuration: ModelConfiguration
     package let format: WeightFormat
     /// (vocabulary, hidden). With tied embeddings it is the head too.
-    let embedding: PackedMatrix
-    let head: PackedMatrix
-    let finalNorm: Matrix
-    let layers: [Layer]
+    package let embedding: PackedMatrix
+    package let head: PackedMatrix
+    package let finalNorm: Matrix
+    package let layers: [Layer]
     package let byteCount: Int
 
-    final class Layer: Sendable {
-        let attentionNorm: Matrix
-        let feedForwardNorm: Matrix
-        let queryNorm: Matrix?
-        let keyNorm: Matrix?
-        let attentionInput: LinearGroup
-        let attentionOutput: LinearGroup
-        let feedForwardInput: LinearGroup
-        let feedForwardOutput: LinearGroup
+    package final class Layer: Sendable {
+        package let attentionNorm: Matrix
+        package let feedForwardNorm: Matrix
+        package let queryNorm: Matrix?
+        package let keyNorm: Matrix?
+        package let attentionInput: LinearGroup
+        package let attentionOutput: LinearGroup
+        package let feedForwardInput: LinearGroup
+        package let feedForwardOutput: LinearGroup
 
         init(
             attentionNorm: Matrix, feedForwardNorm: Matrix, queryNorm: Matrix?, keyNorm: Matrix?,

@@ -1,0 +1,80 @@
+// What the parts of the Vulkan backend share.
+#ifndef CMD_VULKAN_H
+#define CMD_VULKAN_H
+
+#include "include/CMartletDevices.h"
+#include "Generated/vulkan_types.h"
+
+enum { RECORDS = 2, ARGUMENT_BYTES = 128 };
+
+#define INSTANCE_CALLS(CALL) \
+    CALL(vkDestroyInstance) CALL(vkEnumeratePhysicalDevices) CALL(vkGetPhysicalDeviceProperties2) \
+    CALL(vkGetPhysicalDeviceFeatures2) CALL(vkGetPhysicalDeviceMemoryProperties2) \
+    CALL(vkGetPhysicalDeviceQueueFamilyProperties) CALL(vkEnumerateDeviceExtensionProperties) \
+    CALL(vkCreateDevice) CALL(vkGetDeviceProcAddr)
+
+#define DEVICE_CALLS(CALL) \
+    CALL(vkDestroyDevice) CALL(vkGetDeviceQueue) CALL(vkCreateBuffer) CALL(vkDestroyBuffer) \
+    CALL(vkGetBufferMemoryRequirements) CALL(vkAllocateMemory) CALL(vkFreeMemory) \
+    CALL(vkBindBufferMemory) CALL(vkMapMemory) CALL(vkGetBufferDeviceAddress) \
+    CALL(vkCreatePipelineLayout) CALL(vkDestroyPipelineLayout) CALL(vkCreateShaderModule) \
+    CALL(vkDestroyShaderModule) CALL(vkCreateComputePipelines) CALL(vkDestroyPipeline) \
+    CALL(vkCreateCommandPool) CALL(vkDestroyCommandPool) CALL(vkAllocateCommandBuffers) \
+    CALL(vkBeginCommandBuffer) CALL(vkEndCommandBuffer) CALL(vkCmdBindPipeline) \
+    CALL(vkCmdPushConstants) CALL(vkCmdDispatch) CALL(vkCmdPipelineBarrier) CALL(vkCmdCopyBuffer) \
+    CALL(vkCmdFillBuffer) CALL(vkCreateSemaphore) CALL(vkDestroySemaphore) CALL(vkQueueSubmit2) \
+    CALL(vkWaitSemaphores) CALL(vkDeviceWaitIdle)
+
+#define DECLARE(name) PFN_##name name;
+
+/// The loader and an instance. Made anew for each use: probing is rare.
+typedef struct instance {
+    void *library;
+    PFN_vkGetInstanceProcAddr find;
+    VkInstance handle;
+    INSTANCE_CALLS(DECLARE)
+} instance;
+
+struct cmd_device {
+    instance instance;
+    VkDevice handle;
+    VkQueue queue;
+    DEVICE_CALLS(DECLARE)
+    /// Memory types for kernels' own memory and for the host's.
+    uint32_t memory_types[2];
+    bool imports;
+    VkPipelineLayout layout;
+    VkPipeline pipelines[CMD_KERNEL_COUNT][2];
+    VkCommandPool pool;
+    VkCommandBuffer records[RECORDS];
+    VkSemaphore timeline;
+    uint64_t submitted;
+};
+
+
+/// Says what failed.
+bool cmd_fail(cmd_error *error, cmd_status status, const char *text);
+bool cmd_succeeded(VkResult result, const char *call, cmd_error *error);
+/// Whether a test wants the next call to fail, and how.
+bool cmd_is_injected(void);
+VkResult cmd_injected(void);
+
+/// Makes a driver call unless a test wants it to fail, and tells whether it succeeded.
+#define TRY(table, call, error, ...) \
+    cmd_succeeded( \
+        cmd_is_injected() ? cmd_injected() : (table)->call(__VA_ARGS__), #call, error)
+
+bool cmd_open_instance(instance *own, cmd_error *error);
+void cmd_close_instance(instance *own);
+/// The handles of all devices, to be freed; NULL with an error when there are none.
+VkPhysicalDevice *cmd_physical_devices(instance *own, uint32_t *count, cmd_error *error);
+bool cmd_has_extension(instance *own, VkPhysicalDevice device, const char *name);
+/// The first queue family with all wanted flags and none of the others; UINT32_MAX when there is none.
+uint32_t cmd_queue_family(
+    instance *own, VkPhysicalDevice device, VkQueueFlags wanted, VkQueueFlags unwanted);
+/// A memory type with all these flags; of several the first. UINT32_MAX when there is none.
+uint32_t cmd_memory_type(
+    const VkPhysicalDeviceMemoryProperties *memory, VkMemoryPropertyFlags wanted);
+void cmd_describe(instance *own, VkPhysicalDevice device, cmd_description *out);
+
+#endif

@@ -1,0 +1,305 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "vulkan.h"
+
+// MARK: A device
+
+void cmd_close(cmd_device *device) {
+    if (device->handle != NULL) {
+        if (device->vkDeviceWaitIdle != NULL) device->vkDeviceWaitIdle(device->handle);
+        for (size_t kernel = 0; kernel < CMD_KERNEL_COUNT; kernel++)
+            for (size_t element = 0; element < 2; element++)
+                if (device->pipelines[kernel][element] != VK_NULL_HANDLE)
+                    device->vkDestroyPipeline(device->handle, device->pipelines[kernel][element], NULL);
+        if (device->timeline != VK_NULL_HANDLE)
+            device->vkDestroySemaphore(device->handle, device->timeline, NULL);
+        if (device->pool != VK_NULL_HANDLE)
+            device->vkDestroyCommandPool(device->handle, device->pool, NULL);
+        if (device->layout != VK_NULL_HANDLE)
+            device->vkDestroyPipelineLayout(device->handle, device->layout, NULL);
+        if (device->vkDestroyDevice != NULL) device->vkDestroyDevice(device->handle, NULL);
+    }
+    cmd_close_instance(&device->instance);
+    free(device);
+}
+
+static const VkMemoryPropertyFlags host_flags =
+    VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+
+static bool choose_memory(cmd_device *device, VkPhysicalDevice physical, cmd_error *error) {
+    VkPhysicalDeviceMemoryProperties2 memory = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
+    device->instance.vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
+    const VkPhysicalDeviceMemoryProperties *types = &memory.memoryProperties;
+    device->memory_types[CMD_ON_DEVICE] = cmd_memory_type(types, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT);
+    // Cached, so that what kernels leave there is read at memory's speed.
+    uint32_t host = cmd_memory_type(types, host_flags | VK_MEMORY_PROPERTY_HOST_CACHED_BIT);
+    device->memory_types[CMD_ON_HOST] = host != UINT32_MAX ? host : cmd_memory_type(types, host_flags);
+    return device->memory_types[CMD_ON_HOST] != UINT32_MAX
+        || cmd_fail(error, CMD_UNSUPPORTED, "it has no memory that the host reaches");
+}
+
+static bool create_device(cmd_device *device, VkPhysicalDevice physical, cmd_error *error) {
+    instance *own = &device->instance;
+    device->imports = cmd_has_extension(own, physical, "VK_EXT_external_memory_host");
+    const char *extensions[] = {"VK_EXT_external_memory_host"};
+    VkPhysicalDeviceVulkan13Features v13 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES, .synchronization2 = 1};
+    VkPhysicalDeviceVulkan12Features v12 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &v13,
+        .bufferDeviceAddress = 1, .timelineSemaphore = 1};
+    VkPhysicalDeviceVulkan11Features v11 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES, .pNext = &v12,
+        .storageBuffer16BitAccess = 1};
+    VkPhysicalDeviceFeatures2 features = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v11,
+        .features = {.shaderInt64 = 1, .shaderInt16 = 1}};
+    uint32_t family = cmd_queue_family(own, physical, VK_QUEUE_COMPUTE_BIT, 0);
+    float priority = 1;
+    VkDeviceQueueCreateInfo queue = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = family,
+        .queueCount = 1, .pQueuePriorities = &priority};
+    VkDeviceCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = &features,
+        .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue,
+        .enabledExtensionCount = device->imports ? 1 : 0, .ppEnabledExtensionNames = extensions};
+    if (!TRY(own, vkCreateDevice, error, physical, &info, NULL, &device->handle)) {
+        device->handle = NULL;
+        return false;
+    }
+#define FIND(name) \
+    device->name = (PFN_##name)own->vkGetDeviceProcAddr(device->handle, #name); \
+    if (device->name == NULL) return cmd_fail(error, CMD_NO_DRIVER, "the Vulkan driver has no " #name);
+    DEVICE_CALLS(FIND)
+#undef FIND
+    device->vkGetDeviceQueue(device->handle, family, 0, &device->queue);
+
+    VkPushConstantRange range = {
+        .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = ARGUMENT_BYTES};
+    VkPipelineLayoutCreateInfo layout = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .pushConstantRangeCount = 1,
+        .pPushConstantRanges = &range};
+    VkCommandPoolCreateInfo pool = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+        .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT, .queueFamilyIndex = family};
+    VkSemaphoreTypeCreateInfo type = {
+        .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
+        .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
+    VkSemaphoreCreateInfo semaphore = {
+        .sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
+    VkDevice handle = device->handle;
+    if (!TRY(device, vkCreatePipelineLayout, error, handle, &layout, NULL, &device->layout)
+        || !TRY(device, vkCreateCommandPool, error, handle, &pool, NULL, &device->pool)
+        || !TRY(device, vkCreateSemaphore, error, handle, &semaphore, NULL, &device->timeline))
+        return false;
+    VkCommandBufferAllocateInfo records = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = device->pool,
+        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY, .commandBufferCount = RECORDS};
+    return TRY(device, vkAllocateCommandBuffers, error, handle, &records, device->records)
+        && choose_memory(device, physical, error);
+}
+
+cmd_device *cmd_open(size_t number, cmd_error *error) {
+    cmd_device *device = calloc(1, sizeof *device);
+    if (device == NULL) {
+        cmd_fail(error, CMD_OUT_OF_MEMORY, "out of memory");
+        return NULL;
+    }
+    uint32_t count = 0;
+    VkPhysicalDevice *devices = NULL;
+    bool is_open = cmd_open_instance(&device->instance, error)
+        && (devices = cmd_physical_devices(&device->instance, &count, error)) != NULL;
+    if (is_open && number >= count) is_open = cmd_fail(error, CMD_NO_DEVICE, "there is no such device");
+    if (is_open) {
+        cmd_description description;
+        cmd_describe(&device->instance, devices[number], &description);
+        is_open = description.refusal[0] == 0 || cmd_fail(error, CMD_UNSUPPORTED, description.refusal);
+    }
+    is_open = is_open && create_device(device, devices[number], error);
+    free(devices);
+    if (is_open) return device;
+    cmd_close(device);
+    return NULL;
+}
+
+// MARK: Memory
+
+static bool create_buffer(
+    cmd_device *device, uint64_t size, const void *next, VkBuffer *buffer, cmd_error *error) {
+    VkBufferCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .pNext = next, .size = size,
+        .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT
+            | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
+    return TRY(device, vkCreateBuffer, error, device->handle, &info, NULL, buffer);
+}
+
+/// Gives a buffer its memory. On failure nothing is left of either.
+static bool back(
+    cmd_device *device, VkBuffer buffer, uint64_t size, uint32_t type, const void *next,
+    bool is_mapped, cmd_memory *out, cmd_error *error) {
+    VkMemoryAllocateFlagsInfo flags = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO, .pNext = next,
+        .flags = VK_MEMORY_ALLOCATE_DEVICE_ADDRESS_BIT};
+    VkMemoryAllocateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO, .pNext = &flags, .allocationSize = size,
+        .memoryTypeIndex = type};
+    VkDeviceMemory memory = VK_NULL_HANDLE;
+    void *host = NULL;
+    if (!TRY(device, vkAllocateMemory, error, device->handle, &info, NULL, &memory)) {
+        device->vkDestroyBuffer(device->handle, buffer, NULL);
+        return false;
+    }
+    if (!TRY(device, vkBindBufferMemory, error, device->handle, buffer, memory, 0)
+        || (is_mapped
+            && !TRY(device, vkMapMemory, error, device->handle, memory, 0, VK_WHOLE_SIZE, 0, &host))) {
+        device->vkDestroyBuffer(device->handle, buffer, NULL);
+        device->vkFreeMemory(device->handle, memory, NULL);
+        return false;
+    }
+    VkBufferDeviceAddressInfo address = {
+        .sType = VK_STRUCTURE_TYPE_BUFFER_DEVICE_ADDRESS_INFO, .buffer = buffer};
+    *out = (cmd_memory){
+        .address = device->vkGetBufferDeviceAddress(device->handle, &address), .host = host,
+        .size = size, .buffer = (void *)buffer, .memory = (void *)memory};
+    return true;
+}
+
+bool cmd_allocate(
+    cmd_device *device, uint64_t size, cmd_place_of place, cmd_memory *out, cmd_error *error) {
+    VkBuffer buffer = VK_NULL_HANDLE;
+    if (!create_buffer(device, size, NULL, &buffer, error)) return false;
+    VkMemoryRequirements needs;
+    device->vkGetBufferMemoryRequirements(device->handle, buffer, &needs);
+    uint32_t type = device->memory_types[place];
+    if ((needs.memoryTypeBits >> type & 1) == 0) {
+        device->vkDestroyBuffer(device->handle, buffer, NULL);
+        return cmd_fail(error, CMD_UNSUPPORTED, "its memory does not take buffers");
+    }
+    if (!back(device, buffer, needs.size, type, NULL, place == CMD_ON_HOST, out, error)) return false;
+    out->size = size;
+    return true;
+}
+
+bool cmd_import(
+    cmd_device *device, void *host, uint64_t size, cmd_memory *out, cmd_error *error) {
+    if (!device->imports) return cmd_fail(error, CMD_UNSUPPORTED, "it does not take the host's memory");
+    VkExternalMemoryBufferCreateInfo external = {
+        .sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO,
+        .handleTypes = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT};
+    VkImportMemoryHostPointerInfoEXT import = {
+        .sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT,
+        .handleType = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT, .pHostPointer = host};
+    VkBuffer buffer = VK_NULL_HANDLE;
+    if (!create_buffer(device, size, &external, &buffer, error)) return false;
+    if (!back(
+            device, buffer, size, device->memory_types[CMD_ON_HOST], &import, false, out, error))
+        return false;
+    out->host = host;
+    return true;
+}
+
+void cmd_free(cmd_device *device, cmd_memory *memory) {
+    device->vkDestroyBuffer(device->handle, (VkBuffer)memory->buffer, NULL);
+    device->vkFreeMemory(device->handle, (VkDeviceMemory)memory->memory, NULL);
+    memset(memory, 0, sizeof *memory);
+}
+
+// MARK: Kernels
+
+bool cmd_prepare(cmd_device *device, cmd_kernel kernel, unsigned element, cmd_error *error) {
+    VkPipeline *pipeline = &device->pipelines[kernel][element];
+    if (*pipeline != VK_NULL_HANDLE) return true;
+    const cmd_code *code = &cmd_kernels[kernel][element];
+    VkShaderModuleCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = code->size,
+        .pCode = (const uint32_t *)code->bytes};
+    VkShaderModule module = VK_NULL_HANDLE;
+    if (!TRY(device, vkCreateShaderModule, error, device->handle, &info, NULL, &module)) return false;
+    VkComputePipelineCreateInfo create = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .stage = {
+            .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+            .stage = VK_SHADER_STAGE_COMPUTE_BIT, .module = module, .pName = "main"},
+        .layout = device->layout};
+    bool is_made = TRY(
+        device, vkCreateComputePipelines, error, device->handle, VK_NULL_HANDLE, 1, &create, NULL,
+        pipeline);
+    if (!is_made) *pipeline = VK_NULL_HANDLE;
+    device->vkDestroyShaderModule(device->handle, module, NULL);
+    return is_made;
+}
+
+// MARK: Work
+
+static VkCommandBuffer record(cmd_device *device) {
+    return device->records[device->submitted % RECORDS];
+}
+
+bool cmd_begin(cmd_device *device, cmd_error *error) {
+    if (device->submitted >= RECORDS
+        && !cmd_wait(device, device->submitted - RECORDS + 1, UINT64_MAX, error))
+        return false;
+    VkCommandBufferBeginInfo info = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
+        .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
+    return TRY(device, vkBeginCommandBuffer, error, record(device), &info);
+}
+
+void cmd_dispatch(
+    cmd_device *device, cmd_kernel kernel, unsigned element, const void *arguments, size_t size,
+    uint32_t x, uint32_t y, uint32_t z) {
+    VkCommandBuffer commands = record(device);
+    device->vkCmdBindPipeline(
+        commands, VK_PIPELINE_BIND_POINT_COMPUTE, device->pipelines[kernel][element]);
+    device->vkCmdPushConstants(
+        commands, device->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, (uint32_t)size, arguments);
+    device->vkCmdDispatch(commands, x, y, z);
+}
+
+void cmd_barrier(cmd_device *device) {
+    VkMemoryBarrier barrier = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
+        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
+        .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT
+            | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT | VK_ACCESS_HOST_READ_BIT};
+    VkPipelineStageFlags before =
+        VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
+    device->vkCmdPipelineBarrier(
+        record(device), before, before | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0, NULL, 0, NULL);
+}
+
+void cmd_copy(
+    cmd_device *device, const cmd_memory *from, uint64_t from_offset, const cmd_memory *to,
+    uint64_t to_offset, uint64_t size) {
+    VkBufferCopy region = {.srcOffset = from_offset, .dstOffset = to_offset, .size = size};
+    device->vkCmdCopyBuffer(
+        record(device), (VkBuffer)from->buffer, (VkBuffer)to->buffer, 1, &region);
+}
+
+void cmd_fill(
+    cmd_device *device, const cmd_memory *memory, uint64_t offset, uint64_t size, uint32_t word) {
+    device->vkCmdFillBuffer(record(device), (VkBuffer)memory->buffer, offset, size, word);
+}
+
+uint64_t cmd_submit(cmd_device *device, cmd_error *error) {
+    VkCommandBuffer commands = record(device);
+    if (!TRY(device, vkEndCommandBuffer, error, commands)) return 0;
+    VkCommandBufferSubmitInfo buffer = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = commands};
+    VkSemaphoreSubmitInfo signal = {
+        .sType = VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO, .semaphore = device->timeline,
+        .value = device->submitted + 1, .stageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT};
+    VkSubmitInfo2 info = {
+        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2, .commandBufferInfoCount = 1,
+        .pCommandBufferInfos = &buffer, .signalSemaphoreInfoCount = 1, .pSignalSemaphoreInfos = &signal};
+    if (!TRY(device, vkQueueSubmit2, error, device->queue, 1, &info, VK_NULL_HANDLE)) return 0;
+    return ++device->submitted;
+}
+
+bool cmd_wait(cmd_device *device, uint64_t work, uint64_t nanoseconds, cmd_error *error) {
+    VkSemaphoreWaitInfo info = {
+        .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO, .semaphoreCount = 1,
+        .pSemaphores = &device->timeline, .pValues = &work};
+    return TRY(device, vkWaitSemaphores, error, device->handle, &info, nanoseconds);
+}

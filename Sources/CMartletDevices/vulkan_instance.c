@@ -1,0 +1,216 @@
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vulkan.h"
+
+// MARK: Errors
+
+static atomic_long injected_call = -1, call_count;
+static atomic_int injected_result;
+
+void cmd_inject(long call, int result) {
+    atomic_store(&injected_call, call);
+    atomic_store(&injected_result, result);
+    atomic_store(&call_count, 0);
+}
+
+long cmd_call_count(void) { return atomic_load(&call_count); }
+
+bool cmd_is_injected(void) {
+    return atomic_fetch_add(&call_count, 1) == atomic_load(&injected_call);
+}
+
+VkResult cmd_injected(void) { return (VkResult)atomic_load(&injected_result); }
+
+bool cmd_fail(cmd_error *error, cmd_status status, const char *text) {
+    error->status = status;
+    snprintf(error->text, sizeof error->text, "%s", text);
+    return false;
+}
+
+bool cmd_succeeded(VkResult result, const char *call, cmd_error *error) {
+    if (result == VK_SUCCESS) return true;
+    switch (result) {
+    case VK_ERROR_OUT_OF_HOST_MEMORY:
+    case VK_ERROR_OUT_OF_DEVICE_MEMORY: error->status = CMD_OUT_OF_MEMORY; break;
+    case VK_ERROR_DEVICE_LOST: error->status = CMD_DEVICE_LOST; break;
+    case VK_TIMEOUT: error->status = CMD_TIMED_OUT; break;
+    default: error->status = CMD_FAILED; break;
+    }
+    snprintf(error->text, sizeof error->text, "%s gave VkResult %d", call, (int)result);
+    return false;
+}
+
+// MARK: Instances
+
+void cmd_close_instance(instance *own) {
+    if (own->handle != NULL) own->vkDestroyInstance(own->handle, NULL);
+    if (own->library != NULL) dlclose(own->library);
+    memset(own, 0, sizeof *own);
+}
+
+bool cmd_open_instance(instance *own, cmd_error *error) {
+    memset(own, 0, sizeof *own);
+    own->library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (own->library == NULL) return cmd_fail(error, CMD_NO_DRIVER, "libvulkan.so.1 is not installed");
+    own->find = (PFN_vkGetInstanceProcAddr)dlsym(own->library, "vkGetInstanceProcAddr");
+    PFN_vkCreateInstance create = own->find == NULL
+        ? NULL : (PFN_vkCreateInstance)own->find(NULL, "vkCreateInstance");
+    if (create == NULL) {
+        cmd_close_instance(own);
+        return cmd_fail(error, CMD_NO_DRIVER, "libvulkan.so.1 is not a Vulkan loader");
+    }
+    VkApplicationInfo application = {
+        .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO, .pApplicationName = "martlet",
+        .apiVersion = 1u << 22 | 3u << 12};
+    VkInstanceCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, .pApplicationInfo = &application};
+    struct { PFN_vkCreateInstance vkCreateInstance; } table = {create};
+    if (!TRY(&table, vkCreateInstance, error, &info, NULL, &own->handle)) {
+        own->handle = NULL;
+        cmd_close_instance(own);
+        if (error->status == CMD_FAILED) error->status = CMD_NO_DRIVER;
+        return false;
+    }
+#define FIND(name) \
+    own->name = (PFN_##name)own->find(own->handle, #name); \
+    if (own->name == NULL) { \
+        if (own->vkDestroyInstance != NULL) own->vkDestroyInstance(own->handle, NULL); \
+        own->handle = NULL; \
+        cmd_close_instance(own); \
+        return cmd_fail(error, CMD_NO_DRIVER, "the Vulkan driver has no " #name); \
+    }
+    INSTANCE_CALLS(FIND)
+#undef FIND
+    return true;
+}
+
+VkPhysicalDevice *cmd_physical_devices(instance *own, uint32_t *count, cmd_error *error) {
+    *count = 0;
+    if (!TRY(own, vkEnumeratePhysicalDevices, error, own->handle, count, NULL)) return NULL;
+    if (*count == 0) {
+        cmd_fail(error, CMD_NO_DRIVER, "no Vulkan driver found a device");
+        return NULL;
+    }
+    VkPhysicalDevice *devices = calloc(*count, sizeof *devices);
+    if (devices == NULL) {
+        cmd_fail(error, CMD_OUT_OF_MEMORY, "out of memory");
+        return NULL;
+    }
+    if (TRY(own, vkEnumeratePhysicalDevices, error, own->handle, count, devices)) return devices;
+    free(devices);
+    return NULL;
+}
+
+bool cmd_has_extension(instance *own, VkPhysicalDevice device, const char *name) {
+    uint32_t count = 0;
+    cmd_error ignored;
+    if (!TRY(own, vkEnumerateDeviceExtensionProperties, &ignored, device, NULL, &count, NULL))
+        return false;
+    VkExtensionProperties *found = calloc(count > 0 ? count : 1, sizeof *found);
+    bool has = false;
+    if (found != NULL
+        && own->vkEnumerateDeviceExtensionProperties(device, NULL, &count, found) == VK_SUCCESS)
+        for (uint32_t i = 0; i < count; i++) has |= strcmp(found[i].extensionName, name) == 0;
+    free(found);
+    return has;
+}
+
+uint32_t cmd_queue_family(
+    instance *own, VkPhysicalDevice device, VkQueueFlags wanted, VkQueueFlags unwanted) {
+    VkQueueFamilyProperties families[16];
+    uint32_t count = 16;
+    own->vkGetPhysicalDeviceQueueFamilyProperties(device, &count, families);
+    for (uint32_t i = 0; i < count; i++) {
+        VkQueueFlags flags = families[i].queueFlags;
+        if ((flags & wanted) == wanted && (flags & unwanted) == 0 && families[i].queueCount > 0)
+            return i;
+    }
+    return UINT32_MAX;
+}
+
+uint32_t cmd_memory_type(
+    const VkPhysicalDeviceMemoryProperties *memory, VkMemoryPropertyFlags wanted) {
+    for (uint32_t i = 0; i < memory->memoryTypeCount; i++)
+        if ((memory->memoryTypes[i].propertyFlags & wanted) == wanted) return i;
+    return UINT32_MAX;
+}
+
+/// What kernels need, and whether a device has it.
+static const char *refusal(instance *own, VkPhysicalDevice device, uint32_t version) {
+    if (version < (1u << 22 | 3u << 12)) return "its driver is older than Vulkan 1.3";
+    VkPhysicalDeviceVulkan13Features v13 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES};
+    VkPhysicalDeviceVulkan12Features v12 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &v13};
+    VkPhysicalDeviceVulkan11Features v11 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES, .pNext = &v12};
+    VkPhysicalDeviceFeatures2 features = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v11};
+    own->vkGetPhysicalDeviceFeatures2(device, &features);
+    if (!v12.bufferDeviceAddress) return "it has no buffer device addresses";
+    if (!v12.timelineSemaphore) return "it has no timeline semaphores";
+    if (!v13.synchronization2) return "it has no synchronization2";
+    if (!features.features.shaderInt64) return "its kernels have no 64-bit integers";
+    if (!features.features.shaderInt16 || !v11.storageBuffer16BitAccess)
+        return "its kernels cannot store 16 bits";
+    if (cmd_queue_family(own, device, VK_QUEUE_COMPUTE_BIT, 0) == UINT32_MAX)
+        return "it has no queue for kernels";
+    return "";
+}
+
+void cmd_describe(instance *own, VkPhysicalDevice device, cmd_description *out) {
+    memset(out, 0, sizeof *out);
+    bool tells_budget = cmd_has_extension(own, device, "VK_EXT_memory_budget");
+    VkPhysicalDeviceVulkan11Properties v11 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES};
+    VkPhysicalDeviceDriverProperties driver = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES, .pNext = &v11};
+    VkPhysicalDeviceProperties2 properties = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &driver};
+    own->vkGetPhysicalDeviceProperties2(device, &properties);
+    VkPhysicalDeviceMemoryBudgetPropertiesEXT budget = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT};
+    VkPhysicalDeviceMemoryProperties2 memory = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2,
+        .pNext = tells_budget ? &budget : NULL};
+    own->vkGetPhysicalDeviceMemoryProperties2(device, &memory);
+    uint32_t version = properties.properties.apiVersion;
+    snprintf(out->name, sizeof out->name, "%s", properties.properties.deviceName);
+    snprintf(
+        out->driver, sizeof out->driver, "%s %s", driver.driverName, driver.driverInfo);
+    out->vulkan_major = version >> 22 & 127;
+    out->vulkan_minor = version >> 12 & 1023;
+    out->is_software = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    out->has_copy_queue = cmd_queue_family(
+        own, device, VK_QUEUE_TRANSFER_BIT, VK_QUEUE_COMPUTE_BIT | VK_QUEUE_GRAPHICS_BIT) != UINT32_MAX;
+    uint32_t type = cmd_memory_type(
+        &memory.memoryProperties, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT);
+    if (type != UINT32_MAX) {
+        uint32_t heap = memory.memoryProperties.memoryTypes[type].heapIndex;
+        out->memory = memory.memoryProperties.memoryHeaps[heap].size;
+        if (tells_budget && budget.heapBudget[heap] > budget.heapUsage[heap])
+            out->free_memory = budget.heapBudget[heap] - budget.heapUsage[heap];
+    }
+    out->shares_memory = properties.properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU;
+    out->largest_allocation = v11.maxMemoryAllocationSize;
+    out->subgroup = v11.subgroupSize;
+    const char *why = type == UINT32_MAX ? "it has no memory of its own" : refusal(own, device, version);
+    snprintf(out->refusal, sizeof out->refusal, "%s", why);
+}
+
+size_t cmd_list(cmd_description *descriptions, size_t capacity, cmd_error *error) {
+    instance own;
+    uint32_t count = 0;
+    if (!cmd_open_instance(&own, error)) return 0;
+    VkPhysicalDevice *devices = cmd_physical_devices(&own, &count, error);
+    for (uint32_t i = 0; devices != NULL && i < count && i < capacity; i++)
+        cmd_describe(&own, devices[i], &descriptions[i]);
+    if (devices == NULL) count = 0;
+    free(devices);
+    cmd_close_instance(&own);
+    return count;
+}

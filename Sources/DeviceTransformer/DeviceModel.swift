@@ -1,0 +1,230 @@
+package import Adapters
+internal import CMartletDevices
+package import Devices
+internal import ModelFiles
+package import StepModels
+package import Tensors
+
+/// The forward pass on a device: each step a list of kernels, with the step's rows in tables that they read.
+///
+/// A row's bits depend on its own sequence and adapter alone: every sum is in an order that follows from the
+/// matrix, the position or the head, never from the rows that share the batch.
+package final class DeviceModel: StepModel {
+    package let kernels: KernelSet
+    package let vocabularySize: Int
+    private let team: WorkerTeam
+    let configuration: ModelConfiguration
+    let device: Device
+    let element: DeviceElement
+    let weights: DeviceWeights
+    let cache: DeviceCache
+    let workspace: DeviceWorkspace
+    let arguments: StepArguments
+    private let upload: DeviceUpload
+    private(set) var residents: ResidentAdapters
+    /// (positions, head dimension), see `ModelConfiguration.angles`.
+    let angles: DeviceMemory
+    private let maximumRows: Int
+    private let maximumContext: Int
+    /// What shrunk rows take, as wide as a step so far wanted it.
+    private var shrunk: DeviceMemory?
+    /// Logits of tokens whose rows an adapter brings.
+    private var tokenLogits: DeviceMemory?
+    private let logitRows: Matrix
+    /// The rows that the last pass went on with.
+    private var lastHidden: DeviceRows
+
+    /// - Parameters:
+    ///   - weights: in f32 or bf16. Of no use to the model when it is made.
+    ///   - adapterFormat, activations: the weights' own format.
+    ///   - team: what the host's side of choosing tokens runs on.
+    ///   - maximumRows: rows of the largest batch.
+    ///   - maximumContext: positions of the longest sequence.
+    /// - Throws: `DeviceError` with `unsupported` for other formats and for heads beyond 512.
+    package init(
+        weights: ModelWeights, adapterFormat: WeightFormat, activations: ComputeFormat,
+        blockCount: Int, device: Device, kernels: KernelSet, team: WorkerTeam, maximumRows: Int,
+        maximumContext: Int
+    ) throws(DeviceError) {
+        let c = weights.configuration
+        element = try DeviceModel.element(weights.format, adapterFormat, activations)
+        guard c.headDimension <= DeviceModel.largestHead else {
+            throw DeviceError(
+                .unsupported,
+                "attention on a GPU has heads of at most \(DeviceModel.largestHead), and this model has \(c.headDimension)"
+            )
+        }
+        configuration = c
+        self.device = device
+        self.kernels = kernels
+        self.team = team
+        self.maximumRows = maximumRows
+        self.maximumContext = maximumContext
+        vocabularySize = c.vocabularySize
+        try device.prepare(DeviceModel.usedKernels, element)
+        upload = try DeviceUpload(device)
+        self.weights = try DeviceWeights(weights, on: device, element: element, upload: upload)
+        cache = try DeviceCache(c, element: element, blockCount: blockCount, on: device)
+        workspace = try DeviceWorkspace(
+            weights, element: element, rowCount: maximumRows, on: device)
+        arguments = try StepArguments(device)
+        residents = ResidentAdapters(device, element: element, upload: upload)
+        lastHidden = workspace.hidden
+        logitRows = Matrix(rowCount: mostLogitRows, columnCount: c.vocabularySize)
+        angles = try DeviceModel.angles(c, maximumContext, device, upload)
+    }
+
+    private static let largestHead = 512
+    private static let usedKernels: [cmd_kernel] = (0..<CMD_KERNEL_COUNT.rawValue).map {
+        cmd_kernel(rawValue: $0)
+    }
+
+    /// What kernels multiply, if they do.
+    package static func element(
+        _ weights: WeightFormat, _ adapters: WeightFormat, _ activations: ComputeFormat
+    ) throws(DeviceError) -> DeviceElement {
+        switch (weights, adapters, activations) {
+        case (.f32, .f32, .f32): return .f32
+        case (.bf16, .bf16, .bf16): return .bf16
+        default:
+            throw DeviceError(
+                .unsupported,
+                "a GPU multiplies weights, adapters and activations that are all in bf16 or all in f32; these are in \(weights.rawValue), \(adapters.rawValue) and \(activations.rawValue)"
+            )
+        }
+    }
+
+    /// Rows close together, as kernels want them.
+    private static func angles(
+        _ c: ModelConfiguration, _ positionCount: Int, _ device: Device, _ upload: DeviceUpload
+    ) throws(DeviceError) -> DeviceMemory {
+        let matrix = c.angles(positionCount: positionCount)
+        let rows = (0..<positionCount).flatMap(matrix.row)
+        let memory = try DeviceMemory(rows.count * 4, on: .device, of: device)
+        try upload.copy(rows, to: memory)
+        return memory
+    }
+
+    // MARK: A step
+
+    package func forward(
+        _ batch: Batch, wanting wanted: [Int]
+    ) throws(StepFailure) -> WantedRows {
+        precondition(batch.rowCount <= maximumRows, "The batch has too many rows.")
+        precondition(
+            zip(wanted, wanted.dropFirst()).allSatisfy(<)
+                && wanted.allSatisfy { (0..<batch.rowCount).contains($0) }, "Not rows of the batch."
+        )
+        precondition(
+            batch.positions.allSatisfy { $0 < maximumContext }
+                && batch.tokens.allSatisfy { $0 >= 0 && $0 < vocabularySize },
+            "Tokens or positions that there are not.")
+        let rows = WantedRows(count: wanted.count, segments: batch.segments(of: wanted))
+        try failing { () throws(DeviceError) in
+            // The last step's tables are free when it is done.
+            try device.wait()
+            arguments.removeAll()
+            try residents.bring(batch.segments.map(\.adapter))
+            let tables = try StepTables(batch, weights.embedding, cache, residents, arguments)
+            let last = try AdaptedRows(rows.segments, residents, arguments)
+            let shrunk = try shrunk(
+                words: element.words(max(tables.adapted.shrinkWidth, last.shrinkWidth)))
+            let isNarrowed = wanted.count < batch.rowCount
+            let wantedRows = try arguments.append(isNarrowed ? wanted.map(UInt32.init) : [])
+            lastHidden = isNarrowed ? workspace.lastHidden : workspace.hidden
+            let narrowing = Narrowing(
+                count: wanted.count, rows: wantedRows, adapted: last, isNeeded: isNarrowed)
+            try device.submit { (recorder) throws(DeviceError) in
+                try LayerRecorder(
+                    model: self, recorder: recorder, tables: tables, shrunk: shrunk
+                ).record(narrowing)
+            }
+        }
+        return rows
+    }
+
+    /// The rows with which the last layer goes on from its keys and values.
+    struct Narrowing {
+        var count: Int
+        /// Which they are.
+        var rows: UInt64
+        var adapted: AdaptedRows
+        /// Not all rows are wanted.
+        var isNeeded: Bool
+    }
+
+    package func logits(
+        of rows: Range<Int>, in wanted: WantedRows, peaksOnly: Bool
+    ) throws(StepFailure) -> (logits: Matrix, peaks: [LogitPeak]) {
+        precondition(rows.count <= mostLogitRows, "Too many logit rows.")
+        precondition(rows.lowerBound >= 0 && rows.upperBound <= wanted.count, "Nobody wanted them.")
+        guard !rows.isEmpty else { return (logitRows, []) }
+        try failing { () throws(DeviceError) in
+            let adapted = try AdaptedRows(wanted.segments(in: rows), residents, arguments)
+            let shrunk = try shrunk(words: element.words(adapted.shrinkWidth))
+            let tokenLogits = try tokenLogits(
+                columns: adapted.tokenCount.roundedUp(toMultipleOf: Lanes.count))
+            try device.submit { (recorder) throws(DeviceError) in
+                try HeadRecorder(
+                    model: self, recorder: recorder, adapted: adapted, rowCount: rows.count,
+                    shrunk: shrunk, tokenLogits: tokenLogits
+                ).record(lastHidden.from(rows.lowerBound), peaksOnly: peaksOnly)
+            }
+            try device.wait()
+        }
+        if !peaksOnly {
+            for row in 0..<rows.count {
+                workspace.hostLogits.withBytes(
+                    row * workspace.logits.stride * 4, vocabularySize * 4
+                ) {
+                    logitRows.setRow(row, bytes: $0)
+                }
+            }
+        }
+        let peaks = workspace.hostPeaks.read(cmd_peak.self, count: rows.count)
+        return (
+            logitRows, peaks.map { LogitPeak(maximum: $0.maximum, column: Int($0.index)) }
+        )
+    }
+
+    private func failing(_ body: () throws(DeviceError) -> Void) throws(StepFailure) {
+        do throws(DeviceError) { try body() } catch { throw StepFailure(error.description) }
+    }
+
+    // MARK: What grows with what steps want
+
+    /// Rows for what adapters shrink a batch's to.
+    func shrunk(words: Int) throws(DeviceError) -> DeviceRows {
+        let rows = max(maximumRows, mostLogitRows)
+        return try rowsGrown(&shrunk, rows, words)
+    }
+
+    func tokenLogits(columns: Int) throws(DeviceError) -> DeviceRows {
+        try rowsGrown(&tokenLogits, mostLogitRows, columns)
+    }
+
+    private func rowsGrown(
+        _ memory: inout DeviceMemory?, _ count: Int, _ stride: Int
+    ) throws(DeviceError) -> DeviceRows {
+        if let memory, memory.byteCount >= count * stride * 4 {
+            return DeviceRows(address: memory.address, stride: stride)
+        }
+        let grown = try DeviceMemory(count * stride * 4, on: .device, of: device)
+        memory = grown
+        return DeviceRows(address: grown.address, stride: stride)
+    }
+
+    // MARK: The engine's other questions
+
+    package var memberCount: Int { team.memberCount }
+
+    package func forEach(_ count: Int, _ work: (_ member: Int, _ index: Int) -> Void) {
+        team.run { member in
+            for index in team.share(of: count, for: member) { work(member, index) }
+        }
+    }
+
+    package func cacheByteCount(blockCount: Int) -> Int { cache.blockCount * cache.blockByteCount }
+
+    package func keep(_ adapters: Set<AdapterDigest>) { residents.keep(adapters) }
+}

@@ -1,0 +1,127 @@
+package import CMartletDevices
+
+/// An open device: its memory, its kernels and its queue.
+///
+/// Not thread-safe: one owner at a time uses it and what came from it.
+@safe package final class Device {
+    // Safety: the handle lives as long as the object, and everything made with it holds the object.
+    let handle: OpaquePointer
+    package let description: DeviceDescription
+    private var submitted: UInt64 = 0
+
+    /// How long a piece of work may take before the device counts as hanging.
+    package static let patience = Duration.seconds(60)
+
+    /// - Parameter number: see `DeviceDescription`.
+    package init(number: Int) throws(DeviceError) {
+        let descriptions = try DeviceDescription.all()
+        guard descriptions.indices.contains(number) else {
+            throw DeviceError(
+                .noDevice,
+                "there is no device vulkan:\(number); martlet devices lists those there are")
+        }
+        description = descriptions[number]
+        var error = cmd_error()
+        guard let handle = unsafe cmd_open(number, &error) else { throw DeviceError(error) }
+        unsafe self.handle = handle
+    }
+
+    deinit { unsafe cmd_close(handle) }
+
+    /// Makes kernels ready, so that no step waits for a compiler.
+    package func prepare(_ kernels: [cmd_kernel], _ element: DeviceElement) throws(DeviceError) {
+        for kernel in kernels {
+            try attempt { error in
+                unsafe cmd_prepare(handle, kernel, element.index, &error)
+            }
+        }
+    }
+
+    /// Records work and hands it to the device, which goes on with it after what came before.
+    ///
+    /// - Returns: its number, for `wait`.
+    @discardableResult package func submit(
+        _ record: (Recorder) throws(DeviceError) -> Void
+    ) throws(DeviceError) -> UInt64 {
+        try attempt { error in unsafe cmd_begin(handle, &error) }
+        try record(Recorder(device: self))
+        var error = cmd_error()
+        let work = unsafe cmd_submit(handle, &error)
+        guard work > 0 else { throw DeviceError(error) }
+        submitted = work
+        return work
+    }
+
+    /// Waits until everything that was submitted is done.
+    package func wait() throws(DeviceError) { try wait(for: submitted) }
+
+    /// Waits until a piece of work is done, and everything before it.
+    package func wait(for work: UInt64) throws(DeviceError) {
+        guard work > 0 else { return }
+        let nanoseconds = UInt64(Device.patience.components.seconds) * 1_000_000_000
+        try attempt { error in unsafe cmd_wait(handle, work, nanoseconds, &error) }
+    }
+
+    func attempt(_ call: (inout cmd_error) -> Bool) throws(DeviceError) {
+        var error = cmd_error()
+        guard call(&error) else { throw DeviceError(error) }
+    }
+}
+
+/// What kernels multiply: the other half of a kernel's name.
+package enum DeviceElement: Sendable {
+    case f32, bf16
+
+    var index: UInt32 { self == .f32 ? 0 : 1 }
+
+    /// Numbers in a 32-bit word.
+    package var perWord: Int { self == .f32 ? 1 : 2 }
+
+    /// Words of a row of so many numbers.
+    package func words(_ count: Int) -> Int { (count + perWord - 1) / perWord }
+}
+
+/// Takes down what a device is to do.
+package struct Recorder {
+    let device: Device
+
+    /// Runs a kernel that was prepared.
+    ///
+    /// - Parameters:
+    ///   - arguments: the kernel's block (kernel_arguments.h). Addresses in it are of memory that lives until
+    ///     the work is done, and large enough for what the sizes in it say.
+    ///   - grid: groups in each direction; none is empty.
+    package func dispatch<Arguments: BitwiseCopyable>(
+        _ kernel: cmd_kernel, _ element: DeviceElement, _ arguments: Arguments,
+        grid: (x: Int, y: Int, z: Int)
+    ) {
+        precondition(
+            grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.y < 65536 && grid.z < 65536,
+            "Not a grid of groups.")
+        unsafe withUnsafeBytes(of: arguments) { bytes in
+            unsafe cmd_dispatch(
+                device.handle, kernel, element.index, bytes.baseAddress, bytes.count,
+                UInt32(grid.x), UInt32(grid.y), UInt32(grid.z))
+        }
+    }
+
+    /// What comes after sees what came before.
+    package func barrier() { unsafe cmd_barrier(device.handle) }
+
+    package func copy(
+        _ byteCount: Int, from source: DeviceMemory, at sourceOffset: Int = 0,
+        to target: DeviceMemory, at targetOffset: Int = 0
+    ) {
+        source.check(sourceOffset..<sourceOffset + byteCount)
+        target.check(targetOffset..<targetOffset + byteCount)
+        unsafe cmd_copy(
+            device.handle, &source.memory, UInt64(sourceOffset), &target.memory,
+            UInt64(targetOffset), UInt64(byteCount))
+    }
+
+    /// Fills memory with a word.
+    package func fill(_ memory: DeviceMemory, with word: UInt32 = 0) {
+        unsafe cmd_fill(
+            device.handle, &memory.memory, 0, UInt64(memory.byteCount / 4 * 4), word)
+    }
+}

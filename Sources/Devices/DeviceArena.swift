@@ -1,0 +1,96 @@
+/// A part of a device's memory.
+package struct DevicePlace {
+    package let memory: DeviceMemory
+    package let offset: Int
+    package let byteCount: Int
+
+    package var address: UInt64 { memory.address + UInt64(offset) }
+}
+
+/// Hands out places in large pieces of a device's memory, for what stays as long as the device is used:
+/// drivers allow few allocations, and none beyond a size.
+package struct DeviceArena {
+    private let device: Device
+    private let largestPiece: Int
+    private var memory: DeviceMemory?
+    private var end = 0
+    /// Bytes of all pieces.
+    package private(set) var byteCount = 0
+
+    /// What places are multiples of: of the longest load of a kernel, and more.
+    package static let alignment = 256
+    private static let pieceByteCount = 256 << 20
+
+    /// - Parameter largestPiece: bytes of the largest allocation that the device allows.
+    package init(_ device: Device, largestPiece: Int) {
+        self.device = device
+        self.largestPiece = largestPiece
+    }
+
+    /// - Throws: `DeviceError` with `outOfMemory`, also for what no piece can hold.
+    package mutating func place(_ byteCount: Int) throws(DeviceError) -> DevicePlace {
+        precondition(byteCount >= 0, "A place cannot have a negative size.")
+        guard byteCount <= largestPiece else {
+            throw DeviceError(
+                .outOfMemory,
+                "a matrix of \(byteCount) bytes is more than the device allocates at a time, \(largestPiece)"
+            )
+        }
+        if let memory, end + byteCount <= memory.byteCount {
+            defer { end = (end + byteCount + Self.alignment - 1) / Self.alignment * Self.alignment }
+            return DevicePlace(memory: memory, offset: end, byteCount: byteCount)
+        }
+        let size = max(byteCount, min(largestPiece, Self.pieceByteCount))
+        memory = try DeviceMemory(size, on: .device, of: device)
+        self.byteCount += size
+        end = 0
+        return try place(byteCount)
+    }
+}
+
+/// Brings bytes of the host onto a device, through two pieces of memory that both reach: one is filled while
+/// the other is copied.
+package final class DeviceUpload {
+    private let device: Device
+    private let halves: [DeviceMemory]
+    private var works: [UInt64] = [0, 0]
+    private var next = 0
+
+    /// - Parameter byteCount: of each half.
+    package init(_ device: Device, byteCount: Int = 16 << 20) throws(DeviceError) {
+        self.device = device
+        halves = [
+            try DeviceMemory(byteCount, on: .host, of: device),
+            try DeviceMemory(byteCount, on: .host, of: device),
+        ]
+    }
+
+    /// Copies bytes to a place. Work that is submitted later sees them.
+    package func copy(_ bytes: RawSpan, to memory: DeviceMemory, at offset: Int) throws(DeviceError)
+    {
+        var done = 0
+        while done < bytes.byteCount {
+            let half = halves[next]
+            try device.wait(for: works[next])
+            let count = min(half.byteCount, bytes.byteCount - done)
+            half.write(bytes.extracting(done..<done + count))
+            works[next] = try device.submit { recorder in
+                recorder.copy(count, from: half, at: 0, to: memory, at: offset + done)
+                recorder.barrier()
+            }
+            next = 1 - next
+            done += count
+        }
+    }
+
+    package func copy<Element: BitwiseCopyable>(
+        _ values: [Element], to memory: DeviceMemory, at offset: Int = 0
+    ) throws(DeviceError) {
+        try copy(unsafe values.span.bytes, to: memory, at: offset)
+    }
+
+    package func copy(_ bytes: RawSpan, to place: DevicePlace) throws(DeviceError) {
+        precondition(bytes.byteCount <= place.byteCount, "It does not fit the place.")
+        try copy(bytes, to: place.memory, at: place.offset)
+    }
+}

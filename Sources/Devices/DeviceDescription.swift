@@ -1,0 +1,54 @@
+internal import CMartletDevices
+
+/// A device as its driver describes it.
+package struct DeviceDescription: Sendable, Equatable {
+    /// Its place among the devices of all drivers.
+    package var number: Int
+    package var name: String
+    package var driver: String
+    package var vulkanVersion: String
+    /// The processor plays the device.
+    package var isSoftware: Bool
+    /// Its memory is the host's.
+    package var sharesMemory: Bool
+    package var hasCopyQueue: Bool
+    package var byteCount: Int
+    /// Bytes that nobody has, as the driver estimates; nil if it does not say.
+    package var freeByteCount: Int?
+    package var largestAllocation: Int
+    package var subgroupSize: Int
+    /// Why kernels cannot run on it.
+    package var refusal: String?
+
+    /// What `--gpu` calls it.
+    package var identifier: String { "vulkan:\(number)" }
+
+    private static let most = 16
+
+    /// The devices that there are.
+    ///
+    /// - Throws: `DeviceError` with `noDriver` when there is no driver that works.
+    package static func all() throws(DeviceError) -> [DeviceDescription] {
+        var error = cmd_error()
+        var found = Array(repeating: cmd_description(), count: most)
+        let count = unsafe cmd_list(&found, found.count, &error)
+        guard count > 0 else { throw DeviceError(error) }
+        return found.prefix(count).enumerated().map { DeviceDescription(number: $0, $1) }
+    }
+
+    private init(number: Int, _ found: cmd_description) {
+        self.number = number
+        name = text(found.name)
+        driver = text(found.driver)
+        vulkanVersion = "\(found.vulkan_major).\(found.vulkan_minor)"
+        isSoftware = found.is_software
+        sharesMemory = found.shares_memory
+        hasCopyQueue = found.has_copy_queue
+        byteCount = Int(clamping: found.memory)
+        freeByteCount = found.free_memory == 0 ? nil : Int(clamping: found.free_memory)
+        largestAllocation = Int(clamping: found.largest_allocation)
+        subgroupSize = Int(found.subgroup)
+        let why = text(found.refusal)
+        refusal = why.isEmpty ? nil : why
+    }
+}

@@ -1,0 +1,22 @@
+internal import Foundation
+package import ModelFiles
+package import Tensors
+
+extension ModelConfiguration {
+    /// Row p: the cosines of position p's angles, then the sines, computed in 32-bit floats as
+    /// transformers does.
+    package func angles(positionCount: Int) -> Matrix {
+        let frequencies = rope.frequencies(headDimension: headDimension)
+        let angles = Matrix(rowCount: positionCount, columnCount: headDimension)
+        for position in 0..<positionCount {
+            angles.withMutableRow(position) { row in
+                for (index, frequency) in frequencies.enumerated() {
+                    let angle = Float(position) * frequency
+                    row[index] = cosf(angle)
+                    row[frequencies.count + index] = sinf(angle)
+                }
+            }
+        }
+        return angles
+    }
+}

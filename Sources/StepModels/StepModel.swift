@@ -1,0 +1,50 @@
+package import Adapters
+package import Tensors
+
+/// What an engine needs of a model, whatever device it runs on: token rows in, logits out.
+///
+/// Not thread-safe: one owner calls it. A row's result depends on its own sequence and adapter alone, bit for bit.
+package protocol StepModel: AnyObject {
+    var vocabularySize: Int { get }
+    /// What the host's side of choosing tokens runs on, and how many threads it has.
+    var kernels: KernelSet { get }
+    var memberCount: Int { get }
+
+    /// Writes every row's keys and values into the cache, and computes the last hidden states of the
+    /// rows whose logits are wanted: nothing reads those of the others.
+    ///
+    /// - Parameter wanted: rows of the batch, ascending.
+    /// - Returns: what `logits` asks for.
+    /// - Throws: `StepFailure` when the device cannot go on.
+    func forward(_ batch: Batch, wanting wanted: [Int]) throws(StepFailure) -> WantedRows
+
+    /// Logits of some of the rows that the last batch wanted, at most `mostLogitRows`.
+    ///
+    /// - Parameters:
+    ///   - rows: counted over the wanted ones.
+    ///   - wanted: of the last batch.
+    ///   - peaksOnly: the logits themselves are not wanted, and the matrix holds nothing.
+    /// - Returns: a matrix that the next call overwrites, and each row's largest logit.
+    func logits(
+        of rows: Range<Int>, in wanted: WantedRows, peaksOnly: Bool
+    ) throws(StepFailure) -> (logits: Matrix, peaks: [LogitPeak])
+
+    /// Calls `work` once for each number below `count`, spread over the threads.
+    func forEach(_ count: Int, _ work: (_ member: Int, _ index: Int) -> Void)
+
+    /// Memory that the cache takes when the first `blockCount` blocks have been used.
+    func cacheByteCount(blockCount: Int) -> Int
+
+    /// Tells which adapters may stay on the device; those that a batch brings come onto it by themselves.
+    func keep(_ adapters: Set<AdapterDigest>)
+}
+
+/// Logit rows computed at a time.
+package let mostLogitRows = 64
+
+/// A device that cannot go on: nothing of its model can be used any more.
+package struct StepFailure: Error, Sendable, CustomStringConvertible {
+    package let description: String
+
+    package init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,26 @@
+import DeviceTransformer
+import Devices
+import StepModels
+import Tensors
+import TestSupport
+import Testing
+
+/// The same on a GPU, or on a driver that plays one.
+@Suite(
+    .enabled(if: TestDevice.isThere, "no Vulkan driver: see docs/operating/gpus.md"), .serialized)
+struct DeviceConformanceTests {
+    static func onDevice() throws -> ConformanceTests.MakeModel {
+        let device = try TestDevice.open()
+        return { weights, rowCount, blockCount in
+            try DeviceModel(
+                weights: weights, adapterFormat: .f32, activations: .f32, blockCount: blockCount,
+                device: device, kernels: KernelSet.available[0],
+                team: WorkerTeam(memberCount: 1), maximumRows: rowCount, maximumContext: 64)
+        }
+    }
+
+    @Test(arguments: ConformanceTests.families)
+    func everyAdapterInOneBatchMatchesPEFT(_ family: String) throws {
+        try ConformanceTests.run(family, Self.onDevice())
+    }
+}
