@@ -162,7 +162,8 @@ let package = Package(
                 "Server", "Telemetry", "Generation", "Engine", "StepModels", "Transformer",
                 "Adapters",
                 "ModelFiles",
-                "Tensors", "Tokenization", "ChatTemplates", "JSONTree", lifecycle, unixSignals,
+                "Tensors", "Devices", "DeviceTransformer",
+                "Tokenization", "ChatTemplates", "JSONTree", lifecycle, unixSignals,
                 logging, metrics,
                 yams,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -172,7 +173,8 @@ let package = Package(
         module(
             "TestSupport",
             [
-                "LoadGenerator", "Tensors", "ModelFiles", "Adapters", "Devices", "StepModels",
+                "LoadGenerator", "Tensors", "ModelFiles", "Adapters", "Devices",
+                "DeviceTransformer", "StepModels",
                 "Transformer", "Engine",
                 nioCore, nioHTTP1, nioPosix,
             ]),
@@ -189,7 +191,7 @@ let package = Package(
             ]),
         tests("TensorsTests", ["Tensors"]),
         tests("ModelFilesTests", ["ModelFiles", "Tensors", "JSONTree"], exclude: ["Goldens"]),
-        tests("EngineTests", ["Engine", "Adapters", "Tensors"]),
+        tests("EngineTests", ["Engine", "Adapters", "Devices", "Tensors"]),
         tests("OpenAIWireTests", ["OpenAIWire", "JSONTree"]),
         tests("PlacementTests", ["Placement", "JSONTree"]),
         tests("ClusterSimulationTests", ["ClusterSimulation"]),

@@ -12,7 +12,7 @@ struct DeviceCache {
     private let element: DeviceElement
     private let headCount: Int
     private let headDimension: Int
-    private let pieces: [DeviceMemory]
+    private let pieces: [DeviceBuffer]
     private let blocksPerPiece: Int
 
     init(
@@ -26,10 +26,10 @@ struct DeviceCache {
         blockByteCount = c.layerCount * headCount * (words.keys + words.values) * 4
         let largest = min(device.description.largestAllocation, 1 << 30)
         blocksPerPiece = max(1, largest / blockByteCount)
-        var pieces: [DeviceMemory] = []
+        var pieces: [DeviceBuffer] = []
         for first in stride(from: 0, to: blockCount, by: blocksPerPiece) {
             let count = min(blocksPerPiece, blockCount - first)
-            pieces.append(try DeviceMemory(count * blockByteCount, on: .device, of: device))
+            pieces.append(try DeviceBuffer(count * blockByteCount, on: .device, of: device))
         }
         self.pieces = pieces
     }

@@ -9,9 +9,11 @@ package import Tensors
 ///
 /// A row's bits depend on its own sequence and adapter alone: every sum is in an order that follows from the
 /// matrix, the position or the head, never from the rows that share the batch.
-package final class DeviceModel: StepModel {
+package final class DeviceModel: StepModel, @unchecked Sendable {
+    // Safety: made by one thread and handed to the engine's, which alone uses it then.
     package let kernels: KernelSet
     package let vocabularySize: Int
+    package var description: DeviceDescription { device.description }
     private let team: WorkerTeam
     let configuration: ModelConfiguration
     let device: Device
@@ -23,13 +25,13 @@ package final class DeviceModel: StepModel {
     private let upload: DeviceUpload
     private(set) var residents: ResidentAdapters
     /// (positions, head dimension), see `ModelConfiguration.angles`.
-    let angles: DeviceMemory
+    let angles: DeviceBuffer
     private let maximumRows: Int
     private let maximumContext: Int
     /// What shrunk rows take, as wide as a step so far wanted it.
-    private var shrunk: DeviceMemory?
+    private var shrunk: DeviceBuffer?
     /// Logits of tokens whose rows an adapter brings.
-    private var tokenLogits: DeviceMemory?
+    private var tokenLogits: DeviceBuffer?
     private let logitRows: Matrix
     /// The rows that the last pass went on with.
     private var lastHidden: DeviceRows
@@ -97,10 +99,10 @@ package final class DeviceModel: StepModel {
     /// Rows close together, as kernels want them.
     private static func angles(
         _ c: ModelConfiguration, _ positionCount: Int, _ device: Device, _ upload: DeviceUpload
-    ) throws(DeviceError) -> DeviceMemory {
+    ) throws(DeviceError) -> DeviceBuffer {
         let matrix = c.angles(positionCount: positionCount)
         let rows = (0..<positionCount).flatMap(matrix.row)
-        let memory = try DeviceMemory(rows.count * 4, on: .device, of: device)
+        let memory = try DeviceBuffer(rows.count * 4, on: .device, of: device)
         try upload.copy(rows, to: memory)
         return memory
     }
@@ -204,12 +206,12 @@ package final class DeviceModel: StepModel {
     }
 
     private func rowsGrown(
-        _ memory: inout DeviceMemory?, _ count: Int, _ stride: Int
+        _ memory: inout DeviceBuffer?, _ count: Int, _ stride: Int
     ) throws(DeviceError) -> DeviceRows {
         if let memory, memory.byteCount >= count * stride * 4 {
             return DeviceRows(address: memory.address, stride: stride)
         }
-        let grown = try DeviceMemory(count * stride * 4, on: .device, of: device)
+        let grown = try DeviceBuffer(count * stride * 4, on: .device, of: device)
         memory = grown
         return DeviceRows(address: grown.address, stride: stride)
     }

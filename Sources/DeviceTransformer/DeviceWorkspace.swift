@@ -37,20 +37,20 @@ struct DeviceWorkspace {
     let logitInput: DeviceRows
     let logits: DeviceRows
     /// The host's: logits and peaks.
-    let hostLogits: DeviceMemory
-    let hostPeaks: DeviceMemory
+    let hostLogits: DeviceBuffer
+    let hostPeaks: DeviceBuffer
     /// Logits on the device, for copies.
-    let logitMemory: DeviceMemory
-    private let memory: [DeviceMemory]
+    let logitMemory: DeviceBuffer
+    private let memory: [DeviceBuffer]
 
     init(
         _ weights: ModelWeights, element: DeviceElement, rowCount: Int, on device: Device
     ) throws(DeviceError) {
         let (c, layer) = (weights.configuration, weights.layers[0])
-        var memory: [DeviceMemory] = []
+        var memory: [DeviceBuffer] = []
         /// Every number is NaN until a kernel writes it.
         func rows(_ count: Int, _ stride: Int) throws(DeviceError) -> DeviceRows {
-            let own = try DeviceMemory(count * stride * 4, on: .device, of: device)
+            let own = try DeviceBuffer(count * stride * 4, on: .device, of: device)
             try device.submit { recorder in recorder.fill(own, with: UInt32.max) }
             memory.append(own)
             return DeviceRows(address: own.address, stride: stride)
@@ -68,9 +68,9 @@ struct DeviceWorkspace {
         logitInput = try rows(mostLogitRows, element.words(c.hiddenSize))
         logits = try rows(mostLogitRows, floats(c.vocabularySize))
         logitMemory = memory[memory.count - 1]
-        hostLogits = try DeviceMemory(
+        hostLogits = try DeviceBuffer(
             mostLogitRows * logits.stride * 4, on: .host, of: device)
-        hostPeaks = try DeviceMemory(mostLogitRows * 8, on: .host, of: device)
+        hostPeaks = try DeviceBuffer(mostLogitRows * 8, on: .host, of: device)
         self.memory = memory
     }
 }

@@ -9,7 +9,7 @@ internal import Tensors
 final class ResidentAdapter {
     /// Where the table of updates is.
     let table: UInt64
-    private let memory: DeviceMemory
+    private let memory: DeviceBuffer
     private let element: DeviceElement
     /// The step that last used it.
     var lastStep = 0
@@ -22,7 +22,7 @@ final class ResidentAdapter {
         self.element = element
         let tableOffset = adapter.byteCount.roundedUp(toMultipleOf: DeviceArena.alignment)
         let updates = adapter.table.updates
-        memory = try DeviceMemory(
+        memory = try DeviceBuffer(
             tableOffset + updates.count * MemoryLayout<cmd_update>.stride, on: .device, of: device)
         table = memory.address + UInt64(tableOffset)
         let (base, element) = (memory.address, element)

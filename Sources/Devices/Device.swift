@@ -109,8 +109,8 @@ package struct Recorder {
     package func barrier() { unsafe cmd_barrier(device.handle) }
 
     package func copy(
-        _ byteCount: Int, from source: DeviceMemory, at sourceOffset: Int = 0,
-        to target: DeviceMemory, at targetOffset: Int = 0
+        _ byteCount: Int, from source: DeviceBuffer, at sourceOffset: Int = 0,
+        to target: DeviceBuffer, at targetOffset: Int = 0
     ) {
         source.check(sourceOffset..<sourceOffset + byteCount)
         target.check(targetOffset..<targetOffset + byteCount)
@@ -120,7 +120,7 @@ package struct Recorder {
     }
 
     /// Fills memory with a word.
-    package func fill(_ memory: DeviceMemory, with word: UInt32 = 0) {
+    package func fill(_ memory: DeviceBuffer, with word: UInt32 = 0) {
         unsafe cmd_fill(
             device.handle, &memory.memory, 0, UInt64(memory.byteCount / 4 * 4), word)
     }

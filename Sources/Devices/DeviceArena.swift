@@ -1,6 +1,6 @@
 /// A part of a device's memory.
 package struct DevicePlace {
-    package let memory: DeviceMemory
+    package let memory: DeviceBuffer
     package let offset: Int
     package let byteCount: Int
 
@@ -8,23 +8,23 @@ package struct DevicePlace {
 }
 
 /// Hands out places in large pieces of a device's memory, for what stays as long as the device is used:
-/// drivers allow few allocations, and none beyond a size.
+/// drivers allow few allocations, and none beyond a size. Places live as long as the arena.
 package struct DeviceArena {
     private let device: Device
     private let largestPiece: Int
-    private var memory: DeviceMemory?
+    private let pieceByteCount: Int
+    private var pieces: [DeviceBuffer] = []
+    /// Of the last piece.
     private var end = 0
-    /// Bytes of all pieces.
-    package private(set) var byteCount = 0
 
     /// What places are multiples of: of the longest load of a kernel, and more.
     package static let alignment = 256
-    private static let pieceByteCount = 256 << 20
 
     /// - Parameter largestPiece: bytes of the largest allocation that the device allows.
-    package init(_ device: Device, largestPiece: Int) {
+    package init(_ device: Device, largestPiece: Int, pieceByteCount: Int = 256 << 20) {
         self.device = device
         self.largestPiece = largestPiece
+        self.pieceByteCount = pieceByteCount
     }
 
     /// - Throws: `DeviceError` with `outOfMemory`, also for what no piece can hold.
@@ -36,13 +36,12 @@ package struct DeviceArena {
                 "a matrix of \(byteCount) bytes is more than the device allocates at a time, \(largestPiece)"
             )
         }
-        if let memory, end + byteCount <= memory.byteCount {
+        if let memory = pieces.last, end + byteCount <= memory.byteCount {
             defer { end = (end + byteCount + Self.alignment - 1) / Self.alignment * Self.alignment }
             return DevicePlace(memory: memory, offset: end, byteCount: byteCount)
         }
-        let size = max(byteCount, min(largestPiece, Self.pieceByteCount))
-        memory = try DeviceMemory(size, on: .device, of: device)
-        self.byteCount += size
+        let size = max(byteCount, min(largestPiece, pieceByteCount))
+        pieces.append(try DeviceBuffer(size, on: .device, of: device))
         end = 0
         return try place(byteCount)
     }
@@ -52,7 +51,7 @@ package struct DeviceArena {
 /// the other is copied.
 package final class DeviceUpload {
     private let device: Device
-    private let halves: [DeviceMemory]
+    private let halves: [DeviceBuffer]
     private var works: [UInt64] = [0, 0]
     private var next = 0
 
@@ -60,13 +59,13 @@ package final class DeviceUpload {
     package init(_ device: Device, byteCount: Int = 16 << 20) throws(DeviceError) {
         self.device = device
         halves = [
-            try DeviceMemory(byteCount, on: .host, of: device),
-            try DeviceMemory(byteCount, on: .host, of: device),
+            try DeviceBuffer(byteCount, on: .host, of: device),
+            try DeviceBuffer(byteCount, on: .host, of: device),
         ]
     }
 
     /// Copies bytes to a place. Work that is submitted later sees them.
-    package func copy(_ bytes: RawSpan, to memory: DeviceMemory, at offset: Int) throws(DeviceError)
+    package func copy(_ bytes: RawSpan, to memory: DeviceBuffer, at offset: Int) throws(DeviceError)
     {
         var done = 0
         while done < bytes.byteCount {
@@ -84,7 +83,7 @@ package final class DeviceUpload {
     }
 
     package func copy<Element: BitwiseCopyable>(
-        _ values: [Element], to memory: DeviceMemory, at offset: Int = 0
+        _ values: [Element], to memory: DeviceBuffer, at offset: Int = 0
     ) throws(DeviceError) {
         try copy(unsafe values.span.bytes, to: memory, at: offset)
     }

@@ -2,16 +2,16 @@
 /// the host's memory, filled anew for each step.
 package final class StepArguments {
     private let device: Device
-    private var memory: DeviceMemory
+    private var memory: DeviceBuffer
     private var end = 0
     /// What the step has outgrown, until it is done.
-    private var outgrown: [DeviceMemory] = []
+    private var outgrown: [DeviceBuffer] = []
 
     private static let alignment = 16
 
     package init(_ device: Device, byteCount: Int = 1 << 20) throws(DeviceError) {
         self.device = device
-        memory = try DeviceMemory(byteCount, on: .host, of: device)
+        memory = try DeviceBuffer(byteCount, on: .host, of: device)
     }
 
     /// Begins a step, when the device is done with the last one.
@@ -28,7 +28,7 @@ package final class StepArguments {
         let byteCount = values.count * MemoryLayout<Element>.stride
         if end + byteCount > memory.byteCount {
             outgrown.append(memory)
-            memory = try DeviceMemory(
+            memory = try DeviceBuffer(
                 max(2 * memory.byteCount, byteCount), on: .host, of: device)
             end = 0
         }

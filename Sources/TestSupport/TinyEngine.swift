@@ -1,4 +1,6 @@
 package import Adapters
+package import DeviceTransformer
+package import Devices
 package import Engine
 package import ModelFiles
 package import StepModels
@@ -51,18 +53,31 @@ package struct TinyEngine {
             maximumRows: maximumRows, maximumContext: maximumContext)
     }
 
+    /// The same on the tests' GPU.
+    package func deviceModel(
+        maximumRows: Int, blockCount: Int, maximumContext: Int = 64, on device: Device? = nil
+    ) throws -> DeviceModel {
+        try DeviceModel(
+            weights: weights, adapterFormat: adapterFormat, activations: activations,
+            blockCount: blockCount, device: try device ?? TestDevice.open(), kernels: kernels,
+            team: WorkerTeam(memberCount: threads), maximumRows: maximumRows,
+            maximumContext: maximumContext)
+    }
+
     package func core(
         maximumSequences: Int = 32, maximumStepTokens: Int = 64, blockCount: Int = 128,
-        maximumContext: Int = 64, keptBlockCount: Int = 1000, deviceMemory: DeviceMemory? = nil
+        maximumContext: Int = 64, keptBlockCount: Int = 1000, deviceMemory: DeviceMemory? = nil,
+        model: (any StepModel)? = nil
     ) -> EngineCore {
         let limits = EngineLimits(
             maximumSequences: maximumSequences, maximumStepTokens: maximumStepTokens,
             maximumContext: maximumContext, blockCount: blockCount, maximumWaiting: 1000,
             keptBlockCount: keptBlockCount, deviceMemory: deviceMemory)
         return EngineCore(
-            model: model(
-                maximumRows: maximumStepTokens, blockCount: blockCount,
-                maximumContext: maximumContext),
+            model: model
+                ?? self.model(
+                    maximumRows: maximumStepTokens, blockCount: blockCount,
+                    maximumContext: maximumContext),
             limits: limits)
     }
 }

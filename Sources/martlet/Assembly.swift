@@ -10,7 +10,6 @@ import ModelFiles
 import Telemetry
 import Tensors
 import Tokenization
-import StepModels
 
 /// Puts the parts together: a model in memory, an engine on it, text around it.
 struct Assembly {
@@ -60,11 +59,11 @@ struct Assembly {
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         summary = """
             \(configuration.family.rawValue), \(configuration.layerCount) layers, \
-            \(ByteCount.text(model.weights.byteCount)) of \(settings.weights.rawValue) weights with \
+            \(ByteCount.text(model.weightByteCount)) of \(settings.weights.rawValue) weights with \
             \(settings.activations.rawValue) activations, \
             \(library.count) adapters, context \(model.limits.maximumContext), \
             cache for \(model.limits.blockCount * KeyValueCache.blockPositions) tokens, \
-            \(settings.threads) threads, kernels \(model.kernels.name), loaded in \((seconds * 100).rounded() / 100) s
+            \(model.deviceName), loaded in \((seconds * 100).rounded() / 100) s
             """
     }
 }

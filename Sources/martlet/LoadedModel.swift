@@ -1,38 +1,88 @@
 import Adapters
+import DeviceTransformer
+import Devices
 import Engine
 import ModelFiles
 import StepModels
 import Tensors
 import Transformer
 
-/// A base model in memory and everything that an engine on it needs.
+/// A base model ready to compute and everything that an engine on it needs.
 struct LoadedModel {
     let checkpoint: Checkpoint
-    let weights: ModelWeights
     let kernels: KernelSet
     let team: WorkerTeam
     let limits: EngineLimits
+    /// Of the weights, wherever they are.
+    let weightByteCount: Int
+    private let place: Place
     private let settings: ModelSettings
 
+    /// Where the weights are.
+    private enum Place {
+        case host(ModelWeights)
+        case device(DeviceModel)
+    }
+
     init(_ settings: ModelSettings, maximumWaiting: Int = 1024, progress: Progress) throws {
-        self.settings = settings
+        var settings = settings
         let checkpoint = try Checkpoint.open(path: settings.modelPath)
+        let configuration = checkpoint.configuration
         self.checkpoint = checkpoint
         kernels = try KernelSet.best()
-        limits = try LoadedModel.limits(
-            settings, checkpoint.configuration, maximumWaiting: maximumWaiting)
         team = WorkerTeam(memberCount: settings.threads)
-        weights = try ModelWeights(checkpoint, format: settings.weights, team: team) {
+        let byteCount = ComputeDevice.weightByteCount(configuration, settings.weights)
+        let device = try ComputeDevice.open(settings, byteCount: byteCount)
+        if let device, !settings.hasOwnCache, settings.deviceByteCount == nil {
+            settings.deviceByteCount = ComputeDevice.sharedByteCount(
+                device.description, weights: byteCount, host: settings.kvByteCount)
+        }
+        self.settings = settings
+        limits = try LoadedModel.limits(settings, configuration, maximumWaiting: maximumWaiting)
+        let weights = try ModelWeights(checkpoint, format: settings.weights, team: team) {
             progress.show("loading \(checkpoint.path)", $0)
+        }
+        weightByteCount = weights.byteCount
+        if let device {
+            progress.show("bringing the model to \(device.description.name)")
+            place = .device(
+                try DeviceModel(
+                    weights: weights, adapterFormat: settings.adapterWeights,
+                    activations: settings.activations, blockCount: limits.blockCount,
+                    device: device, kernels: kernels, team: team,
+                    maximumRows: limits.maximumStepTokens,
+                    maximumContext: limits.maximumContext))
+        } else {
+            place = .host(weights)
         }
         progress.finish()
     }
 
-    /// An engine of its own, with a cache of its own.
+    /// What computes: for the log.
+    var deviceName: String {
+        switch place {
+        case .host: "\(settings.threads) threads, kernels \(kernels.name)"
+        case .device(let model):
+            "on \(model.description.identifier), \(model.description.name)\(model.description.isSoftware ? " (played by the CPU)" : "")"
+        }
+    }
+
+    var isOnDevice: Bool {
+        if case .device = place { true } else { false }
+    }
+
+    /// An engine of its own; on the CPU with a cache of its own.
     func makeCore() -> EngineCore { EngineCore(model: makeModel(), limits: limits) }
 
-    /// A forward pass with a cache of its own.
-    func makeModel() -> DecoderModel {
+    /// A forward pass; on the CPU with a cache of its own, on a GPU there is only one.
+    func makeModel() -> any StepModel {
+        switch place {
+        case .device(let model): return model
+        case .host(let weights): return makeModel(weights)
+        }
+    }
+
+    private func makeModel(_ weights: ModelWeights) -> DecoderModel {
         let configuration = checkpoint.configuration
         let cache = KeyValueCache(
             format: settings.activations, layerCount: configuration.layerCount,

@@ -52,6 +52,15 @@ struct ModelOptions: ParsableArguments {
     )
     var adapterWeights: WeightFormat?
 
+    @Option(
+        help:
+            "Where the model runs. gpu takes the first that kernels can run on, auto a GPU that is real and has the memory, or else the CPU; martlet devices lists them. (default: cpu, or gpu where --gpu says which)"
+    )
+    var device: DeviceChoice?
+
+    @Option(help: ArgumentHelp("Which GPU.", valueName: "vulkan:number"))
+    var gpu: String?
+
     @Option(help: "Threads that compute. (default: all processors)")
     var threads: Int?
 
@@ -78,7 +87,7 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Instead of that, memory that the cache shares with the adapters in use; when not all fit, they take turns. (default: no limit for adapters in use)",
+            "Instead of that, memory that the cache shares with the adapters in use; when not all fit, they take turns. (default: no limit for adapters in use; on a GPU what the model leaves)",
             valueName: "size"))
     var deviceMemory: String?
 
@@ -122,11 +131,16 @@ struct ModelSettings: Sendable {
     /// Where the model is to be fetched from; nil when it is on this machine.
     var hubLocation: HubLocation?
     var adapterWeights: WeightFormat
+    var device: DeviceChoice
+    /// The number of a GPU, when one is named.
+    var gpuNumber: Int?
     var threads: Int
     var contextLength: Int?
     var maximumSequences: Int
     var maximumStepTokens: Int
     var kvByteCount: Int
+    /// Whether somebody has said so.
+    var hasOwnCache: Bool
     var prefixByteCount: Int
     /// What cache and adapters share; nil when adapters in use have no limit.
     var deviceByteCount: Int?
@@ -201,6 +215,18 @@ struct ModelSettings: Sendable {
                 "Beside \(weights.rawValue) weights --adapter-weights may be \(weights.adapterFormat.rawValue) or q8."
             )
         }
+        if let name = options.gpu ?? settings.string("gpu") {
+            gpuNumber = name.hasPrefix("vulkan:") ? Int(name.dropFirst("vulkan:".count)) : nil
+            guard let gpuNumber, gpuNumber >= 0 else {
+                throw ValidationError(
+                    "--gpu is \"\(name)\"; write vulkan:0 or another that martlet devices lists.")
+            }
+        }
+        device = try format(
+            options.device, "device", default: gpuNumber == nil ? .cpu : .gpu)
+        guard device == .gpu || gpuNumber == nil else {
+            throw ValidationError("--gpu names a GPU, and --device is \(device.rawValue).")
+        }
         func integer(
             _ flag: Int?, _ name: String, default fallback: Int?, in range: ClosedRange<Int>
         ) throws -> Int? {
@@ -231,10 +257,11 @@ struct ModelSettings: Sendable {
             }
             return bytes
         }
+        hasOwnCache = options.kvMemory != nil || settings.string("kv-memory") != nil
         kvByteCount = try bytes(
             options.kvMemory, "kv-memory", default: min(4 << 30, memory / 4))
         if options.deviceMemory != nil || settings.string("device-memory") != nil {
-            guard options.kvMemory == nil, settings.string("kv-memory") == nil else {
+            guard !hasOwnCache else {
                 throw ValidationError(
                     "--device-memory takes the place of --kv-memory; give one of them.")
             }

@@ -6,7 +6,6 @@ import Foundation
 import Generation
 import ModelFiles
 import Tensors
-import StepModels
 
 struct BenchEngine: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -127,7 +126,7 @@ struct BenchEngine: AsyncParsableCommand {
             table.add([
                 "\(count)", format0(prefillRate), percent(prefillRate * bodyOperations / peak),
                 format0(decodeRate), percent(decodeRate * (bodyOperations + headOperations) / peak),
-                percent(Double(loaded.weights.byteCount) * stepsRate / ceilings.readBandwidth),
+                percent(Double(loaded.weightByteCount) * stepsRate / ceilings.readBandwidth),
                 String(format: "%.2f", 1000 / stepsRate),
                 format0(Double(count * newTokens) / (prefill + result.decode)),
             ])

@@ -6,7 +6,6 @@ import ModelFiles
 import StepModels
 import Tensors
 import Tokenization
-import Transformer
 
 struct BenchQuality: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -63,12 +62,13 @@ struct BenchQuality: AsyncParsableCommand {
             progress.show("scoring", Double(index) / Double(windows))
             let some = Array(tokens[index * window..<(index + 1) * window])
             let scored = Array(window / 2..<window - 1)
-            let first = BenchQuality.forward(some, p, wanting: scored)
-            let second = BenchQuality.forward(some, q, wanting: scored)
+            let first = try BenchQuality.forward(some, p, wanting: scored)
+            let second = try BenchQuality.forward(some, q, wanting: scored)
             for start in stride(from: 0, to: scored.count, by: mostLogitRows) {
                 let rows = start..<min(start + mostLogitRows, scored.count)
                 comparison.add(
-                    p.logits(of: rows, in: first), q.logits(of: rows, in: second),
+                    try p.logits(of: rows, in: first, peaksOnly: false),
+                    try q.logits(of: rows, in: second, peaksOnly: false),
                     kernels: p.kernels,
                     next: scored[rows].map { some[$0 + 1] })
             }
@@ -85,14 +85,14 @@ struct BenchQuality: AsyncParsableCommand {
     }
 
     private static func forward(
-        _ tokens: [Int32], _ model: DecoderModel, wanting rows: [Int]
-    ) -> WantedRows {
+        _ tokens: [Int32], _ model: any StepModel, wanting rows: [Int]
+    ) throws -> WantedRows {
         var batch = Batch()
         let blocks =
             (tokens.count + KeyValueCache.blockPositions - 1) / KeyValueCache.blockPositions
         batch.append(
             tokens: tokens, firstPosition: 0, blocks: (0..<blocks).map(Int32.init), adapter: nil)
-        return model.forward(batch, wanting: rows)
+        return try model.forward(batch, wanting: rows)
     }
 }
 

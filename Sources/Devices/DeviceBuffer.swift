@@ -1,7 +1,7 @@
 internal import CMartletDevices
 
 /// A piece of memory that kernels reach by its address; given back with its last owner.
-@safe package final class DeviceMemory {
+@safe package final class DeviceBuffer {
     // Safety: the memory is the object's alone, and the device is held.
     var memory: cmd_memory
     let device: Device

@@ -1,0 +1,69 @@
+import ArgumentParser
+import DeviceTransformer
+import Devices
+import ModelFiles
+import Tensors
+
+/// Where a model is to run.
+enum DeviceChoice: String, CaseIterable, ExpressibleByArgument {
+    case auto, cpu, gpu
+}
+
+/// Chooses the GPU that a model runs on.
+enum ComputeDevice {
+    /// - Parameter byteCount: of the weights.
+    /// - Returns: nil for the CPU.
+    /// - Throws: `DeviceError` when a GPU is asked for and there is none that can.
+    static func open(_ settings: ModelSettings, byteCount: Int) throws -> Device? {
+        switch settings.device {
+        case .cpu: return nil
+        case .gpu:
+            // What it cannot multiply is said before anything is opened.
+            _ = try element(settings)
+            if let number = settings.gpuNumber { return try Device(number: number) }
+            return try Device(number: try first(in: DeviceDescription.all()).number)
+        case .auto:
+            guard (try? element(settings)) != nil,
+                let all = try? DeviceDescription.all(),
+                let fitting = all.first(where: { fits($0, byteCount) })
+            else { return nil }
+            return try Device(number: fitting.number)
+        }
+    }
+
+    private static func element(_ settings: ModelSettings) throws -> DeviceElement {
+        try DeviceModel.element(
+            settings.weights, settings.adapterWeights, settings.activations)
+    }
+
+    /// The first that is real; else the first that the processor plays.
+    private static func first(in devices: [DeviceDescription]) throws -> DeviceDescription {
+        let usable = devices.filter { $0.refusal == nil }
+        if let found = usable.first(where: { !$0.isSoftware }) ?? usable.first { return found }
+        let reasons = devices.map { "\($0.identifier), \($0.name): \($0.refusal ?? "")" }
+        throw DeviceError(
+            .unsupported, "no GPU can be used: \(reasons.joined(separator: "; "))")
+    }
+
+    /// Room for the weights and half as much again for the cache and adapters.
+    private static func fits(_ device: DeviceDescription, _ byteCount: Int) -> Bool {
+        device.refusal == nil && !device.isSoftware
+            && (device.freeByteCount ?? device.byteCount) / 3 * 2 >= byteCount
+    }
+
+    /// About what the weights will take.
+    static func weightByteCount(_ c: ModelConfiguration, _ format: WeightFormat) -> Int {
+        let tables = (c.tiesEmbeddings ? 1 : 2) * c.vocabularySize * c.hiddenSize
+        let panel = PackedMatrix.byteCount(format: format, outputCount: 16, inputCount: 64)
+        return (c.layerWeightCount * c.layerCount + tables) / 1024 * panel
+    }
+
+    /// What cache and adapters get on a device unless it is said: all that the weights leave but for a
+    /// tenth for what a step writes and for others; on one that the processor plays, what the host's cache
+    /// would get.
+    static func sharedByteCount(_ device: DeviceDescription, weights: Int, host: Int) -> Int {
+        let free = device.freeByteCount ?? device.byteCount
+        let left = max(0, free - weights - free / 10)
+        return device.isSoftware ? min(host, left) : left
+    }
+}

@@ -1,0 +1,44 @@
+import ArgumentParser
+import Devices
+
+/// What there is to run a model on.
+struct DevicesCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "devices",
+        abstract:
+            "Lists the GPUs that --device gpu can run a model on, and says why others cannot.",
+        discussion: """
+            GPUs are found through Vulkan (libvulkan.so.1), when the command runs: nothing has to be installed to build \
+            Martlet. `martlet serve --gpu vulkan:0` uses the first.
+            """)
+
+    func run() throws {
+        let devices: [DeviceDescription]
+        do throws(DeviceError) {
+            devices = try DeviceDescription.all()
+        } catch {
+            print("No GPU: \(error). The CPU is always there.")
+            throw ExitCode.failure
+        }
+        print(DevicesCommand.table(devices))
+        for device in devices {
+            if let refusal = device.refusal {
+                print("\(device.identifier) cannot be used: \(refusal)")
+            }
+        }
+    }
+
+    static func table(_ devices: [DeviceDescription]) -> String {
+        var table = TextTable(["gpu", "name", "memory", "free", "kind", "vulkan", "driver"])
+        for device in devices {
+            table.add([
+                device.identifier, device.name, ByteCount.text(device.byteCount),
+                device.freeByteCount.map { ByteCount.text($0) } ?? "-",
+                device.isSoftware
+                    ? "played by the CPU" : device.sharesMemory ? "integrated" : "discrete",
+                device.vulkanVersion, device.driver,
+            ])
+        }
+        return table.columns(left: ["gpu", "name", "kind", "driver"])
+    }
+}
