@@ -190,6 +190,7 @@ let package = Package(
                 "Tensors",
             ]),
         tests("TensorsTests", ["Tensors"]),
+        tests("DevicesTests", ["CMartletDevices", "Devices", "Tensors"]),
         tests("ModelFilesTests", ["ModelFiles", "Tensors", "JSONTree"], exclude: ["Goldens"]),
         tests("EngineTests", ["Engine", "Adapters", "Devices", "Tensors"]),
         tests("OpenAIWireTests", ["OpenAIWire", "JSONTree"]),

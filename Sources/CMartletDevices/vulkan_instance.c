@@ -1,5 +1,4 @@
 #include <dlfcn.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,22 +7,22 @@
 
 // MARK: Errors
 
-static atomic_long injected_call = -1, call_count;
-static atomic_int injected_result;
+static _Thread_local long injected_call = -1, call_count;
+static _Thread_local int injected_result;
 
 void cmd_inject(long call, int result) {
-    atomic_store(&injected_call, call);
-    atomic_store(&injected_result, result);
-    atomic_store(&call_count, 0);
+    injected_call = call;
+    injected_result = result;
+    call_count = 0;
 }
 
-long cmd_call_count(void) { return atomic_load(&call_count); }
+long cmd_call_count(void) { return call_count; }
 
 bool cmd_is_injected(void) {
-    return atomic_fetch_add(&call_count, 1) == atomic_load(&injected_call);
+    return call_count++ == injected_call;
 }
 
-VkResult cmd_injected(void) { return (VkResult)atomic_load(&injected_result); }
+VkResult cmd_injected(void) { return (VkResult)injected_result; }
 
 bool cmd_fail(cmd_error *error, cmd_status status, const char *text) {
     error->status = status;

@@ -7,5 +7,5 @@ package enum TestDevice {
 
     package static var isThere: Bool { number != nil }
 
-    package static func open() throws -> Device { try Device(number: number ?? 0) }
+    package static func open() throws(DeviceError) -> Device { try Device(number: number ?? 0) }
 }

@@ -82,3 +82,41 @@ struct DeviceEngineTests {
         #expect(found.mapValues(\.tokens) == expected.mapValues(\.tokens))
     }
 }
+
+extension DeviceEngineTests {
+    /// A device that is lost at any call of a step fails every request, by name, and nothing hangs.
+    @Test func aLostDeviceFailsEveryRequest() throws {
+        let engine = try TinyEngine()
+        let device = try TestDevice.open()
+        let requests = try EngineCoreTests.mixed(engine, count: 4)
+        var failures = 0
+        for call in stride(from: 0, to: 60, by: 3) {
+            var core = try Self.core(engine, on: device)
+            var ends: [RequestID: Bool] = [:]
+            for request in requests { core.apply(.submit(request)) }
+            _ = DeviceFault.lost.strike(at: call) {
+                var steps = 0
+                while !core.isIdle, steps < 1000 {
+                    for output in core.step() {
+                        switch output.event {
+                        case .failed(let failure):
+                            #expect(failure == .deviceLost)
+                            ends[output.id] = false
+                        case .step(let step):
+                            if step.finish != nil { ends[output.id] = true }
+                        }
+                    }
+                    steps += 1
+                }
+            }
+            #expect(ends.count == requests.count, "call \(call)")
+            guard core.failure != nil else { continue }
+            failures += 1
+            // Nothing is computed any more.
+            core.apply(.submit(requests[0]))
+            let outputs = core.step()
+            #expect(outputs.count == 1 && core.isIdle)
+        }
+        #expect(failures > 10)
+    }
+}

@@ -115,10 +115,10 @@ uint64_t cmd_submit(cmd_device *device, cmd_error *error);
 /// Waits until a work is done.
 bool cmd_wait(cmd_device *device, uint64_t work, uint64_t nanoseconds, cmd_error *error);
 
-/// For tests: the driver call of this number from now on, counted from 0, is not made and gives `result`
-/// (a VkResult); never when it is negative.
+/// For tests: this thread's driver call of this number from now on, counted from 0, is not made and gives
+/// `result` (a VkResult); none when it is negative.
 void cmd_inject(long call, int result);
-/// Driver calls since the last `cmd_inject`.
+/// This thread's driver calls since the last `cmd_inject`.
 long cmd_call_count(void);
 
 #endif

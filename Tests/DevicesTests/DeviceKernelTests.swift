@@ -1,0 +1,371 @@
+import CMartletDevices
+import Devices
+import Glibc
+import Tensors
+import TestSupport
+import Testing
+
+/// Each kernel against the scalar kernels in C, which are the specification: products to the bit. Every buffer ends where
+/// the host may not read on, so a kernel that does ends the process; and what a kernel does not write is a NaN.
+///
+/// Vulkan lets a driver round the product of a multiply-add before it adds. Of bf16 numbers it is exact, so that nothing
+/// changes; in f32 such a driver (llvmpipe is one) has the bits of the same sum rounded so.
+@Suite(.enabled(if: TestDevice.isThere, "no Vulkan driver: see docs/operating/gpus.md"))
+struct DeviceKernelTests {
+    static let scalar = KernelSet.available[KernelSet.available.count - 1]
+    static let rowCounts = [1, 2, 3, 4, 5, 8, 17]
+
+    /// A device with memory that lives as long as the test.
+    final class Bench {
+        let device: Device
+        let element: DeviceElement
+        private var buffers: [DeviceBuffer] = []
+
+        init(_ element: DeviceElement) throws {
+            device = try TestDevice.open()
+            self.element = element
+            try device.prepare(
+                (0..<CMD_KERNEL_COUNT.rawValue).map { cmd_kernel(rawValue: $0) }, element)
+        }
+
+        /// The address of values that end at a page that nobody may touch.
+        func place<Value: BitwiseCopyable>(_ values: [Value]) throws -> UInt64 {
+            try own(values).address
+        }
+
+        private func own<Value: BitwiseCopyable>(
+            _ values: [Value]
+        ) throws -> (address: UInt64, buffer: DeviceBuffer, offset: Int) {
+            let size = values.count * MemoryLayout<Value>.stride
+            let buffer = try DeviceBuffer(guarded: size, on: device)
+            let offset = buffer.byteCount - size
+            buffer.write(values, at: offset)
+            buffers.append(buffer)
+            return (buffer.address + UInt64(offset), buffer, offset)
+        }
+
+        /// A row as products read it.
+        func words(_ row: [Float]) -> [UInt32] {
+            guard element == .bf16 else { return row.map(\.bitPattern) }
+            let padded = row + (row.count % 2 == 0 ? [] : [0])
+            return stride(from: 0, to: padded.count, by: 2).map {
+                rounded(padded[$0]) | rounded(padded[$0 + 1]) << 16
+            }
+        }
+
+        private func rounded(_ value: Float) -> UInt32 {
+            let bits = value.bitPattern
+            return (bits + 0x7fff + (bits >> 16 & 1)) >> 16
+        }
+
+        func place(_ matrix: PackedMatrix) throws -> UInt64 {
+            let range = matrix.byteOffset..<matrix.byteOffset + matrix.byteCount
+            return try place(
+                matrix.buffer.withBytes(range) { bytes in
+                    (0..<bytes.byteCount / 4).map {
+                        unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 4 * $0, as: UInt32.self)
+                    }
+                })
+        }
+
+        /// Runs a kernel that fills `count` floats, and gives them back.
+        func fill(
+            _ count: Int, starting values: [Float]? = nil,
+            _ record: (Recorder, UInt64) -> Void
+        ) throws -> [Float] {
+            let (address, buffer, offset) = try own(
+                values ?? Array(repeating: Float.nan, count: count))
+            try device.submit { recorder in
+                record(recorder, address)
+                recorder.barrier()
+            }
+            try device.wait()
+            return buffer.read(Float.self, count: count, at: offset)
+        }
+
+        /// What so many words of a row hold.
+        func numbers(_ words: [Float], count: Int) -> [Float] {
+            guard element == .bf16 else { return Array(words.prefix(count)) }
+            return Array(
+                words.flatMap { word in
+                    let bits = word.bitPattern
+                    return [Float(bitPattern: bits << 16), Float(bitPattern: bits & 0xffff_0000)]
+                }.prefix(count))
+        }
+    }
+
+    static func format(_ element: DeviceElement) -> (weights: WeightFormat, rows: ComputeFormat) {
+        element == .f32 ? (.f32, .f32) : (.bf16, .bf16)
+    }
+
+    static func matrix(_ rows: Int, _ columns: Int, _ generator: inout SeededGenerator) -> Matrix {
+        Matrix(rows: (0..<rows).map { _ in (0..<columns).map { _ in generator.normal() } })
+    }
+
+    static func packed(_ matrix: Matrix, _ element: DeviceElement) -> PackedMatrix {
+        let packed = PackedMatrix(
+            format: format(element).weights, outputCount: matrix.rowCount,
+            inputCount: matrix.columnCount)
+        packed.pack(team: WorkerTeam(memberCount: 1)) { index, row in
+            for column in 0..<row.count { row[column] = matrix[row: index, column: column] }
+        }
+        return packed
+    }
+
+    static func activations(_ matrix: Matrix, _ element: DeviceElement) -> Activations {
+        let result = Activations(
+            format: format(element).rows, rowCount: matrix.rowCount,
+            columnCount: matrix.columnCount)
+        for row in 0..<matrix.rowCount {
+            scalar.scale(
+                matrix, row: row, column: 0, by: 1, count: matrix.columnCount, into: result,
+                outputRow: row, column: 0)
+        }
+        return result
+    }
+
+    static let elements = [DeviceElement.f32, .bf16]
+    static let shapes = [(1, 1), (2, 16), (7, 15), (33, 33), (64, 80), (50, 130)]
+
+    @Test(arguments: elements, shapes)
+    func productsAreTheSpecificationsBits(
+        _ element: DeviceElement, _ shape: (inputs: Int, outputs: Int)
+    ) throws {
+        let bench = try Bench(element)
+        var generator = SeededGenerator(seed: UInt64(shape.inputs))
+        let w = Self.packed(Self.matrix(shape.outputs, shape.inputs, &generator), element)
+        let weights = try bench.place(w)
+        let (words, width) = (element.words(shape.inputs), w.panelCount * 16)
+        for rows in Self.rowCounts {
+            let x = Self.matrix(rows, shape.inputs, &generator)
+            let expected = Matrix(rowCount: rows, columnCount: shape.outputs)
+            Self.scalar.multiply(
+                Self.activations(x, element), rows: 0..<rows, by: w, panels: 0..<w.panelCount,
+                into: expected, outputColumn: 0)
+            let unfused = Self.unfused(x, w, from: nil)
+            let input = try bench.place((0..<rows).flatMap { bench.words(x.row($0)) })
+            let found = try bench.fill(rows * width) { recorder, y in
+                recorder.dispatch(
+                    CMD_PRODUCT, element,
+                    cmd_product(
+                        w: weights, x: input, y: y, rows: UInt32(rows), words: UInt32(words),
+                        panels: UInt32(w.panelCount), x_stride: UInt32(words),
+                        y_stride: UInt32(width), unused: 0),
+                    grid: ((w.panelCount + 3) / 4, (rows + 3) / 4, 1))
+            }
+            #expect(found.allSatisfy { !$0.isNaN }, "not all is written")
+            let bits = (0..<rows).map { row in
+                found[row * width..<row * width + shape.outputs].map(\.bitPattern)
+            }
+            #expect(Self.isAllowed(bits, element, expected, unfused), "\(rows) rows")
+        }
+    }
+
+    /// x · wᵀ, or that added to `start`, with every product rounded.
+    static func unfused(_ x: Matrix, _ w: PackedMatrix, from start: Matrix?) -> Matrix {
+        let result = Matrix(rowCount: x.rowCount, columnCount: w.outputCount)
+        let weights = Matrix(rowCount: 1, columnCount: w.inputCount)
+        for output in 0..<w.outputCount {
+            w.unpackRow(output, into: weights, row: 0)
+            for row in 0..<x.rowCount {
+                var sum = start?[row: row, column: output] ?? 0
+                for k in 0..<w.inputCount {
+                    let product = x[row: row, column: k] * weights[row: 0, column: k]
+                    sum += product
+                }
+                result[row: row, column: output] = sum
+            }
+        }
+        return result
+    }
+
+    static func isAllowed(
+        _ bits: [[UInt32]], _ element: DeviceElement, _ expected: Matrix, _ unfused: Matrix
+    ) -> Bool {
+        func equals(_ matrix: Matrix) -> Bool {
+            bits.indices.allSatisfy { bits[$0] == matrix.row($0).map(\.bitPattern) }
+        }
+        return equals(expected) || element == .f32 && equals(unfused)
+    }
+
+    /// Segments of three adapters of different ranks, and a row that has none.
+    @Test(arguments: elements)
+    func lowRankChangesAreTheSpecificationsBits(_ element: DeviceElement) throws {
+        let bench = try Bench(element)
+        var generator = SeededGenerator(seed: 7)
+        let (inputs, outputs, rows, scale) = (50, 70, 9, Float(1.5))
+        let ranks = [(1, 0..<2), (8, 3..<4), (35, 4..<9)]
+        let x = Self.matrix(rows, inputs, &generator)
+        let start = Self.matrix(rows, 80, &generator)
+        let expected = Matrix(rows: (0..<rows).map { start.row($0) })
+        let unfused = Matrix(rows: (0..<rows).map { start.row($0) })
+        let input = Self.activations(x, element)
+        let shrunkWords = element.words(48)
+        var chunks: [cmd_chunk] = []
+        for (rank, range) in ranks {
+            let a = Self.packed(Self.matrix(rank, inputs, &generator), element)
+            let b = Self.packed(Self.matrix(outputs, rank, &generator), element)
+            let (gain, bias) = (
+                Self.matrix(1, outputs, &generator), Self.matrix(1, outputs, &generator)
+            )
+            let shrunk = Matrix(rowCount: rows, columnCount: a.panelCount * 16)
+            let rounded = Activations(
+                format: Self.format(element).rows, rowCount: rows, columnCount: rank)
+            Self.scalar.multiply(
+                input, rows: range, by: a, panels: 0..<a.panelCount, into: shrunk, outputColumn: 0)
+            for row in range {
+                Self.scalar.scale(
+                    shrunk, row: row, column: 0, by: scale, count: rank, into: rounded,
+                    outputRow: row, column: 0)
+            }
+            Self.scalar.multiply(
+                rounded, rows: range, by: b, panels: 0..<b.panelCount, into: expected,
+                outputColumn: 0, accumulate: true)
+            let half = Self.unfused(x, a, from: nil)
+            for row in 0..<rows {
+                half.setRow(row, half.row(row).map { $0 * scale })
+            }
+            let whole = Self.unfused(half, b, from: start)
+            for row in range {
+                unfused.setRow(row, whole.row(row) + start.row(row)[outputs...])
+                for matrix in [expected, unfused] {
+                    for column in 0..<outputs {
+                        matrix[row: row, column: column] *= gain[row: 0, column: column]
+                        matrix[row: row, column: column] += bias[row: 0, column: column]
+                    }
+                }
+            }
+            var update = cmd_update()
+            (update.shrink, update.panels) = (try bench.place(a), UInt32(a.panelCount))
+            update.expansions.0 = cmd_expansion(
+                w: try bench.place(b), gain: try bench.place(gain.row(0)),
+                bias: try bench.place(bias.row(0)), words: UInt32(element.words(rank)), column: 0,
+                scale: scale, unused: 0)
+            chunks.append(
+                cmd_chunk(
+                    updates: try bench.place([update]), first_row: UInt32(range.lowerBound),
+                    row_count: UInt32(range.count)))
+        }
+        let (segments, words) = (try bench.place(chunks), element.words(inputs))
+        let source = try bench.place((0..<rows).flatMap { bench.words(x.row($0)) })
+        let shrunk = try bench.place(Array(repeating: UInt32.max, count: rows * shrunkWords))
+        let found = try bench.fill(
+            rows * 80, starting: (0..<rows).flatMap { start.row($0) }
+        ) { recorder, y in
+            recorder.dispatch(
+                CMD_LOW_RANK_SHRINK, element,
+                cmd_shrink(
+                    chunks: segments, x: source, shrunk: shrunk, update: 0, words: UInt32(words),
+                    x_stride: UInt32(words), shrunk_stride: UInt32(shrunkWords)),
+                grid: (3, 3, 1))
+            recorder.barrier()
+            recorder.dispatch(
+                CMD_LOW_RANK_EXPAND, element,
+                cmd_expand(
+                    chunks: segments, shrunk: shrunk, y: y, update: 0,
+                    shrunk_stride: UInt32(shrunkWords), y_stride: 80, columns: (0, 0, 0),
+                    outputs: (UInt32(outputs), 0, 0)),
+                grid: (3, 2, 1))
+        }
+        let bits = (0..<rows).map { found[$0 * 80..<$0 * 80 + 80].map(\.bitPattern) }
+        #expect(Self.isAllowed(bits, element, expected, unfused))
+    }
+
+    @Test(arguments: elements, [1, 5, 16, 31, 64, 100, 131])
+    func normsAndGatesAreClose(_ element: DeviceElement, _ count: Int) throws {
+        let bench = try Bench(element)
+        var generator = SeededGenerator(seed: UInt64(count))
+        let (rows, words) = (3, element.words(count))
+        let x = Self.matrix(rows, 2 * count, &generator)
+        let (weight, own) = (
+            Self.matrix(1, count, &generator), Self.matrix(1, count, &generator)
+        )
+        let source = try bench.place((0..<rows).flatMap { x.row($0) })
+        let weights = try bench.place(weight.row(0))
+        let owns = try bench.place([0, try bench.place(own.row(0)), 0])
+        let normed = try bench.fill(rows * words) { recorder, y in
+            recorder.dispatch(
+                CMD_NORM, element,
+                cmd_norm(
+                    x: source, delta: 0, weight: weights, own: owns, y: y, rows: 0,
+                    n: UInt32(count), epsilon: 1e-5, x_stride: UInt32(2 * count),
+                    delta_stride: 0, y_stride: UInt32(words)), grid: (rows, 1, 1))
+        }
+        let gated = try bench.fill(rows * words) { recorder, y in
+            recorder.dispatch(
+                CMD_GATED, element,
+                cmd_gated(
+                    gate: source, up: source + UInt64(4 * count), y: y, n: UInt32(count),
+                    x_stride: UInt32(2 * count), y_stride: UInt32(words), unused: 0),
+                grid: ((count + 63) / 64, rows, 1))
+        }
+        // One unit in the last place of what rows are rounded to.
+        let tolerance: Float = element == .f32 ? 1e-6 : 1 / 128
+        for row in 0..<rows {
+            let values = Array(x.row(row).prefix(count))
+            let mean = values.reduce(0) { $0 + Double($1) * Double($1) } / Double(count)
+            let factors = (row == 1 ? own : weight).row(0)
+            let range = row * words..<(row + 1) * words
+            for (index, value) in bench.numbers(Array(normed[range]), count: count).enumerated() {
+                let wanted = Float(
+                    Double(values[index]) / (mean + 1e-5).squareRoot() * Double(factors[index]))
+                #expect(abs(value - wanted) <= tolerance * max(1, abs(wanted)))
+            }
+            for (index, value) in bench.numbers(Array(gated[range]), count: count).enumerated() {
+                let gate = Double(values[index])
+                let wanted = Float(
+                    gate / (1 + gate.exponentialOfNegative)
+                        * Double(x[row: row, column: count + index]))
+                #expect(abs(value - wanted) <= tolerance * max(1, abs(wanted)))
+            }
+        }
+    }
+
+    /// What the other tests rest on: one panel of weights less than the kernel is told of.
+    @Test func aKernelThatReadsOnEndsTheProcess() async {
+        await #expect(processExitsWith: .signal(SIGSEGV)) {
+            let bench = try Bench(.f32)
+            let weights = try bench.place(Array(repeating: Float(1), count: 64 * 16))
+            let input = try bench.place(Array(repeating: Float(1), count: 64))
+            _ = try bench.fill(64) { recorder, y in
+                recorder.dispatch(
+                    CMD_PRODUCT, .f32,
+                    cmd_product(
+                        w: weights, x: input, y: y, rows: 1, words: 64, panels: 2, x_stride: 64,
+                        y_stride: 64, unused: 0), grid: (1, 1, 1))
+            }
+        }
+    }
+
+    @Test func peaksAreTheLowestOfTheHighest() throws {
+        let bench = try Bench(.f32)
+        var generator = SeededGenerator(seed: 3)
+        var rows = (0..<4).map { _ in (0..<201).map { _ in generator.normal() } }
+        (rows[1][70], rows[1][140]) = (9, 9)
+        rows[2][199] = .nan
+        rows[3] = Array(repeating: -.infinity, count: 201)
+        let source = try bench.place(rows.flatMap(\.self))
+        let found = try bench.fill(2 * rows.count) { recorder, y in
+            recorder.dispatch(
+                CMD_FIND_PEAKS, .f32,
+                cmd_find_peaks(x: source, peaks: y, n: 201, stride: 201), grid: (4, 1, 1))
+        }
+        let places = (0..<4).map { Int(found[2 * $0 + 1].bitPattern) }
+        #expect(found[0] == rows[0].max() && rows[0][places[0]] == found[0])
+        #expect(found[2] == 9 && places[1] == 70)
+        #expect(found[4].isNaN)
+        #expect(found[6] == -.infinity && places[3] == 0)
+    }
+}
+
+extension Double {
+    /// e^-x by its series, which needs no library.
+    fileprivate var exponentialOfNegative: Double {
+        var (sum, term) = (1.0, 1.0)
+        for step in 1..<60 {
+            term *= -self / Double(step)
+            sum += term
+        }
+        return sum
+    }
+}

@@ -1,0 +1,77 @@
+import Devices
+import TestSupport
+import Testing
+
+/// Memory, uploads, and drivers that fail.
+@Suite(.enabled(if: TestDevice.isThere, "no Vulkan driver: see docs/operating/gpus.md"))
+struct DeviceTests {
+    static let values = (0..<5000).map { UInt32($0) &* 2_654_435_761 }
+
+    /// Uploads through small pieces, copies back, and compares.
+    static func roundTrip() throws(DeviceError) -> Bool {
+        let device = try TestDevice.open()
+        let upload = try DeviceUpload(device, byteCount: 1024)
+        var arena = DeviceArena(device, largestPiece: 1 << 20, pieceByteCount: 1 << 15)
+        let places = [
+            try arena.place(4 * values.count), try arena.place(4 * values.count),
+            try arena.place(64),
+        ]
+        for place in places.prefix(2) {
+            try upload.copy(values, to: place.memory, at: place.offset)
+        }
+        let back = try DeviceBuffer(4 * values.count, on: .host, of: device)
+        for place in places.prefix(2) {
+            try device.submit { recorder in
+                recorder.fill(back, with: 0)
+                recorder.barrier()
+                recorder.copy(
+                    4 * values.count, from: place.memory, at: place.offset, to: back, at: 0)
+                recorder.barrier()
+            }
+            try device.wait()
+            guard back.read(UInt32.self, count: values.count) == values else { return false }
+        }
+        return true
+    }
+
+    @Test func whatIsUploadedComesBack() throws {
+        #expect(try Self.roundTrip())
+    }
+
+    @Test func whatNoPieceHoldsIsRefused() throws {
+        var arena = DeviceArena(try TestDevice.open(), largestPiece: 1 << 16)
+        #expect(throws: DeviceError.self) { _ = try arena.place(1 << 16 + 1) }
+    }
+
+    @Test func aDeviceThatIsNotThereIsRefused() {
+        let error = #expect(throws: DeviceError.self) { _ = try Device(number: 99) }
+        #expect(error?.code == .noDevice)
+        #expect(error?.message.contains("martlet devices") == true)
+    }
+
+    /// Whatever call of the driver fails, and however: an error, nothing worse, and the next try works.
+    @Test(arguments: [
+        (DeviceFault.lost, DeviceError.Code.lost), (.outOfDeviceMemory, .outOfMemory),
+        (.outOfHostMemory, .outOfMemory), (.initializationFailed, .failed),
+    ])
+    func aDriverThatFailsAtAnyCallGivesAnError(
+        _ fault: DeviceFault, _ code: DeviceError.Code
+    ) throws {
+        let count = try fault.strike(at: -1) { _ = try Self.roundTrip() }
+        #expect(count > 60)
+        var failed = 0
+        for call in 0..<count {
+            do throws(DeviceError) {
+                _ = try fault.strike(at: call) { () throws(DeviceError) in
+                    #expect(try Self.roundTrip())
+                }
+                // Asked for an extension that it can do without.
+            } catch {
+                failed += 1
+                #expect(error.code == code || error.code == .noDriver, "call \(call): \(error)")
+            }
+        }
+        #expect(failed > count - 10)
+        #expect(try Self.roundTrip())
+    }
+}
