@@ -58,6 +58,15 @@ enum ComputeDevice {
         return (c.layerWeightCount * c.layerCount + tables) / 1024 * panel
     }
 
+    /// - Throws: `DeviceError` with `outOfMemory` when weights and cache cannot fit, before anything is loaded.
+    static func check(_ device: DeviceDescription, weights: Int, cache: Int) throws {
+        guard weights + cache > device.byteCount else { return }
+        throw DeviceError(
+            .outOfMemory,
+            "the weights take \(ByteCount.text(weights)) and the cache \(ByteCount.text(cache)), and \(device.identifier) has \(ByteCount.text(device.byteCount)): give --kv-memory or --device-memory less"
+        )
+    }
+
     /// What cache and adapters get on a device unless it is said: all that the weights leave but for a
     /// tenth for what a step writes and for others; on one that the processor plays, what the host's cache
     /// would get.

@@ -39,6 +39,12 @@ struct LoadedModel {
         }
         self.settings = settings
         limits = try LoadedModel.limits(settings, configuration, maximumWaiting: maximumWaiting)
+        if let device {
+            try ComputeDevice.check(
+                device.description, weights: byteCount,
+                cache: limits.deviceMemory?.byteCount
+                    ?? limits.blockCount * LoadedModel.blockByteCount(settings, configuration))
+        }
         let weights = try ModelWeights(checkpoint, format: settings.weights, team: team) {
             progress.show("loading \(checkpoint.path)", $0)
         }
@@ -96,12 +102,18 @@ struct LoadedModel {
             maximumRows: limits.maximumStepTokens, maximumContext: limits.maximumContext)
     }
 
+    private static func blockByteCount(
+        _ settings: ModelSettings, _ configuration: ModelConfiguration
+    ) -> Int {
+        KeyValueCache.blockByteCount(
+            format: settings.activations, layerCount: configuration.layerCount,
+            headCount: configuration.keyValueHeadCount, headDimension: configuration.headDimension)
+    }
+
     private static func limits(
         _ settings: ModelSettings, _ configuration: ModelConfiguration, maximumWaiting: Int
     ) throws -> EngineLimits {
-        let blockByteCount = KeyValueCache.blockByteCount(
-            format: settings.activations, layerCount: configuration.layerCount,
-            headCount: configuration.keyValueHeadCount, headDimension: configuration.headDimension)
+        let blockByteCount = blockByteCount(settings, configuration)
         // More blocks than every sequence at full length could use would only take room.
         let positions = KeyValueCache.blockPositions
         let wanted = settings.contextLength ?? configuration.contextLength
