@@ -192,7 +192,14 @@ let package = Package(
         tests("TensorsTests", ["Tensors"]),
         tests("DevicesTests", ["CMartletDevices", "Devices", "Tensors"]),
         tests("ModelFilesTests", ["ModelFiles", "Tensors", "JSONTree"], exclude: ["Goldens"]),
-        tests("EngineTests", ["Engine", "Adapters", "Devices", "Tensors"]),
+        tests(
+            "EngineTests",
+            [
+                "Adapters", "Devices", "DeviceTransformer", "Engine", "JSONTree", "ModelFiles",
+                "StepModels",
+                "Tensors",
+            ]),
+        tests("DeviceTransformerTests", ["DeviceTransformer"]),
         tests("OpenAIWireTests", ["OpenAIWire", "JSONTree"]),
         tests("PlacementTests", ["Placement", "JSONTree"]),
         tests("ClusterSimulationTests", ["ClusterSimulation"]),

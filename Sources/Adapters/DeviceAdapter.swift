@@ -1,4 +1,5 @@
 package import ModelFiles
+internal import Synchronization
 package import Tensors
 
 /// An adapter ready to compute: A and B packed like base weights, one shrink for each shared input,
@@ -19,6 +20,8 @@ package final class DeviceAdapter: Sendable {
     package let changesLogits: Bool
     /// Everything that `table` and `own` lie in.
     package let memory: Buffer
+    /// See `parts`.
+    let lastParts = Mutex<(pageByteCount: Int, parts: AdapterParts)?>(nil)
 
     package var rank: Int { shape.rank }
     package var targets: [AdapterFile.Target] { shape.targets }

@@ -71,6 +71,13 @@ package final class OwnWeights: Sendable {
         [.embedding: embeddingRows, .head: headRows].compactMapValues { $0 }
     }
 
+    /// Where everything begins in the adapter's memory.
+    var places: [Int] {
+        let vectors = Array(norms.values) + [change?.a, change?.b, change?.gain].compactMap(\.self)
+        return matrices.values.map(\.byteOffset) + vectors.map(\.byteOffset)
+            + tables.values.map(\.rows.byteOffset)
+    }
+
     var changesLogits: Bool {
         matrices[.head] != nil || headRows != nil || norms[.finalNorm] != nil
     }

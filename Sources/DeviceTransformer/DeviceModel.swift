@@ -1,7 +1,7 @@
 package import Adapters
 internal import CMartletDevices
 package import Devices
-internal import ModelFiles
+package import ModelFiles
 package import StepModels
 package import Tensors
 
@@ -19,7 +19,8 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
     let device: Device
     let element: DeviceElement
     let weights: DeviceWeights
-    let cache: DeviceCache
+    private(set) var cache: DeviceCache
+    private let pool: DevicePool
     let workspace: DeviceWorkspace
     let arguments: StepArguments
     private let upload: DeviceUpload
@@ -39,13 +40,16 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
     /// - Parameters:
     ///   - weights: in f32 or bf16. Of no use to the model when it is made.
     ///   - adapterFormat, activations: the weights' own format.
+    ///   - blockCount: of the cache, at most; how many there are at a time is a matter of the pool.
+    ///   - poolByteCount: what blocks and adapters share.
     ///   - team: what the host's side of choosing tokens runs on.
     ///   - maximumRows: rows of the largest batch.
     ///   - maximumContext: positions of the longest sequence.
     /// - Throws: `DeviceError` with `unsupported` for other formats and for heads beyond 512.
     package init(
         weights: ModelWeights, adapterFormat: WeightFormat, activations: ComputeFormat,
-        blockCount: Int, device: Device, kernels: KernelSet, team: WorkerTeam, maximumRows: Int,
+        blockCount: Int, poolByteCount: Int, device: Device, kernels: KernelSet, team: WorkerTeam,
+        maximumRows: Int,
         maximumContext: Int
     ) throws(DeviceError) {
         let c = weights.configuration
@@ -66,11 +70,15 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
         try device.prepare(DeviceModel.usedKernels, element)
         upload = try DeviceUpload(device)
         self.weights = try DeviceWeights(weights, on: device, element: element, upload: upload)
-        cache = try DeviceCache(c, element: element, blockCount: blockCount, on: device)
+        pool = try DevicePool(
+            device, byteCount: poolByteCount, pageByteCount: DeviceCache.blockByteCount(c, element))
+        cache = DeviceCache(c, element: element, blockCount: blockCount, pool: pool)
         workspace = try DeviceWorkspace(
             weights, element: element, rowCount: maximumRows, on: device)
         arguments = try StepArguments(device)
-        residents = ResidentAdapters(device, element: element, upload: upload)
+        residents = ResidentAdapters(
+            pool: pool, element: element, upload: upload,
+            tableByteCount: ResidentAdapter.tableByteCount(c))
         lastHidden = workspace.hidden
         logitRows = Matrix(rowCount: mostLogitRows, columnCount: c.vocabularySize)
         angles = try DeviceModel.angles(c, maximumContext, device, upload)
@@ -126,7 +134,7 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
             // The last step's tables are free when it is done.
             try device.wait()
             arguments.removeAll()
-            try residents.bring(batch.segments.map(\.adapter))
+            try takePages(batch)
             let tables = try StepTables(batch, weights.embedding, cache, residents, arguments)
             let last = try AdaptedRows(rows.segments, residents, arguments)
             let shrunk = try shrunk(
@@ -143,6 +151,19 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
             }
         }
         return rows
+    }
+
+    /// Everything of a step gets its pages, adapters first: they need some side by side. What moves for that is
+    /// found where it is by the tables that are made afterwards.
+    private func takePages(_ batch: Batch) throws(DeviceError) {
+        let adapters = batch.segments.map(\.adapter)
+        try residents.bring(adapters)
+        for run in batch.runs {
+            try cache.use(run.blocks[..<run.blockCount]) { () throws(DeviceError) in
+                try residents.take(1)
+            }
+        }
+        try residents.settle(adapters)
     }
 
     /// The rows with which the last layer goes on from its keys and values.
@@ -226,7 +247,22 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
         }
     }
 
-    package func cacheByteCount(blockCount: Int) -> Int { cache.blockCount * cache.blockByteCount }
+    package func cacheByteCount(blockCount: Int) -> Int {
+        (pool.pageCount - pool.freePageCount) * pool.pageByteCount
+    }
+
+    package func free(_ blocks: [Int32]) { cache.free(blocks) }
 
     package func keep(_ adapters: Set<AdapterDigest>) { residents.keep(adapters) }
+
+    /// The pages of a model's pool, and what an adapter's table takes in them.
+    package static func paging(
+        _ c: ModelConfiguration, _ element: DeviceElement
+    ) -> (pageByteCount: Int, tableByteCount: Int) {
+        (DeviceCache.blockByteCount(c, element), ResidentAdapter.tableByteCount(c))
+    }
+
+    package var freePageCount: Int { pool.freePageCount }
+    package var pageCount: Int { pool.pageCount }
+    package var residentCount: Int { residents.count }
 }

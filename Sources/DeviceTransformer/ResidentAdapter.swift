@@ -5,71 +5,96 @@ internal import ModelFiles
 internal import StepModels
 internal import Tensors
 
-/// An adapter on a device: its pack as it is in RAM, and the table by which kernels find its matrices.
+/// An adapter on a device: its pack as it is in RAM, cut into pages of the pool, and behind it the table by which kernels
+/// find its matrices.
 final class ResidentAdapter {
-    /// Where the table of updates is.
-    let table: UInt64
-    private let memory: DeviceBuffer
+    private let parts: AdapterParts
+    private let pages: [PagePool.ID]
+    private let pool: DevicePool
     private let element: DeviceElement
+    /// Where each part is, as of a generation of the pool.
+    private var addresses: [UInt64] = []
+    private var generation = -1
+    /// The updates with places in the pack instead of addresses.
+    private let updates: [LowRankUpdate?]
     /// The step that last used it.
     var lastStep = 0
 
-    var byteCount: Int { memory.byteCount }
-
+    /// - Parameter pages: as many and as many side by side as `parts` says.
     init(
-        _ adapter: DeviceAdapter, on device: Device, element: DeviceElement, upload: DeviceUpload
+        _ adapter: DeviceAdapter, parts: AdapterParts, pages: [PagePool.ID], of pool: DevicePool,
+        element: DeviceElement, upload: DeviceUpload
     ) throws(DeviceError) {
+        self.parts = parts
+        self.pages = pages
+        self.pool = pool
         self.element = element
-        let tableOffset = adapter.byteCount.roundedUp(toMultipleOf: DeviceArena.alignment)
-        let updates = adapter.table.updates
-        memory = try DeviceBuffer(
-            tableOffset + updates.count * MemoryLayout<cmd_update>.stride, on: .device, of: device)
-        table = memory.address + UInt64(tableOffset)
-        let (base, element) = (memory.address, element)
-        let entries = updates.map { ResidentAdapter.entry($0, base, element) }
-        try adapter.memory.withBytes(0..<adapter.byteCount) { (bytes) throws(DeviceError) in
-            try upload.copy(bytes, to: memory, at: 0)
+        updates = adapter.table.updates
+        for (part, id) in zip(parts.parts, pages) {
+            let end = min(part.bytes.upperBound, adapter.byteCount)
+            guard part.bytes.lowerBound < end else { continue }
+            let place = pool.place(of: id)
+            try adapter.memory.withBytes(part.bytes.lowerBound..<end) {
+                (bytes) throws(DeviceError) in
+                try upload.copy(bytes, to: place)
+            }
         }
-        try upload.copy(entries, to: memory, at: tableOffset)
+        try settle(upload)
     }
 
-    /// Where a row of a matrix that the adapter holds in RAM is on the device: at the same place.
+    var pageIDs: [PagePool.ID] { pages }
+
+    /// Where the table of updates is.
+    var table: UInt64 { address(parts.tableOffset) }
+
+    /// Writes the table anew when the pool has moved things since.
+    func settle(_ upload: DeviceUpload) throws(DeviceError) {
+        guard generation != pool.generation else { return }
+        generation = pool.generation
+        addresses = pages.map { pool.place(of: $0).address }
+        let entries = updates.map(entry)
+        let index = parts.index(of: parts.tableOffset)
+        let place = pool.place(of: pages[index])
+        let offset = parts.tableOffset - parts.parts[index].bytes.lowerBound
+        try upload.copy(entries, to: place.memory, at: place.offset + offset)
+    }
+
+    /// Where a row of a matrix that the adapter holds in RAM is on the device.
     func address(of matrix: Matrix, row: Int = 0) -> UInt64 {
-        let rowByteCount = matrix.stride * MemoryLayout<Float>.stride
-        return address(matrix.byteOffset + row * rowByteCount, rowByteCount)
+        address(matrix.byteOffset + row * matrix.stride * MemoryLayout<Float>.stride)
     }
 
     func panels(_ matrix: PackedMatrix) -> DeviceWeights.Panels {
-        DeviceWeights.Panels(
-            matrix, at: address(matrix.byteOffset, matrix.byteCount), element)
+        DeviceWeights.Panels(matrix, at: address(matrix.byteOffset), element)
     }
 
-    private func address(_ offset: Int, _ byteCount: Int) -> UInt64 {
-        precondition(
-            offset >= 0 && offset + byteCount <= memory.byteCount, "Outside the adapter.")
-        return memory.address + UInt64(offset)
+    private func address(_ offset: Int) -> UInt64 {
+        let index = parts.index(of: offset)
+        let bytes = parts.parts[index].bytes
+        precondition(bytes.contains(offset), "Outside the adapter.")
+        return addresses[index] + UInt64(offset - bytes.lowerBound)
     }
 
-    private static func entry(
-        _ update: LowRankUpdate?, _ base: UInt64, _ element: DeviceElement
-    ) -> cmd_update {
+    private func entry(_ update: LowRankUpdate?) -> cmd_update {
         var entry = cmd_update()
         guard let update else { return entry }
-        entry.shrink = base + UInt64(update.shrink.byteOffset)
+        entry.shrink = address(update.shrink.byteOffset)
         entry.panels = UInt32(update.shrink.panelCount)
         func expansion(_ projection: Int) -> cmd_expansion {
             guard projection < update.expansions.count, let part = update.expansions[projection]
             else { return cmd_expansion() }
-            func vector(_ matrix: Matrix?) -> UInt64 {
-                matrix.map { base + UInt64($0.byteOffset) } ?? 0
-            }
             return cmd_expansion(
-                w: base + UInt64(part.weights.byteOffset), gain: vector(part.gain),
-                bias: vector(part.bias),
+                w: address(part.weights.byteOffset), gain: part.gain.map { address(of: $0) } ?? 0,
+                bias: part.bias.map { address(of: $0) } ?? 0,
                 words: UInt32(element.words(part.weights.paddedInputCount)),
                 column: UInt32(part.column), scale: part.scale, unused: 0)
         }
         entry.expansions = (expansion(0), expansion(1), expansion(2))
         return entry
+    }
+
+    /// Bytes of a table for a model.
+    static func tableByteCount(_ c: ModelConfiguration) -> Int {
+        (DeviceAdapter.headUpdate(c) + 1) * MemoryLayout<cmd_update>.stride
     }
 }

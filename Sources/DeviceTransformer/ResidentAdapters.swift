@@ -2,51 +2,77 @@ internal import Adapters
 internal import Devices
 
 /// The adapters on a device. Who may stay is the engine's decision; where there is none, those that were not
-/// used for longest give way when memory is short.
+/// used for longest give way when pages are short.
 struct ResidentAdapters {
-    private let device: Device
+    private let pool: DevicePool
     private let element: DeviceElement
     private let upload: DeviceUpload
+    private let tableByteCount: Int
     private var residents: [AdapterDigest: ResidentAdapter] = [:]
     private var step = 0
 
-    init(_ device: Device, element: DeviceElement, upload: DeviceUpload) {
-        self.device = device
+    init(
+        pool: DevicePool, element: DeviceElement, upload: DeviceUpload, tableByteCount: Int
+    ) {
+        self.pool = pool
         self.element = element
         self.upload = upload
+        self.tableByteCount = tableByteCount
     }
 
     var count: Int { residents.count }
-    var byteCount: Int { residents.values.reduce(0) { $0 + $1.byteCount } }
 
     mutating func keep(_ digests: Set<AdapterDigest>) {
-        residents = residents.filter { digests.contains($0.key) }
+        for digest in residents.keys where !digests.contains(digest) { remove(digest) }
     }
 
-    /// Those of a step, brought onto the device where they are not there.
+    private mutating func remove(_ digest: AdapterDigest) {
+        guard let resident = residents.removeValue(forKey: digest) else { return }
+        for id in resident.pageIDs { pool.give(id) }
+    }
+
+    /// Brings a step's adapters onto the device where they are not there.
     mutating func bring(_ adapters: [DeviceAdapter]) throws(DeviceError) {
         step += 1
         for adapter in adapters { residents[adapter.digest]?.lastStep = step }
         for adapter in adapters where residents[adapter.digest] == nil {
-            let resident = try bring(adapter)
+            let parts = adapter.parts(
+                pageByteCount: pool.pageByteCount, tableByteCount: tableByteCount)
+            var pages: [PagePool.ID] = []
+            for part in parts.parts {
+                guard let id = try take(part.pageCount) else {
+                    for id in pages { pool.give(id) }
+                    throw DeviceError(
+                        .outOfMemory,
+                        "an adapter of \(parts.pageCount) pages does not fit beside what running requests hold"
+                    )
+                }
+                pages.append(id)
+            }
+            let resident = try ResidentAdapter(
+                adapter, parts: parts, pages: pages, of: pool, element: element, upload: upload)
             resident.lastStep = step
             residents[adapter.digest] = resident
         }
     }
 
-    private mutating func bring(_ adapter: DeviceAdapter) throws(DeviceError) -> ResidentAdapter {
+    /// Pages side by side; adapters that the step does not use give way.
+    ///
+    /// - Returns: nil when there are too few all the same.
+    mutating func take(_ count: Int) throws(DeviceError) -> PagePool.ID? {
         while true {
-            do throws(DeviceError) {
-                return try ResidentAdapter(
-                    adapter, on: device, element: element, upload: upload)
-            } catch {
-                let idle = residents.filter { $0.value.lastStep < step }
-                guard error.code == .outOfMemory,
-                    let oldest = idle.min(by: { $0.value.lastStep < $1.value.lastStep })
-                else { throw error }
-                residents[oldest.key] = nil
+            if let id = try pool.take(count) { return id }
+            let idle = residents.filter { $0.value.lastStep < step }
+            guard let oldest = idle.min(by: { $0.value.lastStep < $1.value.lastStep }) else {
+                return nil
             }
+            remove(oldest.key)
         }
+    }
+
+    /// After everything of a step has its pages: tables say where things have moved.
+    func settle(_ adapters: [DeviceAdapter]) throws(DeviceError) {
+        for adapter in adapters { try self[adapter].settle(upload) }
     }
 
     /// - Precondition: it was brought for this step.

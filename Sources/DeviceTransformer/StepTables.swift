@@ -65,6 +65,13 @@ struct AdaptedRows {
     }
 }
 
+extension Batch.Run {
+    /// Blocks up to the run's last position.
+    var blockCount: Int {
+        (firstPosition + rows.count - 1) / KeyValueCache.blockPositions + 1
+    }
+}
+
 /// What a step's kernels know of its rows.
 struct StepTables {
     let rowCount: Int
@@ -110,9 +117,8 @@ struct StepTables {
         changeCount = changes.count
         var places: [cmd_place] = []
         for run in batch.runs {
-            let last = run.firstPosition + run.rows.count - 1
-            let count = last / KeyValueCache.blockPositions + 1
-            let blocks = try arguments.append(run.blocks[..<count].map(cache.address(of:)))
+            let blocks = try arguments.append(
+                run.blocks[..<run.blockCount].map(cache.address(of:)))
             for row in run.rows {
                 places.append(
                     cmd_place(

@@ -4,6 +4,12 @@ package struct DevicePlace {
     package let offset: Int
     package let byteCount: Int
 
+    package init(memory: DeviceBuffer, offset: Int, byteCount: Int) {
+        self.memory = memory
+        self.offset = offset
+        self.byteCount = byteCount
+    }
+
     package var address: UInt64 { memory.address + UInt64(offset) }
 }
 

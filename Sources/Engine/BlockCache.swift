@@ -84,6 +84,9 @@ struct BlockCache {
     /// Blocks kept at most while nobody holds them: using few blocks over and over keeps memory small.
     private let keptLimit: Int
     private var free: [Int32]
+    /// Blocks that nobody had any more at some time since `forgetReleased`; some may be somebody's again, who has
+    /// not written them yet.
+    private(set) var released: [Int32] = []
     /// Blocks from the first on of which any was ever given out: those that take physical memory.
     private(set) var touchedCount = 0
     private var nodes: [NodeID: Node] = [:]
@@ -104,7 +107,16 @@ struct BlockCache {
         limit = blockCount
         self.keptLimit = keptLimit
         free = (0..<Int32(blockCount)).reversed()
+        released.reserveCapacity(blockCount)
     }
+
+    private mutating func freeUp(_ block: Int32) {
+        free.append(block)
+        released.append(block)
+    }
+
+    /// Begins to note blocks that nobody has any more anew.
+    mutating func forgetReleased() { released.removeAll(keepingCapacity: true) }
 
     /// Blocks that a sequence may get: free ones and kept ones that nobody holds.
     var availableCount: Int { max(0, limit - heldCount) }
@@ -172,7 +184,7 @@ struct BlockCache {
             let parent = holding.nodes.last ?? BlockCache.root
             let key = Key(parent: parent, owners: owners, tokens: tokens, block: index)
             if let id = children[key] {
-                free.append(holding.blocks[index])
+                freeUp(holding.blocks[index])
                 holding.blocks[index] = hold(id)
                 holding.nodes.append(id)
             } else {
@@ -188,7 +200,7 @@ struct BlockCache {
     /// Takes back what a sequence held.
     mutating func release(_ holding: consuming Holding) {
         clock += 1
-        free += holding.blocks[holding.nodes.count...].reversed()
+        for block in holding.blocks[holding.nodes.count...].reversed() { freeUp(block) }
         for id in holding.nodes {
             guard var node = nodes[id] else { continue }
             node.holderCount -= 1
@@ -231,7 +243,7 @@ struct BlockCache {
             else { continue }
             nodes[candidate.id] = nil
             children[node.key] = nil
-            free.append(node.block)
+            freeUp(node.block)
             keptCount -= 1
             let parent = node.key.parent
             nodes[parent]?.childCount -= 1

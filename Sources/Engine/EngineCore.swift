@@ -100,6 +100,10 @@ package struct EngineCore {
     private mutating func compute() throws(StepFailure) {
         scheduler.schedule()
         guard !scheduler.shares.isEmpty else { return }
+        if !scheduler.cache.released.isEmpty {
+            model.free(scheduler.cache.released)
+            scheduler.forgetReleasedBlocks()
+        }
         if scheduler.slots.removalCount != removalCount {
             removalCount = scheduler.slots.removalCount
             model.keep(scheduler.slots.digests)

@@ -1,4 +1,4 @@
-internal import Adapters
+package import Adapters
 internal import DequeModule
 internal import Tensors
 
@@ -42,6 +42,9 @@ struct Scheduler {
         self.limits = limits
         cache = BlockCache(blockCount: limits.blockCount, keptLimit: limits.keptBlockCount)
     }
+
+    /// The model has been told which blocks nobody has any more.
+    mutating func forgetReleasedBlocks() { cache.forgetReleased() }
 
     var runningCount: Int { running.count }
     var waitingCount: Int { waiting.count }
@@ -234,7 +237,8 @@ struct Scheduler {
                 places[adapter.digest] = candidates.count
                 candidates.append(
                     DeviceSlots.Candidate(
-                        digest: adapter.digest, byteCount: adapter.byteCount, isUrgent: isUrgent))
+                        digest: adapter.digest, byteCount: memory.byteCount(of: adapter),
+                        isUrgent: isUrgent))
             }
         }
         present = slots.begin(
@@ -324,9 +328,33 @@ package struct DeviceMemory: Sendable, Equatable {
     package var adapterFloor: Int
     /// Blocks that sequences may always have.
     package var blockFloor: Int
+    /// On a device that hands its memory out in pages: what an adapter takes is whole pages.
+    package var paging: Paging?
+
+    package struct Paging: Sendable, Equatable {
+        package var pageByteCount: Int
+        /// Of the table that kernels read of an adapter.
+        package var tableByteCount: Int
+
+        package init(pageByteCount: Int, tableByteCount: Int) {
+            self.pageByteCount = pageByteCount
+            self.tableByteCount = tableByteCount
+        }
+    }
+
+    /// What an adapter takes.
+    package func byteCount(of adapter: DeviceAdapter) -> Int {
+        guard let paging else { return adapter.byteCount }
+        let parts = adapter.parts(
+            pageByteCount: paging.pageByteCount, tableByteCount: paging.tableByteCount)
+        return parts.pageCount * paging.pageByteCount
+    }
 
     /// - Precondition: both floors fit.
-    package init(byteCount: Int, blockByteCount: Int, adapterFloor: Int, blockFloor: Int) {
+    package init(
+        byteCount: Int, blockByteCount: Int, adapterFloor: Int, blockFloor: Int,
+        paging: Paging? = nil
+    ) {
         precondition(
             blockByteCount > 0 && adapterFloor >= 0 && blockFloor >= 0
                 && adapterFloor + blockFloor * blockByteCount <= byteCount,
@@ -334,6 +362,7 @@ package struct DeviceMemory: Sendable, Equatable {
         self.byteCount = byteCount
         self.blockByteCount = blockByteCount
         self.adapterFloor = adapterFloor
+        self.paging = paging
         self.blockFloor = blockFloor
     }
 

@@ -125,12 +125,12 @@ package struct TextGenerator: Sendable {
         try check(prompt, options)
         let room = contextLength - prompt.count
         let lease = model.lease
-        if let lease, let limit = engine.limits.deviceMemory?.maximumAdapterByteCount,
-            lease.adapter.byteCount > limit
+        if let lease, let memory = engine.limits.deviceMemory,
+            memory.byteCount(of: lease.adapter) > memory.maximumAdapterByteCount
         {
             throw GenerationError(
                 .adapterTooLarge,
-                "The adapter takes \(lease.adapter.byteCount) bytes, the device has \(limit) for one: give --device-memory more."
+                "The adapter takes \(memory.byteCount(of: lease.adapter)) bytes, the device has \(memory.maximumAdapterByteCount) for one: give --device-memory more."
             )
         }
         let request = EngineRequest(

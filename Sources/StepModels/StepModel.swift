@@ -35,6 +35,9 @@ package protocol StepModel: AnyObject {
     /// Memory that the cache takes when the first `blockCount` blocks have been used.
     func cacheByteCount(blockCount: Int) -> Int
 
+    /// Tells which of the cache's blocks nobody has any more; a batch may have them again as new ones.
+    func free(_ blocks: [Int32])
+
     /// Tells which adapters may stay on the device; those that a batch brings come onto it by themselves.
     func keep(_ adapters: Set<AdapterDigest>)
 }

@@ -31,7 +31,7 @@ enum ComputeDevice {
         }
     }
 
-    private static func element(_ settings: ModelSettings) throws -> DeviceElement {
+    static func element(_ settings: ModelSettings) throws -> DeviceElement {
         try DeviceModel.element(
             settings.weights, settings.adapterWeights, settings.activations)
     }
@@ -58,12 +58,12 @@ enum ComputeDevice {
         return (c.layerWeightCount * c.layerCount + tables) / 1024 * panel
     }
 
-    /// - Throws: `DeviceError` with `outOfMemory` when weights and cache cannot fit, before anything is loaded.
-    static func check(_ device: DeviceDescription, weights: Int, cache: Int) throws {
-        guard weights + cache > device.byteCount else { return }
+    /// - Throws: `DeviceError` with `outOfMemory` when it all cannot fit, before anything is loaded.
+    static func check(_ device: DeviceDescription, weights: Int, shared: Int) throws {
+        guard weights + shared > device.byteCount else { return }
         throw DeviceError(
             .outOfMemory,
-            "the weights take \(ByteCount.text(weights)) and the cache \(ByteCount.text(cache)), and \(device.identifier) has \(ByteCount.text(device.byteCount)): give --kv-memory or --device-memory less"
+            "the weights take \(ByteCount.text(weights)) and cache and adapters \(ByteCount.text(shared)), and \(device.identifier) has \(ByteCount.text(device.byteCount)): give --device-memory less"
         )
     }
 

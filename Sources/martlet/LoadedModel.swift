@@ -33,17 +33,17 @@ struct LoadedModel {
         team = WorkerTeam(memberCount: settings.threads)
         let byteCount = ComputeDevice.weightByteCount(configuration, settings.weights)
         let device = try ComputeDevice.open(settings, byteCount: byteCount)
-        if let device, !settings.hasOwnCache, settings.deviceByteCount == nil {
+        if let device, settings.deviceByteCount == nil {
             settings.deviceByteCount = ComputeDevice.sharedByteCount(
                 device.description, weights: byteCount, host: settings.kvByteCount)
         }
         self.settings = settings
-        limits = try LoadedModel.limits(settings, configuration, maximumWaiting: maximumWaiting)
+        let element = try device.map { _ in try ComputeDevice.element(settings) }
+        limits = try LoadedModel.limits(
+            settings, configuration, element: element, maximumWaiting: maximumWaiting)
         if let device {
             try ComputeDevice.check(
-                device.description, weights: byteCount,
-                cache: limits.deviceMemory?.byteCount
-                    ?? limits.blockCount * LoadedModel.blockByteCount(settings, configuration))
+                device.description, weights: byteCount, shared: limits.deviceMemory?.byteCount ?? 0)
         }
         let weights = try ModelWeights(checkpoint, format: settings.weights, team: team) {
             progress.show("loading \(checkpoint.path)", $0)
@@ -55,7 +55,8 @@ struct LoadedModel {
                 try DeviceModel(
                     weights: weights, adapterFormat: settings.adapterWeights,
                     activations: settings.activations, blockCount: limits.blockCount,
-                    device: device, kernels: kernels, team: team,
+                    poolByteCount: limits.deviceMemory?.byteCount ?? 0, device: device,
+                    kernels: kernels, team: team,
                     maximumRows: limits.maximumStepTokens,
                     maximumContext: limits.maximumContext))
         } else {
@@ -102,32 +103,48 @@ struct LoadedModel {
             maximumRows: limits.maximumStepTokens, maximumContext: limits.maximumContext)
     }
 
-    private static func blockByteCount(
-        _ settings: ModelSettings, _ configuration: ModelConfiguration
-    ) -> Int {
-        KeyValueCache.blockByteCount(
-            format: settings.activations, layerCount: configuration.layerCount,
-            headCount: configuration.keyValueHeadCount, headDimension: configuration.headDimension)
-    }
-
     private static func limits(
-        _ settings: ModelSettings, _ configuration: ModelConfiguration, maximumWaiting: Int
+        _ settings: ModelSettings, _ configuration: ModelConfiguration, element: DeviceElement?,
+        maximumWaiting: Int
     ) throws -> EngineLimits {
-        let blockByteCount = blockByteCount(settings, configuration)
+        let paging = element.map { DeviceModel.paging(configuration, $0) }
+        let blockByteCount =
+            paging?.pageByteCount
+            ?? KeyValueCache.blockByteCount(
+                format: settings.activations, layerCount: configuration.layerCount,
+                headCount: configuration.keyValueHeadCount,
+                headDimension: configuration.headDimension)
         // More blocks than every sequence at full length could use would only take room.
         let positions = KeyValueCache.blockPositions
         let wanted = settings.contextLength ?? configuration.contextLength
         let useful = settings.maximumSequences * ((wanted + positions - 1) / positions)
-        // Adapters always have a quarter of a device that they share with the cache, and the cache half.
+        // Adapters always have a quarter of a device that they share with the cache, and the cache half. Where
+        // the cache's size is said on a device that has its own memory, adapters have the rest.
         let adapterFloor = (settings.deviceByteCount ?? 0) / 4
-        let cacheByteCount = settings.deviceByteCount.map { $0 - adapterFloor }
-        let blockCount = min((cacheByteCount ?? settings.kvByteCount) / blockByteCount, useful)
-        let deviceMemory = settings.deviceByteCount.map {
-            DeviceMemory(
-                byteCount: $0, blockByteCount: blockByteCount,
+        let cacheByteCount =
+            settings.hasOwnCache
+            ? settings.kvByteCount
+            : settings.deviceByteCount.map { $0 - adapterFloor } ?? settings.kvByteCount
+        let blockCount = min(cacheByteCount / blockByteCount, useful)
+        let deviceMemory = try settings.deviceByteCount.map { byteCount in
+            guard blockCount * blockByteCount <= byteCount else {
+                throw DeviceError(
+                    .outOfMemory,
+                    "the cache would take \(ByteCount.text(blockCount * blockByteCount)) of the \(ByteCount.text(byteCount)) that the weights leave: give --kv-memory less"
+                )
+            }
+            return DeviceMemory(
+                byteCount: byteCount, blockByteCount: blockByteCount,
                 // What the cache cannot use is theirs in any case.
-                adapterFloor: max(adapterFloor, $0 - blockCount * blockByteCount),
-                blockFloor: min(blockCount, $0 / 2 / blockByteCount))
+                adapterFloor: settings.hasOwnCache
+                    ? byteCount - blockCount * blockByteCount
+                    : max(adapterFloor, byteCount - blockCount * blockByteCount),
+                blockFloor: settings.hasOwnCache
+                    ? blockCount : min(blockCount, byteCount / 2 / blockByteCount),
+                paging: paging.map {
+                    DeviceMemory.Paging(
+                        pageByteCount: $0.pageByteCount, tableByteCount: $0.tableByteCount)
+                })
         }
         let room = (deviceMemory?.blockFloor ?? blockCount) * positions
         guard room >= min(wanted, 16), settings.contextLength.map({ $0 <= room }) ?? true else {

@@ -14,7 +14,7 @@ struct DeviceConformanceTests {
         return { weights, rowCount, blockCount in
             try DeviceModel(
                 weights: weights, adapterFormat: .f32, activations: .f32, blockCount: blockCount,
-                device: device, kernels: KernelSet.available[0],
+                poolByteCount: 64 << 20, device: device, kernels: KernelSet.available[0],
                 team: WorkerTeam(memberCount: 1), maximumRows: rowCount, maximumContext: 64)
         }
     }

@@ -1,6 +1,11 @@
 import Adapters
+import DeviceTransformer
 import Devices
 import Engine
+import Foundation
+import JSONTree
+import ModelFiles
+import StepModels
 import Tensors
 import TestSupport
 import Testing
@@ -20,7 +25,18 @@ struct DeviceEngineTests {
             maximumStepTokens: maximumStepTokens, blockCount: blockCount,
             deviceMemory: deviceMemory,
             model: try engine.deviceModel(
-                maximumRows: maximumStepTokens, blockCount: blockCount, on: device))
+                maximumRows: maximumStepTokens, blockCount: blockCount, on: device,
+                poolByteCount: deviceMemory?.byteCount))
+    }
+
+    /// A pool with room for some of the adapters beside so many blocks.
+    static func memory(_ engine: TinyEngine, adapterBytes: Int, blockCount: Int) -> DeviceMemory {
+        let (page, table) = DeviceModel.paging(
+            engine.checkpoint.configuration, engine.format == .f32 ? .f32 : .bf16)
+        let bytes = (adapterBytes + page - 1) / page * page
+        return DeviceMemory(
+            byteCount: bytes + blockCount * page, blockByteCount: page, adapterFloor: bytes,
+            blockFloor: blockCount, paging: .init(pageByteCount: page, tableByteCount: table))
     }
 
     static let kinds = [
@@ -50,21 +66,62 @@ struct DeviceEngineTests {
         #expect(tight.status.preemptionCount > 0)
     }
 
-    /// Adapters leave the device and come back.
-    @Test func takingTurnsChangesNoBits() throws {
+    /// Adapters leave the device and come back; blocks and adapters share one pool, which holds what the account
+    /// says and no page more.
+    @Test(arguments: [1.0, 1.4, 2.3], [EngineCoreTests.lowRank, EngineCoreTests.others])
+    func takingTurnsChangesNoBits(_ share: Double, _ names: [String?]) throws {
         let engine = try TinyEngine()
         let device = try TestDevice.open()
-        let requests = try EngineCoreTests.mixed(engine, count: 14)
+        let requests = try EngineCoreTests.mixed(engine, count: 24, names)
         var roomy = try Self.core(engine, on: device)
         let expected = EngineCoreTests.run(&roomy, requests)
-        let largest = requests.compactMap { $0.adapter?.byteCount }.max() ?? 0
+        let account = Self.memory(engine, adapterBytes: 0, blockCount: 1)
+        let largest = requests.compactMap { $0.adapter.map(account.byteCount(of:)) }.max() ?? 0
         var tight = try Self.core(
-            engine, on: device,
-            deviceMemory: DeviceMemory(
-                byteCount: largest + 128 << 10, blockByteCount: 1 << 10, adapterFloor: largest,
-                blockFloor: 128))
+            engine, on: device, blockCount: 12,
+            deviceMemory: Self.memory(
+                engine, adapterBytes: Int(Double(largest) * share), blockCount: 8))
         #expect(EngineCoreTests.run(&tight, requests) == expected)
         #expect(tight.status.activationCount > 6)
+        #expect(tight.failure == nil)
+    }
+
+    /// Sixty-four adapters of mixed ranks in one step, and rows of the base between them: those are untouched.
+    @Test func baseRowsBesideManyAdaptersAreUntouched() throws {
+        let engine = try TinyEngine()
+        let device = try TestDevice.open()
+        let names = try ConformanceNames.accepted("llama").prefix(64)
+        #expect(names.count == 64)
+        let adapters = try names.map(engine.adapter)
+        #expect(Set(adapters.map(\.rank)).count > 3)
+        let tokens: [Int32] = [5, 9, 13]
+        func logits(_ adapters: [DeviceAdapter?]) throws -> [Matrix] {
+            let model = try engine.deviceModel(
+                maximumRows: 3 * adapters.count, blockCount: adapters.count, on: device)
+            var batch = Batch()
+            for (index, adapter) in adapters.enumerated() {
+                batch.append(
+                    tokens: tokens, firstPosition: 0, blocks: [Int32(index)], adapter: adapter)
+            }
+            let wanted = try model.forward(batch, wanting: Array(0..<batch.rowCount))
+            return try adapters.indices.map { index in
+                let found = try model.logits(
+                    of: 3 * index..<3 * index + 3, in: wanted, peaksOnly: false
+                ).logits
+                return Matrix(rows: (0..<3).map { found.row($0) })
+            }
+        }
+        let alone = try logits([nil])[0]
+        var all: [DeviceAdapter?] = adapters
+        for place in [64, 32, 0] { all.insert(nil, at: place) }
+        let mixed = try logits(all)
+        for index in [0, 33, 66] {
+            for row in 0..<3 {
+                let (found, expected) = (mixed[index].row(row), alone.row(row))
+                #expect(found.map(\.bitPattern) == expected.map(\.bitPattern))
+            }
+        }
+        #expect(!mixed[1].row(2).elementsEqual(alone.row(2)))
     }
 
     /// The CPU and a GPU choose the same tokens where nothing is close.
@@ -118,5 +175,15 @@ extension DeviceEngineTests {
             #expect(outputs.count == 1 && core.isIdle)
         }
         #expect(failures > 10)
+    }
+}
+
+/// Adapters of the conformance suite that run.
+enum ConformanceNames {
+    static func accepted(_ family: String) throws -> [String] {
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: Repository.conformance("cases.json")))
+        let summary = try JSON(parsing: Array(bytes))
+        let cases = summary["families"]?[family]?.objectValue?.members ?? []
+        return cases.filter { $0.value["code"] == nil }.map { $0.name }
     }
 }

@@ -1,0 +1,72 @@
+internal import Devices
+
+/// One pool of a device's memory for blocks of the cache and for adapters, in pages of a block's size.
+final class DevicePool {
+    let pageByteCount: Int
+    private let device: Device
+    private let pieces: [DeviceBuffer]
+    private var pages: PagePool
+    /// Grows when things have moved: addresses from before are of no use.
+    private(set) var generation = 0
+
+    private static let pieceByteCount = 1 << 30
+
+    /// Takes all the memory at once; it never grows.
+    init(
+        _ device: Device, byteCount: Int, pageByteCount: Int
+    ) throws(DeviceError) {
+        self.device = device
+        self.pageByteCount = pageByteCount
+        let largest = min(device.description.largestAllocation, DevicePool.pieceByteCount)
+        let pagesPerPiece = max(1, largest / pageByteCount)
+        pages = PagePool(pageCount: byteCount / pageByteCount, pagesPerPiece: pagesPerPiece)
+        var pieces: [DeviceBuffer] = []
+        for first in stride(from: 0, to: pages.pageCount, by: pagesPerPiece) {
+            let count = min(pagesPerPiece, pages.pageCount - first)
+            pieces.append(try DeviceBuffer(count * pageByteCount, on: .device, of: device))
+        }
+        self.pieces = pieces
+    }
+
+    var pageCount: Int { pages.pageCount }
+    var freePageCount: Int { pages.freeCount }
+
+    func pages(_ byteCount: Int) -> Int { (byteCount + pageByteCount - 1) / pageByteCount }
+
+    /// Pages side by side, after moving others where they lie apart; nil when too few are free.
+    func take(_ count: Int) throws(DeviceError) -> PagePool.ID? {
+        if let id = pages.take(count) { return id }
+        guard count <= pages.freeCount else { return nil }
+        let moves = pages.compact()
+        try device.submit { recorder in
+            for move in moves {
+                // Page by page, as places may overlap.
+                for (from, to) in zip(move.from, move.to) {
+                    let (source, target) = (place(page: from), place(page: to))
+                    recorder.copy(
+                        pageByteCount, from: source.memory, at: source.offset, to: target.memory,
+                        at: target.offset)
+                    recorder.barrier()
+                }
+            }
+        }
+        generation += 1
+        return pages.take(count)
+    }
+
+    func give(_ id: PagePool.ID) { pages.give(id) }
+
+    /// Where pages begin, until the generation changes.
+    func place(of id: PagePool.ID) -> DevicePlace {
+        let run = pages[id]
+        let place = place(page: run.lowerBound)
+        return DevicePlace(
+            memory: place.memory, offset: place.offset, byteCount: run.count * pageByteCount)
+    }
+
+    private func place(page: Int) -> DevicePlace {
+        let (piece, number) = page.quotientAndRemainder(dividingBy: pages.pagesPerPiece)
+        return DevicePlace(
+            memory: pieces[piece], offset: number * pageByteCount, byteCount: pageByteCount)
+    }
+}
