@@ -262,7 +262,11 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
         (DeviceCache.blockByteCount(c, element), ResidentAdapter.tableByteCount(c))
     }
 
-    package var freePageCount: Int { pool.freePageCount }
-    package var pageCount: Int { pool.pageCount }
-    package var residentCount: Int { residents.count }
+    package var deviceUsage: DeviceUsage? {
+        var usage = DeviceUsage(pageCount: pool.pageCount, freePageCount: pool.freePageCount)
+        usage.uploadCount = residents.uploadCount
+        usage.uploadByteCount = residents.uploadByteCount
+        usage.uploadSeconds = residents.uploadDuration / .seconds(1)
+        return usage
+    }
 }

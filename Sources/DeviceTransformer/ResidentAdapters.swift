@@ -20,7 +20,10 @@ struct ResidentAdapters {
         self.tableByteCount = tableByteCount
     }
 
-    var count: Int { residents.count }
+    /// So far.
+    private(set) var uploadCount = 0
+    private(set) var uploadByteCount = 0
+    private(set) var uploadDuration = Duration.zero
 
     mutating func keep(_ digests: Set<AdapterDigest>) {
         for digest in residents.keys where !digests.contains(digest) { remove(digest) }
@@ -36,6 +39,7 @@ struct ResidentAdapters {
         step += 1
         for adapter in adapters { residents[adapter.digest]?.lastStep = step }
         for adapter in adapters where residents[adapter.digest] == nil {
+            let start = ContinuousClock.now
             let parts = adapter.parts(
                 pageByteCount: pool.pageByteCount, tableByteCount: tableByteCount)
             var pages: [PagePool.ID] = []
@@ -53,6 +57,9 @@ struct ResidentAdapters {
                 adapter, parts: parts, pages: pages, of: pool, element: element, upload: upload)
             resident.lastStep = step
             residents[adapter.digest] = resident
+            uploadCount += 1
+            uploadByteCount += adapter.byteCount
+            uploadDuration += .now - start
         }
     }
 

@@ -313,6 +313,11 @@ private struct EngineMetrics {
     private let deviceAdapters = Gauge(label: "martlet_adapters_device")
     private let deviceBytes = Gauge(label: "martlet_adapter_bytes_device")
     private let activations = Counter(label: "martlet_adapter_activations_total")
+    private let uploads = Counter(label: "martlet_adapter_uploads_total")
+    private let uploadBytes = Counter(label: "martlet_adapter_upload_bytes_total")
+    private let uploadSeconds = FloatingPointCounter(label: "martlet_adapter_upload_seconds_total")
+    private let pages = Gauge(label: "martlet_device_pages")
+    private let freePages = Gauge(label: "martlet_device_pages_free")
 
     func record(_ report: StepReport, duration: Duration) {
         steps.increment()
@@ -337,5 +342,12 @@ private struct EngineMetrics {
         deviceAdapters.record(status.deviceAdapterCount)
         deviceBytes.record(status.deviceAdapterByteCount)
         activations.increment(by: status.activationCount - previous.activationCount)
+        guard let usage = status.deviceUsage else { return }
+        let before = previous.deviceUsage ?? DeviceUsage(pageCount: 0, freePageCount: 0)
+        pages.record(usage.pageCount)
+        freePages.record(usage.freePageCount)
+        uploads.increment(by: usage.uploadCount - before.uploadCount)
+        uploadBytes.increment(by: usage.uploadByteCount - before.uploadByteCount)
+        uploadSeconds.increment(by: usage.uploadSeconds - before.uploadSeconds)
     }
 }

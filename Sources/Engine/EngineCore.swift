@@ -59,7 +59,7 @@ package struct EngineCore {
             preemptionCount: scheduler.preemptionCount,
             deviceAdapters: scheduler.slots.digests,
             deviceAdapterByteCount: scheduler.slots.byteCount,
-            activationCount: scheduler.slots.activationCount)
+            activationCount: scheduler.slots.activationCount, deviceUsage: model.deviceUsage)
     }
 
     /// Takes a request in or drops one. A prompt must not be empty and must fit the context.
@@ -330,13 +330,17 @@ package struct EngineStatus: Sendable {
     package var deviceAdapterCount: Int { deviceAdapters.count }
     /// How often an adapter was brought onto the device.
     package var activationCount = 0
+    /// Of a device with memory of its own.
+    package var deviceUsage: DeviceUsage?
 
     package init(
         runningCount: Int, waitingCount: Int, waitingTokenCount: Int, runningAdapters: [String],
         waitingAdapters: [String], blockCount: Int, freeBlockCount: Int, keptBlockCount: Int,
         cacheByteCount: Int, foundTokenCount: Int, preemptionCount: Int,
-        deviceAdapters: Set<AdapterDigest>, deviceAdapterByteCount: Int, activationCount: Int
+        deviceAdapters: Set<AdapterDigest>, deviceAdapterByteCount: Int, activationCount: Int,
+        deviceUsage: DeviceUsage?
     ) {
+        self.deviceUsage = deviceUsage
         self.runningCount = runningCount
         self.waitingCount = waitingCount
         self.waitingTokenCount = waitingTokenCount

@@ -35,11 +35,29 @@ package protocol StepModel: AnyObject {
     /// Memory that the cache takes when the first `blockCount` blocks have been used.
     func cacheByteCount(blockCount: Int) -> Int
 
+    /// How a device's own memory is used; nil where it is the host's.
+    var deviceUsage: DeviceUsage? { get }
+
     /// Tells which of the cache's blocks nobody has any more; a batch may have them again as new ones.
     func free(_ blocks: [Int32])
 
     /// Tells which adapters may stay on the device; those that a batch brings come onto it by themselves.
     func keep(_ adapters: Set<AdapterDigest>)
+}
+
+/// How the pool that cache and adapters share on a device is used.
+package struct DeviceUsage: Sendable, Equatable {
+    package var pageCount: Int
+    package var freePageCount: Int
+    /// Adapters brought onto the device so far, their bytes, and the time that it took.
+    package var uploadCount = 0
+    package var uploadByteCount = 0
+    package var uploadSeconds = 0.0
+
+    package init(pageCount: Int, freePageCount: Int) {
+        self.pageCount = pageCount
+        self.freePageCount = freePageCount
+    }
 }
 
 /// Logit rows computed at a time.

@@ -232,6 +232,7 @@ package final class DecoderModel: StepModel, TeamWork {
         cache.residentByteCount(blockCount: blockCount)
     }
 
+    package var deviceUsage: DeviceUsage? { nil }
     package func free(_ blocks: [Int32]) {}
 
     /// The host's memory is the device's, see docs/decisions/0007-tiers-on-a-cpu.md.

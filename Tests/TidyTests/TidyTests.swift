@@ -54,7 +54,7 @@ struct TidyTests {
     @Test func metricsAreDescribed() throws {
         let help = try Self.text("Sources/Telemetry/MetricHelp.swift")
             .matches(of: /"([a-z:_]+)":/).map { String($0.1) }
-        let documents = try ["running", "adapters", "cluster"]
+        let documents = try ["running", "adapters", "cluster", "gpus"]
             .map { try Self.text("docs/operating/\($0).md") }.joined()
         for label in help {
             #expect(documents.contains("`\(label)`"), "\(label) is in no document")

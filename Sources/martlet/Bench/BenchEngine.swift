@@ -84,19 +84,22 @@ struct BenchEngine: AsyncParsableCommand {
             throw ValidationError(
                 "--assign \(assign.rawValue) needs more adapters than the \(adapters.count) given.")
         }
-        let ceilings = MachineCeilings(kernels: loaded.kernels, team: loaded.team)
+        // A GPU's ceilings are its own, and unknown here.
+        let ceilings =
+            loaded.isOnDevice
+            ? nil : MachineCeilings(kernels: loaded.kernels, team: loaded.team)
         let c = loaded.checkpoint.configuration
         let format: WeightFormat =
             settings.weights.isQuantized
             ? .q8 : settings.activations == .f32 ? .f32 : settings.weights
-        let peak = ceilings.operations[format] ?? 0
+        let peak = ceilings?.operations[format]
         print(
-            String(
-                format:
-                    "%@, %@ weights, %@ activations, %d threads, kernels %@; ceilings: read %.1f GB/s, %@ %.0f GFLOP/s\n",
-                settings.modelPath, settings.weights.rawValue, settings.activations.rawValue,
-                settings.threads, loaded.kernels.name, ceilings.readBandwidth / 1e9,
-                format.rawValue, peak / 1e9))
+            "\(settings.modelPath), \(settings.weights.rawValue) weights, \(settings.activations.rawValue) activations, \(loaded.deviceName)"
+                + (ceilings.map {
+                    String(
+                        format: "; ceilings: read %.1f GB/s, %@ %.0f GFLOP/s",
+                        $0.readBandwidth / 1e9, format.rawValue, (peak ?? 0) / 1e9)
+                } ?? "") + "\n")
         var table = TextTable([
             "sequences", "prefill tok/s", "of peak", "decode tok/s", "of peak", "of bandwidth",
             "ms/step", "all tok/s",
@@ -124,9 +127,11 @@ struct BenchEngine: AsyncParsableCommand {
             let stepsRate = Double(result.steps) / result.decode
             let decodeRate = Double(result.tokens) / result.decode
             table.add([
-                "\(count)", format0(prefillRate), percent(prefillRate * bodyOperations / peak),
-                format0(decodeRate), percent(decodeRate * (bodyOperations + headOperations) / peak),
-                percent(Double(loaded.weightByteCount) * stepsRate / ceilings.readBandwidth),
+                "\(count)", format0(prefillRate), percent(prefillRate * bodyOperations, of: peak),
+                format0(decodeRate),
+                percent(decodeRate * (bodyOperations + headOperations), of: peak),
+                percent(
+                    Double(loaded.weightByteCount) * stepsRate, of: ceilings?.readBandwidth),
                 String(format: "%.2f", 1000 / stepsRate),
                 format0(Double(count * newTokens) / (prefill + result.decode)),
             ])
@@ -136,7 +141,9 @@ struct BenchEngine: AsyncParsableCommand {
     }
 
     private func format0(_ value: Double) -> String { String(format: "%.0f", value) }
-    private func percent(_ value: Double) -> String { String(format: "%.0f %%", value * 100) }
+    private func percent(_ value: Double, of ceiling: Double?) -> String {
+        ceiling.map { String(format: "%.0f %%", value / $0 * 100) } ?? "-"
+    }
 
     private func measure(
         _ loaded: LoadedModel, count: Int, round: Int, adapter: (Int) -> DeviceAdapter?
