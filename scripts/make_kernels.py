@@ -12,6 +12,9 @@ TARGET = os.path.join(ROOT, "Sources/CMartletDevices")
 WHEEL = "slangtorch-1.3.22-py3-none-manylinux_2_27_x86_64.whl"
 WHEEL_SHA256 = "7755f2f53509ebbd65839dcd8a104e7105aeaf3e3600aea9385c2bec9beb2eaa"
 ELEMENTS = ("f32", "bf16")
+# Entry points that are compiled several times, each as a kernel of its own: the definition, and whether Debian's spirv-opt
+# knows what comes of it.
+VARIANTS = {"product_tile": {"shared": ("FRAGMENT_SHARED", True), "half": ("FRAGMENT_HALF", False), "bf16": ("FRAGMENT_BF16", False)}}
 # Structs that kernels read through pointers, by the file that declares them.
 IN_MEMORY = {"low_rank": ["Expansion", "Update", "Chunk"], "rows": ["Source", "Change", "Peak"], "attention": ["Place"]}
 
@@ -47,14 +50,14 @@ def stripped(code):
     return struct.pack(f"<{len(kept)}I", *kept)
 
 
-def compile_entry(slangc, source, entry, element, folder):
+def compile_entry(slangc, source, entry, definitions, folder, optimizes=True):
     """Bytes of SPIR-V, and the reflection of the entry's arguments."""
     raw, json_path, optimized = (os.path.join(folder, entry + end) for end in (".raw", ".json", ".spv"))
-    subprocess.run([slangc, source, "-target", "spirv", "-entry", entry, "-stage", "compute", "-O0", f"-D{element.upper()}", "-reflection-json", json_path, "-o", raw], check=True)
+    subprocess.run([slangc, source, "-target", "spirv", "-entry", entry, "-stage", "compute", "-O0", *(f"-D{d}" for d in definitions), "-reflection-json", json_path, "-o", raw], check=True)
     with open(raw, "rb") as file: code = stripped(file.read())
     with open(raw, "wb") as file: file.write(code)
-    subprocess.run(["spirv-opt", "-O", raw, "-o", optimized], check=True)
-    with open(optimized, "rb") as file, open(json_path) as reflection: return file.read(), json.load(reflection)
+    if optimizes: subprocess.run(["spirv-opt", "-O", raw, "-o", optimized], check=True)
+    with open(optimized if optimizes else raw, "rb") as file, open(json_path) as reflection: return file.read(), json.load(reflection)
 
 
 def c_type(kind):
@@ -103,13 +106,20 @@ def make(target):
             for name in IN_MEMORY.get(stem, []):
                 probe = os.path.join(sources, f".{stem}.{name}.slang")
                 with open(source) as original, open(probe, "w") as copy: copy.write(original.read() + f'\n[shader("compute")] [numthreads(1, 1, 1)] void probe(uniform {name} a, uniform uint* to) {{ *to = sizeof({name}); }}\n')
-                try: _, reflection = compile_entry(slangc, probe, "probe", "bf16", folder)
+                try: _, reflection = compile_entry(slangc, probe, "probe", ["BF16"], folder)
                 finally: os.remove(probe)
                 declare(*argument(reflection), done, header)
             for entry in entries(source):
+                if entry in VARIANTS:
+                    for variant, (definition, optimizes) in VARIANTS[entry].items():
+                        code, reflection = compile_entry(slangc, source, entry, ["BF16", definition], folder, optimizes)
+                        with open(os.path.join(target, "spirv", f"{entry}_{variant}.any.spv"), "wb") as out: out.write(code)
+                        table.append((f"{entry}_{variant}", True))
+                    declare(*argument(reflection), done, header)
+                    continue
                 code = {}
                 for element in ELEMENTS:
-                    code[element], reflection = compile_entry(slangc, source, entry, element, folder)
+                    code[element], reflection = compile_entry(slangc, source, entry, [element.upper()], folder)
                 declare(*argument(reflection), done, header)
                 same = code["f32"] == code["bf16"]
                 for element in ("any",) if same else ELEMENTS:

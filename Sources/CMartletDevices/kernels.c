@@ -66,6 +66,15 @@ _Alignas(4) static const unsigned char scatter_any[] = {
 _Alignas(4) static const unsigned char find_peaks_any[] = {
 #embed "spirv/find_peaks.any.spv"
 };
+_Alignas(4) static const unsigned char product_tile_shared_any[] = {
+#embed "spirv/product_tile_shared.any.spv"
+};
+_Alignas(4) static const unsigned char product_tile_half_any[] = {
+#embed "spirv/product_tile_half.any.spv"
+};
+_Alignas(4) static const unsigned char product_tile_bf16_any[] = {
+#embed "spirv/product_tile_bf16.any.spv"
+};
 
 const cmd_code cmd_kernels[CMD_KERNEL_COUNT][2] = {
     {{"position", position_f32, sizeof position_f32}, {"position", position_bf16, sizeof position_bf16}},
@@ -81,4 +90,7 @@ const cmd_code cmd_kernels[CMD_KERNEL_COUNT][2] = {
     {{"gather", gather_any, sizeof gather_any}, {"gather", gather_any, sizeof gather_any}},
     {{"scatter", scatter_any, sizeof scatter_any}, {"scatter", scatter_any, sizeof scatter_any}},
     {{"find_peaks", find_peaks_any, sizeof find_peaks_any}, {"find_peaks", find_peaks_any, sizeof find_peaks_any}},
+    {{"product_tile_shared", product_tile_shared_any, sizeof product_tile_shared_any}, {"product_tile_shared", product_tile_shared_any, sizeof product_tile_shared_any}},
+    {{"product_tile_half", product_tile_half_any, sizeof product_tile_half_any}, {"product_tile_half", product_tile_half_any, sizeof product_tile_half_any}},
+    {{"product_tile_bf16", product_tile_bf16_any, sizeof product_tile_bf16_any}, {"product_tile_bf16", product_tile_bf16_any, sizeof product_tile_bf16_any}},
 };

@@ -27,6 +27,37 @@ enum { RECORDS = 2, ARGUMENT_BYTES = 128 };
 
 #define DECLARE(name) PFN_##name name;
 
+// Newer than Debian 12's registry: VK_KHR_cooperative_matrix and VK_KHR_shader_bfloat16.
+enum {
+    CMD_MATRIX_FEATURES = 1000506000, CMD_MATRIX_PROPERTIES = 1000506001,
+    CMD_BFLOAT16_FEATURES = 1000141000,
+    CMD_COMPONENT_HALF = 0, CMD_COMPONENT_FLOAT = 1, CMD_COMPONENT_BFLOAT16 = 1000141000,
+    CMD_SCOPE_SUBGROUP = 3,
+};
+
+typedef struct matrix_features {
+    VkStructureType sType;
+    void *pNext;
+    VkBool32 matrices, robust_access;
+} matrix_features;
+
+typedef struct bfloat16_features {
+    VkStructureType sType;
+    void *pNext;
+    VkBool32 type, dot_product, matrices;
+} bfloat16_features;
+
+typedef struct matrix_properties {
+    VkStructureType sType;
+    void *pNext;
+    uint32_t rows, columns, depth;
+    int32_t a, b, c, result;
+    VkBool32 saturates;
+    int32_t scope;
+} matrix_properties;
+
+typedef VkResult (*list_matrices)(VkPhysicalDevice, uint32_t *, matrix_properties *);
+
 /// The loader and an instance. Made anew for each use: probing is rare.
 typedef struct instance {
     void *library;
@@ -43,6 +74,7 @@ struct cmd_device {
     /// Memory types for kernels' own memory and for the host's.
     uint32_t memory_types[2];
     bool imports;
+    uint32_t subgroup;
     VkPipelineLayout layout;
     VkPipeline pipelines[CMD_KERNEL_COUNT][2];
     VkCommandPool pool;

@@ -40,15 +40,30 @@ static bool choose_memory(cmd_device *device, VkPhysicalDevice physical, cmd_err
         || cmd_fail(error, CMD_UNSUPPORTED, "it has no memory that the host reaches");
 }
 
-static bool create_device(cmd_device *device, VkPhysicalDevice physical, cmd_error *error) {
+static bool create_device(
+    cmd_device *device, VkPhysicalDevice physical, const cmd_description *description,
+    cmd_error *error) {
     instance *own = &device->instance;
     device->imports = cmd_has_extension(own, physical, "VK_EXT_external_memory_host");
-    const char *extensions[] = {"VK_EXT_external_memory_host"};
+    device->subgroup = description->subgroup;
+    bool has_tiles = description->has_half_tiles || description->has_bf16_tiles;
+    const char *extensions[3];
+    uint32_t extension_count = 0;
+    if (device->imports) extensions[extension_count++] = "VK_EXT_external_memory_host";
+    if (has_tiles) extensions[extension_count++] = "VK_KHR_cooperative_matrix";
+    if (description->has_bf16_tiles) extensions[extension_count++] = "VK_KHR_shader_bfloat16";
+    bfloat16_features bfloat16 = {
+        .sType = (VkStructureType)CMD_BFLOAT16_FEATURES, .type = 1, .matrices = 1};
+    matrix_features matrices = {
+        .sType = (VkStructureType)CMD_MATRIX_FEATURES, .matrices = 1,
+        .pNext = description->has_bf16_tiles ? &bfloat16 : NULL};
     VkPhysicalDeviceVulkan13Features v13 = {
-        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES, .synchronization2 = 1};
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
+        .pNext = has_tiles ? &matrices : NULL, .synchronization2 = 1, .maintenance4 = 1};
     VkPhysicalDeviceVulkan12Features v12 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &v13,
-        .bufferDeviceAddress = 1, .timelineSemaphore = 1};
+        .bufferDeviceAddress = 1, .timelineSemaphore = 1, .shaderFloat16 = description->has_half_tiles,
+        .vulkanMemoryModel = has_tiles, .vulkanMemoryModelDeviceScope = has_tiles};
     VkPhysicalDeviceVulkan11Features v11 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_FEATURES, .pNext = &v12,
         .storageBuffer16BitAccess = 1};
@@ -63,7 +78,7 @@ static bool create_device(cmd_device *device, VkPhysicalDevice physical, cmd_err
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = &features,
         .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue,
-        .enabledExtensionCount = device->imports ? 1 : 0, .ppEnabledExtensionNames = extensions};
+        .enabledExtensionCount = extension_count, .ppEnabledExtensionNames = extensions};
     if (!TRY(own, vkCreateDevice, error, physical, &info, NULL, &device->handle)) {
         device->handle = NULL;
         return false;
@@ -111,12 +126,12 @@ cmd_device *cmd_open(size_t number, cmd_error *error) {
     bool is_open = cmd_open_instance(&device->instance, error)
         && (devices = cmd_physical_devices(&device->instance, &count, error)) != NULL;
     if (is_open && number >= count) is_open = cmd_fail(error, CMD_NO_DEVICE, "there is no such device");
+    cmd_description description;
     if (is_open) {
-        cmd_description description;
         cmd_describe(&device->instance, devices[number], &description);
         is_open = description.refusal[0] == 0 || cmd_fail(error, CMD_UNSUPPORTED, description.refusal);
     }
-    is_open = is_open && create_device(device, devices[number], error);
+    is_open = is_open && create_device(device, devices[number], &description, error);
     free(devices);
     if (is_open) return device;
     cmd_close(device);
@@ -216,11 +231,18 @@ bool cmd_prepare(cmd_device *device, cmd_kernel kernel, unsigned element, cmd_er
         .pCode = (const uint32_t *)code->bytes};
     VkShaderModule module = VK_NULL_HANDLE;
     if (!TRY(device, vkCreateShaderModule, error, device->handle, &info, NULL, &module)) return false;
+    // Of kernels that work by subgroups: threads of a group, and of a subgroup.
+    uint32_t sizes[2] = {4 * device->subgroup, device->subgroup};
+    VkSpecializationMapEntry entries[2] = {
+        {.constantID = 0, .offset = 0, .size = 4}, {.constantID = 1, .offset = 4, .size = 4}};
+    VkSpecializationInfo constants = {
+        .mapEntryCount = 2, .pMapEntries = entries, .dataSize = sizeof sizes, .pData = sizes};
     VkComputePipelineCreateInfo create = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {
             .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-            .stage = VK_SHADER_STAGE_COMPUTE_BIT, .module = module, .pName = "main"},
+            .stage = VK_SHADER_STAGE_COMPUTE_BIT, .module = module, .pName = "main",
+            .pSpecializationInfo = &constants},
         .layout = device->layout};
     bool is_made = TRY(
         device, vkCreateComputePipelines, error, device->handle, VK_NULL_HANDLE, 1, &create, NULL,

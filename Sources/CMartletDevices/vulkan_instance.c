@@ -138,6 +138,46 @@ uint32_t cmd_memory_type(
     return UINT32_MAX;
 }
 
+/// Which of the kernels' matrix instructions a device has.
+static void find_tiles(instance *own, VkPhysicalDevice device, cmd_description *out) {
+    // The function may be there where the extension is not, and must not be called then.
+    if (!cmd_has_extension(own, device, "VK_KHR_cooperative_matrix")) return;
+    bool has_bfloat16 = cmd_has_extension(own, device, "VK_KHR_shader_bfloat16");
+    bfloat16_features bfloat16 = {.sType = (VkStructureType)CMD_BFLOAT16_FEATURES};
+    matrix_features matrices = {
+        .sType = (VkStructureType)CMD_MATRIX_FEATURES, .pNext = has_bfloat16 ? &bfloat16 : NULL};
+    VkPhysicalDeviceVulkan12Features v12 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &matrices};
+    VkPhysicalDeviceVulkan13Features v13 = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES, .pNext = &v12};
+    VkPhysicalDeviceFeatures2 features = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v13};
+    own->vkGetPhysicalDeviceFeatures2(device, &features);
+    if (!matrices.matrices || !v12.vulkanMemoryModel || !v12.vulkanMemoryModelDeviceScope
+        || !v13.maintenance4)
+        return;
+    matrix_properties found[64];
+    for (size_t i = 0; i < 64; i++)
+        found[i] = (matrix_properties){.sType = (VkStructureType)CMD_MATRIX_PROPERTIES};
+    uint32_t count = 64;
+    list_matrices list = (list_matrices)own->find(
+        own->handle, "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR");
+    if (list == NULL) return;
+    VkResult result = list(device, &count, found);
+    if (result != VK_SUCCESS && result != VK_INCOMPLETE) return;
+    for (uint32_t i = 0; i < count; i++) {
+        const matrix_properties *one = &found[i];
+        if (one->scope != CMD_SCOPE_SUBGROUP || one->rows != one->columns || one->rows != one->depth
+            || one->a != one->b || one->c != CMD_COMPONENT_FLOAT
+            || one->result != CMD_COMPONENT_FLOAT || one->saturates)
+            continue;
+        out->has_half_tiles |=
+            one->rows == 8 && one->a == CMD_COMPONENT_HALF && v12.shaderFloat16;
+        out->has_bf16_tiles |= one->rows == 16 && one->a == CMD_COMPONENT_BFLOAT16
+            && bfloat16.type && bfloat16.matrices;
+    }
+}
+
 /// What kernels need, and whether a device has it.
 static const char *refusal(instance *own, VkPhysicalDevice device, uint32_t version) {
     if (version < (1u << 22 | 3u << 12)) return "its driver is older than Vulkan 1.3";
@@ -153,6 +193,7 @@ static const char *refusal(instance *own, VkPhysicalDevice device, uint32_t vers
     if (!v12.bufferDeviceAddress) return "it has no buffer device addresses";
     if (!v12.timelineSemaphore) return "it has no timeline semaphores";
     if (!v13.synchronization2) return "it has no synchronization2";
+    if (!v13.maintenance4) return "it has no maintenance4";
     if (!features.features.shaderInt64) return "its kernels have no 64-bit integers";
     if (!features.features.shaderInt16 || !v11.storageBuffer16BitAccess)
         return "its kernels cannot store 16 bits";
@@ -199,6 +240,7 @@ void cmd_describe(instance *own, VkPhysicalDevice device, cmd_description *out) 
     out->subgroup = v11.subgroupSize;
     const char *why = type == UINT32_MAX ? "it has no memory of its own" : refusal(own, device, version);
     snprintf(out->refusal, sizeof out->refusal, "%s", why);
+    find_tiles(own, device, out);
 }
 
 size_t cmd_list(cmd_description *descriptions, size_t capacity, cmd_error *error) {

@@ -18,6 +18,7 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
     let configuration: ModelConfiguration
     let device: Device
     let element: DeviceElement
+    let form: ProductForm
     let weights: DeviceWeights
     private(set) var cache: DeviceCache
     private let pool: DevicePool
@@ -42,6 +43,7 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
     ///   - adapterFormat, activations: the weights' own format.
     ///   - blockCount: of the cache, at most; how many there are at a time is a matter of the pool.
     ///   - poolByteCount: what blocks and adapters share.
+    ///   - form: of base products; the best unless a test wants another.
     ///   - team: what the host's side of choosing tokens runs on.
     ///   - maximumRows: rows of the largest batch.
     ///   - maximumContext: positions of the longest sequence.
@@ -50,7 +52,7 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
         weights: ModelWeights, adapterFormat: WeightFormat, activations: ComputeFormat,
         blockCount: Int, poolByteCount: Int, device: Device, kernels: KernelSet, team: WorkerTeam,
         maximumRows: Int,
-        maximumContext: Int
+        maximumContext: Int, form: ProductForm? = nil
     ) throws(DeviceError) {
         let c = weights.configuration
         element = try DeviceModel.element(weights.format, adapterFormat, activations)
@@ -67,7 +69,10 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
         self.maximumRows = maximumRows
         self.maximumContext = maximumContext
         vocabularySize = c.vocabularySize
-        try device.prepare(DeviceModel.usedKernels, element)
+        self.form = form ?? ProductForm.best(device.description, element)
+        precondition(
+            self.form.isThere(on: device.description, element), "The device has no such products.")
+        try device.prepare(DeviceModel.kernels(self.form), element)
         upload = try DeviceUpload(device)
         self.weights = try DeviceWeights(weights, on: device, element: element, upload: upload)
         pool = try DevicePool(
@@ -85,8 +90,10 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
     }
 
     private static let largestHead = 512
-    private static let usedKernels: [cmd_kernel] = (0..<CMD_KERNEL_COUNT.rawValue).map {
-        cmd_kernel(rawValue: $0)
+
+    private static func kernels(_ form: ProductForm) -> [cmd_kernel] {
+        (0..<CMD_KERNEL_COUNT.rawValue).map { cmd_kernel(rawValue: $0) }
+            .filter { $0 == form.kernel || !ProductForm.kernels.contains($0) }
     }
 
     /// What kernels multiply, if they do.

@@ -9,15 +9,18 @@ extension Recorder {
     /// y = x · wᵀ for all outputs.
     func product(
         _ x: DeviceRows, _ w: DeviceWeights.Panels, into y: DeviceRows, rowCount: Int,
-        _ element: DeviceElement
+        _ form: ProductForm, _ element: DeviceElement
     ) {
+        // The tiles' arguments are the same block.
         let arguments = cmd_product(
             w: w.address, x: x.address, y: y.address, rows: UInt32(rowCount),
             words: UInt32(w.words), panels: UInt32(w.panelCount), x_stride: UInt32(x.stride),
             y_stride: UInt32(y.stride), unused: 0)
         dispatch(
-            CMD_PRODUCT, element, arguments,
-            grid: ((w.panelCount + 3) / 4, (rowCount + 3) / 4, 1))
+            form.kernel, element, arguments,
+            grid: (
+                (w.panelCount + 3) / 4, (rowCount + form.rowCount - 1) / form.rowCount, 1
+            ))
     }
 
     /// y = norm(x + delta).

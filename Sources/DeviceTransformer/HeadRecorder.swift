@@ -28,7 +28,8 @@ struct HeadRecorder {
             rowCount: rowCount, element)
         recorder.barrier()
         recorder.product(
-            space.logitInput, model.weights.head, into: space.logits, rowCount: rowCount, element)
+            space.logitInput, model.weights.head, into: space.logits, rowCount: rowCount,
+            model.form, element)
         recorder.barrier()
         if adapted.chunkCount > 0 { try change(c) }
         let arguments = cmd_find_peaks(
@@ -50,14 +51,14 @@ struct HeadRecorder {
             if let head = owner.own.matrix(.head) {
                 recorder.product(
                     input, owner.resident.panels(head), into: logits, rowCount: owner.rows.count,
-                    element)
+                    model.form, element)
                 recorder.barrier()
             }
             if let tokens = owner.own.headRows {
                 let ordered = tokens.places.sorted { $0.value < $1.value }.map { UInt32($0.key) }
                 recorder.product(
                     input, owner.resident.panels(tokens.rows), into: tokenLogits,
-                    rowCount: owner.rows.count, element)
+                    rowCount: owner.rows.count, model.form, element)
                 recorder.barrier()
                 recorder.scatter(
                     tokenLogits, places: try model.arguments.append(ordered),

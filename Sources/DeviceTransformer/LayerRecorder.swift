@@ -154,7 +154,7 @@ struct LayerRecorder {
         for (weights, column) in zip(group.weights, group.columns) {
             recorder.product(
                 input, weights, into: output.from(column: column), rowCount: pass.rowCount,
-                element)
+                model.form, element)
         }
         if panelCount > 0 {
             recorder.shrink(
@@ -195,7 +195,7 @@ struct LayerRecorder {
                 recorder.product(
                     input.from(first), owner.resident.panels(matrix),
                     into: output.from(first).from(column: column), rowCount: owner.rows.count,
-                    element)
+                    model.form, element)
                 isReplaced = true
             }
         }

@@ -17,6 +17,9 @@ package struct DeviceDescription: Sendable, Equatable {
     package var freeByteCount: Int?
     package var largestAllocation: Int
     package var subgroupSize: Int
+    /// Matrix instructions of 16 by 16 by 16 in bf16, and of 8 by 8 by 8 in half floats.
+    package var hasBF16Tiles: Bool
+    package var hasHalfTiles: Bool
     /// Why kernels cannot run on it.
     package var refusal: String?
 
@@ -48,6 +51,8 @@ package struct DeviceDescription: Sendable, Equatable {
         freeByteCount = found.free_memory == 0 ? nil : Int(clamping: found.free_memory)
         largestAllocation = Int(clamping: found.largest_allocation)
         subgroupSize = Int(found.subgroup)
+        hasBF16Tiles = found.has_bf16_tiles
+        hasHalfTiles = found.has_half_tiles
         let why = text(found.refusal)
         refusal = why.isEmpty ? nil : why
     }

@@ -56,14 +56,14 @@ package struct TinyEngine {
     /// The same on the tests' GPU.
     package func deviceModel(
         maximumRows: Int, blockCount: Int, maximumContext: Int = 64, on device: Device? = nil,
-        poolByteCount: Int? = nil
+        poolByteCount: Int? = nil, form: ProductForm? = nil
     ) throws -> DeviceModel {
         try DeviceModel(
             weights: weights, adapterFormat: adapterFormat, activations: activations,
             blockCount: blockCount, poolByteCount: poolByteCount ?? 32 << 20,
             device: try device ?? TestDevice.open(), kernels: kernels,
             team: WorkerTeam(memberCount: threads), maximumRows: maximumRows,
-            maximumContext: maximumContext)
+            maximumContext: maximumContext, form: form)
     }
 
     package func core(

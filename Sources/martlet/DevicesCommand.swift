@@ -29,16 +29,30 @@ struct DevicesCommand: ParsableCommand {
     }
 
     static func table(_ devices: [DeviceDescription]) -> String {
-        var table = TextTable(["gpu", "name", "memory", "free", "kind", "vulkan", "driver"])
+        var table = TextTable([
+            "gpu", "name", "memory", "free", "kind", "tiles", "vulkan", "driver",
+        ])
         for device in devices {
             table.add([
                 device.identifier, device.name, ByteCount.text(device.byteCount),
                 device.freeByteCount.map { ByteCount.text($0) } ?? "-",
                 device.isSoftware
                     ? "played by the CPU" : device.sharesMemory ? "integrated" : "discrete",
-                device.vulkanVersion, device.driver,
+                device.tiles, device.vulkanVersion, device.driver,
             ])
         }
-        return table.columns(left: ["gpu", "name", "kind", "driver"])
+        return table.columns(left: ["gpu", "name", "kind", "tiles", "driver"])
+    }
+}
+
+extension DeviceDescription {
+    /// The matrix instructions that kernels can use.
+    fileprivate var tiles: String {
+        switch (hasBF16Tiles, hasHalfTiles) {
+        case (true, true): "bf16, half"
+        case (true, false): "bf16"
+        case (false, true): "half"
+        case (false, false): "-"
+        }
     }
 }

@@ -19,15 +19,23 @@ struct DeviceEngineTests {
 
     static func core(
         _ engine: TinyEngine, on device: Device, maximumStepTokens: Int = 64, blockCount: Int = 128,
-        deviceMemory: DeviceMemory? = nil
+        deviceMemory: DeviceMemory? = nil, form: ProductForm? = nil
     ) throws -> EngineCore {
         engine.core(
             maximumStepTokens: maximumStepTokens, blockCount: blockCount,
             deviceMemory: deviceMemory,
             model: try engine.deviceModel(
                 maximumRows: maximumStepTokens, blockCount: blockCount, on: device,
-                poolByteCount: deviceMemory?.byteCount))
+                poolByteCount: deviceMemory?.byteCount, form: form))
     }
+
+    /// The formats and forms of products that the device has.
+    static let formats: [(WeightFormat, ProductForm)] = {
+        guard let device = try? TestDevice.open() else { return [] }
+        return [(.f32, .scalar)]
+            + ProductForm.allCases.filter { $0.isThere(on: device.description, .bf16) }
+            .map { (.bf16, $0) }
+    }()
 
     /// A pool with room for some of the adapters beside so many blocks.
     static func memory(_ engine: TinyEngine, adapterBytes: Int, blockCount: Int) -> DeviceMemory {
@@ -44,24 +52,26 @@ struct DeviceEngineTests {
         ("qwen3", EngineCoreTests.others), ("llama", EngineCoreTests.others),
     ]
 
-    @Test(arguments: [WeightFormat.f32, .bf16], kinds)
+    @Test(arguments: formats, kinds)
     func resultsDoNotDependOnTheBatchChunksOrPreemption(
-        _ format: WeightFormat, _ adapters: (family: String, names: [String?])
+        _ format: (weights: WeightFormat, products: ProductForm),
+        _ adapters: (family: String, names: [String?])
     ) throws {
-        let engine = try TinyEngine(family: adapters.family, format: format)
+        let form = format.products
+        let engine = try TinyEngine(family: adapters.family, format: format.weights)
         let device = try TestDevice.open()
         let requests = try EngineCoreTests.mixed(engine, count: 12, adapters.names)
-        var together = try Self.core(engine, on: device)
+        var together = try Self.core(engine, on: device, form: form)
         let all = EngineCoreTests.run(&together, requests)
         #expect(all.count == 12)
-        var alone = try Self.core(engine, on: device)
+        var alone = try Self.core(engine, on: device, form: form)
         for request in requests {
             let single = EngineCoreTests.run(&alone, [request])[request.id]
             #expect(single != nil && single == all[request.id])
         }
-        var chunked = try Self.core(engine, on: device, maximumStepTokens: 3)
+        var chunked = try Self.core(engine, on: device, maximumStepTokens: 3, form: form)
         #expect(EngineCoreTests.run(&chunked, requests) == all)
-        var tight = try Self.core(engine, on: device, blockCount: 5)
+        var tight = try Self.core(engine, on: device, blockCount: 5, form: form)
         #expect(EngineCoreTests.run(&tight, requests) == all)
         #expect(tight.status.preemptionCount > 0)
     }
@@ -122,6 +132,25 @@ struct DeviceEngineTests {
             }
         }
         #expect(!mixed[1].row(2).elementsEqual(alone.row(2)))
+    }
+
+    /// Tiles and the specification agree, as far as numbers added in another order do.
+    @Test func tilesAreCloseToTheSpecification() throws {
+        let engine = try TinyEngine(format: .bf16)
+        let device = try TestDevice.open()
+        let requests = try EngineCoreTests.mixed(engine, count: 8)
+        var scalar = try Self.core(engine, on: device, form: .scalar)
+        let expected = EngineCoreTests.run(&scalar, requests)
+        for (_, form) in Self.formats where form != .scalar {
+            var tiled = try Self.core(engine, on: device, form: form)
+            let found = EngineCoreTests.run(&tiled, requests)
+            for request in requests {
+                let a = found[request.id]?.promptLogprobs.map { Float(bitPattern: $0) } ?? []
+                let b = expected[request.id]?.promptLogprobs.map { Float(bitPattern: $0) } ?? []
+                #expect(a.count == b.count)
+                #expect(zip(a, b).allSatisfy { abs($0 - $1) < 0.02 }, "\(form)")
+            }
+        }
     }
 
     /// The CPU and a GPU choose the same tokens where nothing is close.

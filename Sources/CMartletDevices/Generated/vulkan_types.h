@@ -147,7 +147,19 @@ typedef VkFlags VkPipelineShaderStageCreateFlagBits;
 typedef VkFlags VkShaderStageFlags;
 typedef VkFlags VkShaderStageFlagBits;
 typedef struct VkShaderModule_T *VkShaderModule;
+typedef struct VkSpecializationMapEntry VkSpecializationMapEntry;
+struct VkSpecializationMapEntry {
+    uint32_t constantID;
+    uint32_t offset;
+    size_t size;
+};
 typedef struct VkSpecializationInfo VkSpecializationInfo;
+struct VkSpecializationInfo {
+    uint32_t mapEntryCount;
+    const VkSpecializationMapEntry* pMapEntries;
+    size_t dataSize;
+    const void* pData;
+};
 typedef struct VkPipelineShaderStageCreateInfo VkPipelineShaderStageCreateInfo;
 struct VkPipelineShaderStageCreateInfo {
     VkStructureType sType;
@@ -759,6 +771,7 @@ typedef enum VkResult {
     VK_ERROR_DEVICE_LOST = -4,
     VK_ERROR_OUT_OF_DEVICE_MEMORY = -2,
     VK_ERROR_OUT_OF_HOST_MEMORY = -1,
+    VK_INCOMPLETE = 5,
     VK_SUCCESS = 0,
     VK_TIMEOUT = 2,
     VkResult_MAX = 0x7fffffff,

@@ -54,6 +54,8 @@ typedef struct cmd_description {
     uint64_t free_memory;         ///< of which nobody has, as the driver estimates; 0 if it does not say
     uint64_t largest_allocation;
     uint32_t subgroup;            ///< threads that run in step
+    bool has_bf16_tiles;          ///< matrix instructions of 16 by 16 by 16, bf16 into f32
+    bool has_half_tiles;          ///< of 8 by 8 by 8, half floats into f32
     char refusal[160];            ///< why kernels cannot run on it, empty if they can
 } cmd_description;
 

@@ -351,6 +351,28 @@ _Static_assert(offsetof(cmd_find_peaks, n) == 16, "cmd_find_peaks");
 _Static_assert(offsetof(cmd_find_peaks, stride) == 20, "cmd_find_peaks");
 _Static_assert(sizeof(cmd_find_peaks) == 24, "cmd_find_peaks");
 
+typedef struct cmd_product_tile {
+    uint64_t w;
+    uint64_t x;
+    uint64_t y;
+    uint32_t rows;
+    uint32_t words;
+    uint32_t panels;
+    uint32_t x_stride;
+    uint32_t y_stride;
+    uint32_t unused;
+} cmd_product_tile;
+_Static_assert(offsetof(cmd_product_tile, w) == 0, "cmd_product_tile");
+_Static_assert(offsetof(cmd_product_tile, x) == 8, "cmd_product_tile");
+_Static_assert(offsetof(cmd_product_tile, y) == 16, "cmd_product_tile");
+_Static_assert(offsetof(cmd_product_tile, rows) == 24, "cmd_product_tile");
+_Static_assert(offsetof(cmd_product_tile, words) == 28, "cmd_product_tile");
+_Static_assert(offsetof(cmd_product_tile, panels) == 32, "cmd_product_tile");
+_Static_assert(offsetof(cmd_product_tile, x_stride) == 36, "cmd_product_tile");
+_Static_assert(offsetof(cmd_product_tile, y_stride) == 40, "cmd_product_tile");
+_Static_assert(offsetof(cmd_product_tile, unused) == 44, "cmd_product_tile");
+_Static_assert(sizeof(cmd_product_tile) == 48, "cmd_product_tile");
+
 /// The kernels, in the order of `cmd_kernels`.
 typedef enum cmd_kernel {
     CMD_POSITION,
@@ -366,6 +388,9 @@ typedef enum cmd_kernel {
     CMD_GATHER,
     CMD_SCATTER,
     CMD_FIND_PEAKS,
+    CMD_PRODUCT_TILE_SHARED,
+    CMD_PRODUCT_TILE_HALF,
+    CMD_PRODUCT_TILE_BF16,
     CMD_KERNEL_COUNT,
 } cmd_kernel;
 
