@@ -196,8 +196,7 @@ let package = Package(
             "EngineTests",
             [
                 "Adapters", "Devices", "DeviceTransformer", "Engine", "JSONTree", "ModelFiles",
-                "StepModels",
-                "Tensors",
+                "StepModels", "Tensors", "Transformer",
             ]),
         tests("DeviceTransformerTests", ["DeviceTransformer"]),
         tests("OpenAIWireTests", ["OpenAIWire", "JSONTree"]),

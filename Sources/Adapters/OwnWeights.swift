@@ -13,6 +13,8 @@ package final class OwnWeights: Sendable {
 
         /// Ascending.
         private let tokens: [(token: Int, row: Int)]
+        /// In the order of the rows.
+        package let tokensOfRows: [Int32]
 
         /// Those of a part of the vocabulary.
         package func tokens(in range: Range<Int>) -> ArraySlice<(token: Int, row: Int)> {
@@ -29,6 +31,7 @@ package final class OwnWeights: Sendable {
 
         init(tokens: [Int32], rows: PackedMatrix) {
             self.rows = rows
+            tokensOfRows = tokens
             places = Dictionary(uniqueKeysWithValues: zip(tokens, tokens.indices))
             self.tokens = tokens.enumerated().map { (Int($1), $0) }.sorted { $0.token < $1.token }
         }

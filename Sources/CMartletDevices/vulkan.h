@@ -73,6 +73,7 @@ struct cmd_device {
     DEVICE_CALLS(DECLARE)
     /// Memory types for kernels' own memory and for the host's.
     uint32_t memory_types[2];
+    VkPhysicalDeviceMemoryProperties memory;
     bool imports;
     uint32_t subgroup;
     VkPipelineLayout layout;
@@ -104,9 +105,9 @@ bool cmd_has_extension(instance *own, VkPhysicalDevice device, const char *name)
 /// The first queue family with all wanted flags and none of the others; UINT32_MAX when there is none.
 uint32_t cmd_queue_family(
     instance *own, VkPhysicalDevice device, VkQueueFlags wanted, VkQueueFlags unwanted);
-/// A memory type with all these flags; of several the first. UINT32_MAX when there is none.
+/// An allowed memory type (a bit each) with all these flags; of several the first. UINT32_MAX when there is none.
 uint32_t cmd_memory_type(
-    const VkPhysicalDeviceMemoryProperties *memory, VkMemoryPropertyFlags wanted);
+    const VkPhysicalDeviceMemoryProperties *memory, VkMemoryPropertyFlags wanted, uint32_t allowed);
 void cmd_describe(instance *own, VkPhysicalDevice device, cmd_description *out);
 
 #endif

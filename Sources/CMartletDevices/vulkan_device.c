@@ -31,11 +31,13 @@ static bool choose_memory(cmd_device *device, VkPhysicalDevice physical, cmd_err
     VkPhysicalDeviceMemoryProperties2 memory = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
     device->instance.vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
-    const VkPhysicalDeviceMemoryProperties *types = &memory.memoryProperties;
-    device->memory_types[CMD_ON_DEVICE] = cmd_memory_type(types, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT);
+    device->memory = memory.memoryProperties;
+    const VkPhysicalDeviceMemoryProperties *types = &device->memory;
+    device->memory_types[CMD_ON_DEVICE] =
+        cmd_memory_type(types, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, UINT32_MAX);
     // Cached, so that what kernels leave there is read at memory's speed.
-    uint32_t host = cmd_memory_type(types, host_flags | VK_MEMORY_PROPERTY_HOST_CACHED_BIT);
-    device->memory_types[CMD_ON_HOST] = host != UINT32_MAX ? host : cmd_memory_type(types, host_flags);
+    uint32_t host = cmd_memory_type(types, host_flags | VK_MEMORY_PROPERTY_HOST_CACHED_BIT, UINT32_MAX);
+    device->memory_types[CMD_ON_HOST] = host != UINT32_MAX ? host : cmd_memory_type(types, host_flags, UINT32_MAX);
     return device->memory_types[CMD_ON_HOST] != UINT32_MAX
         || cmd_fail(error, CMD_UNSUPPORTED, "it has no memory that the host reaches");
 }
@@ -187,7 +189,11 @@ bool cmd_allocate(
     VkMemoryRequirements needs;
     device->vkGetBufferMemoryRequirements(device->handle, buffer, &needs);
     uint32_t type = device->memory_types[place];
-    if ((needs.memoryTypeBits >> type & 1) == 0) {
+    if ((needs.memoryTypeBits >> type & 1) == 0)
+        type = cmd_memory_type(
+            &device->memory, place == CMD_ON_HOST ? host_flags : VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT,
+            needs.memoryTypeBits);
+    if (type == UINT32_MAX) {
         device->vkDestroyBuffer(device->handle, buffer, NULL);
         return cmd_fail(error, CMD_UNSUPPORTED, "its memory does not take buffers");
     }
@@ -258,9 +264,9 @@ static VkCommandBuffer record(cmd_device *device) {
     return device->records[device->submitted % RECORDS];
 }
 
-bool cmd_begin(cmd_device *device, cmd_error *error) {
+bool cmd_begin(cmd_device *device, uint64_t nanoseconds, cmd_error *error) {
     if (device->submitted >= RECORDS
-        && !cmd_wait(device, device->submitted - RECORDS + 1, UINT64_MAX, error))
+        && !cmd_wait(device, device->submitted - RECORDS + 1, nanoseconds, error))
         return false;
     VkCommandBufferBeginInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,

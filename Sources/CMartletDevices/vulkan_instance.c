@@ -132,9 +132,10 @@ uint32_t cmd_queue_family(
 }
 
 uint32_t cmd_memory_type(
-    const VkPhysicalDeviceMemoryProperties *memory, VkMemoryPropertyFlags wanted) {
+    const VkPhysicalDeviceMemoryProperties *memory, VkMemoryPropertyFlags wanted, uint32_t allowed) {
     for (uint32_t i = 0; i < memory->memoryTypeCount; i++)
-        if ((memory->memoryTypes[i].propertyFlags & wanted) == wanted) return i;
+        if ((allowed >> i & 1) != 0
+            && (memory->memoryTypes[i].propertyFlags & wanted) == wanted) return i;
     return UINT32_MAX;
 }
 
@@ -228,10 +229,11 @@ void cmd_describe(instance *own, VkPhysicalDevice device, cmd_description *out) 
     out->has_copy_queue = cmd_queue_family(
         own, device, VK_QUEUE_TRANSFER_BIT, VK_QUEUE_COMPUTE_BIT | VK_QUEUE_GRAPHICS_BIT) != UINT32_MAX;
     uint32_t type = cmd_memory_type(
-        &memory.memoryProperties, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT);
+        &memory.memoryProperties, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, UINT32_MAX);
     if (type != UINT32_MAX) {
         uint32_t heap = memory.memoryProperties.memoryTypes[type].heapIndex;
         out->memory = memory.memoryProperties.memoryHeaps[heap].size;
+        out->tells_free_memory = tells_budget;
         if (tells_budget && budget.heapBudget[heap] > budget.heapUsage[heap])
             out->free_memory = budget.heapBudget[heap] - budget.heapUsage[heap];
     }

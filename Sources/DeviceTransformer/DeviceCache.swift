@@ -13,6 +13,7 @@ struct DeviceCache {
     private let pool: DevicePool
     /// By block.
     private var pages: [PagePool.ID?]
+    private(set) var usedCount = 0
 
     init(_ c: ModelConfiguration, element: DeviceElement, blockCount: Int, pool: DevicePool) {
         self.element = element
@@ -52,6 +53,7 @@ struct DeviceCache {
                 throw DeviceError(.outOfMemory, "the pool has no page for the key/value cache")
             }
             pages[Int(block)] = page
+            usedCount += 1
         }
     }
 
@@ -60,6 +62,7 @@ struct DeviceCache {
             guard let page = pages[Int(block)] else { continue }
             pool.give(page)
             pages[Int(block)] = nil
+            usedCount -= 1
         }
     }
 

@@ -137,11 +137,13 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
                 && batch.tokens.allSatisfy { $0 >= 0 && $0 < vocabularySize },
             "Tokens or positions that there are not.")
         let rows = WantedRows(count: wanted.count, segments: batch.segments(of: wanted))
+        var refused: AdapterDigest?
         try failing { () throws(DeviceError) in
             // The last step's tables are free when it is done.
             try device.wait()
             arguments.removeAll()
-            try takePages(batch)
+            refused = try takePages(batch)
+            guard refused == nil else { return }
             let tables = try StepTables(batch, weights.embedding, cache, residents, arguments)
             let last = try AdaptedRows(rows.segments, residents, arguments)
             let shrunk = try shrunk(
@@ -157,20 +159,27 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
                 ).record(narrowing)
             }
         }
+        if let refused {
+            throw StepFailure(
+                "the device has no pages side by side for an adapter", adapter: refused)
+        }
         return rows
     }
 
     /// Everything of a step gets its pages, adapters first: they need some side by side. What moves for that is
     /// found where it is by the tables that are made afterwards.
-    private func takePages(_ batch: Batch) throws(DeviceError) {
+    ///
+    /// - Returns: an adapter that has no place.
+    private func takePages(_ batch: Batch) throws(DeviceError) -> AdapterDigest? {
         let adapters = batch.segments.map(\.adapter)
-        try residents.bring(adapters)
+        if let refused = try residents.bring(adapters) { return refused }
         for run in batch.runs {
             try cache.use(run.blocks[..<run.blockCount]) { () throws(DeviceError) in
                 try residents.take(1)
             }
         }
         try residents.settle(adapters)
+        return nil
     }
 
     /// The rows with which the last layer goes on from its keys and values.
@@ -255,7 +264,7 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
     }
 
     package func cacheByteCount(blockCount: Int) -> Int {
-        (pool.pageCount - pool.freePageCount) * pool.pageByteCount
+        cache.usedCount * pool.pageByteCount
     }
 
     package func free(_ blocks: [Int32]) { cache.free(blocks) }
@@ -264,9 +273,20 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
 
     /// The pages of a model's pool, and what an adapter's table takes in them.
     package static func paging(
-        _ c: ModelConfiguration, _ element: DeviceElement
-    ) -> (pageByteCount: Int, tableByteCount: Int) {
-        (DeviceCache.blockByteCount(c, element), ResidentAdapter.tableByteCount(c))
+        _ c: ModelConfiguration, _ element: DeviceElement, on device: DeviceDescription
+    ) -> (pageByteCount: Int, tableByteCount: Int, pagesPerPiece: Int) {
+        let page = DeviceCache.blockByteCount(c, element)
+        return (
+            page, ResidentAdapter.tableByteCount(c),
+            DevicePool.pagesPerPiece(device, pageByteCount: page)
+        )
+    }
+
+    /// About what a step's rows take, beside weights and the pool.
+    package static func workspaceByteCount(_ c: ModelConfiguration, rowCount: Int) -> Int {
+        let keyWidth = c.keyValueHeadCount * c.headDimension
+        let row = 4 * c.hiddenSize + 3 * c.queryWidth + 2 * keyWidth + 3 * c.intermediateSize
+        return 4 * (rowCount * row + mostLogitRows * c.vocabularySize)
     }
 
     package var deviceUsage: DeviceUsage? {

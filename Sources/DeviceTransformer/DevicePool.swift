@@ -9,7 +9,12 @@ final class DevicePool {
     /// Grows when things have moved: addresses from before are of no use.
     private(set) var generation = 0
 
-    private static let pieceByteCount = 1 << 30
+    private static let pieceByteCount = 4 << 30
+
+    /// Pages side by side at most: what a piece of memory holds.
+    static func pagesPerPiece(_ device: DeviceDescription, pageByteCount: Int) -> Int {
+        max(1, min(device.largestAllocation, pieceByteCount) / pageByteCount)
+    }
 
     /// Takes all the memory at once; it never grows.
     init(
@@ -17,8 +22,8 @@ final class DevicePool {
     ) throws(DeviceError) {
         self.device = device
         self.pageByteCount = pageByteCount
-        let largest = min(device.description.largestAllocation, DevicePool.pieceByteCount)
-        let pagesPerPiece = max(1, largest / pageByteCount)
+        let pagesPerPiece = DevicePool.pagesPerPiece(
+            device.description, pageByteCount: pageByteCount)
         pages = PagePool(pageCount: byteCount / pageByteCount, pagesPerPiece: pagesPerPiece)
         var pieces: [DeviceBuffer] = []
         for first in stride(from: 0, to: pages.pageCount, by: pagesPerPiece) {

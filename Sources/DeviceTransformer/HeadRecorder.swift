@@ -55,7 +55,7 @@ struct HeadRecorder {
                 recorder.barrier()
             }
             if let tokens = owner.own.headRows {
-                let ordered = tokens.places.sorted { $0.value < $1.value }.map { UInt32($0.key) }
+                let ordered = tokens.tokensOfRows.map(UInt32.init)
                 recorder.product(
                     input, owner.resident.panels(tokens.rows), into: tokenLogits,
                     rowCount: owner.rows.count, model.form, element)

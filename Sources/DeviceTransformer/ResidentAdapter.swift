@@ -15,8 +15,9 @@ final class ResidentAdapter {
     /// Where each part is, as of a generation of the pool.
     private var addresses: [UInt64] = []
     private var generation = -1
-    /// The updates with places in the pack instead of addresses.
-    private let updates: [LowRankUpdate?]
+    /// The table with places in the pack, and 1 more, instead of addresses; 0 is nothing. Numbers alone: the pack in
+    /// RAM may go.
+    private let relative: [cmd_update]
     /// The step that last used it.
     var lastStep = 0
 
@@ -29,7 +30,7 @@ final class ResidentAdapter {
         self.pages = pages
         self.pool = pool
         self.element = element
-        updates = adapter.table.updates
+        relative = adapter.table.updates.map { ResidentAdapter.relative($0, element) }
         for (part, id) in zip(parts.parts, pages) {
             let end = min(part.bytes.upperBound, adapter.byteCount)
             guard part.bytes.lowerBound < end else { continue }
@@ -52,7 +53,7 @@ final class ResidentAdapter {
         guard generation != pool.generation else { return }
         generation = pool.generation
         addresses = pages.map { pool.place(of: $0).address }
-        let entries = updates.map(entry)
+        let entries = relative.map(absolute)
         let index = parts.index(of: parts.tableOffset)
         let place = pool.place(of: pages[index])
         let offset = parts.tableOffset - parts.parts[index].bytes.lowerBound
@@ -75,21 +76,40 @@ final class ResidentAdapter {
         return addresses[index] + UInt64(offset - bytes.lowerBound)
     }
 
-    private func entry(_ update: LowRankUpdate?) -> cmd_update {
+    private static func relative(
+        _ update: LowRankUpdate?, _ element: DeviceElement
+    ) -> cmd_update {
         var entry = cmd_update()
         guard let update else { return entry }
-        entry.shrink = address(update.shrink.byteOffset)
+        func place(_ offset: Int?) -> UInt64 { offset.map { UInt64($0 + 1) } ?? 0 }
+        entry.shrink = place(update.shrink.byteOffset)
         entry.panels = UInt32(update.shrink.panelCount)
         func expansion(_ projection: Int) -> cmd_expansion {
             guard projection < update.expansions.count, let part = update.expansions[projection]
             else { return cmd_expansion() }
             return cmd_expansion(
-                w: address(part.weights.byteOffset), gain: part.gain.map { address(of: $0) } ?? 0,
-                bias: part.bias.map { address(of: $0) } ?? 0,
+                w: place(part.weights.byteOffset), gain: place(part.gain?.byteOffset),
+                bias: place(part.bias?.byteOffset),
                 words: UInt32(element.words(part.weights.paddedInputCount)),
                 column: UInt32(part.column), scale: part.scale, unused: 0)
         }
         entry.expansions = (expansion(0), expansion(1), expansion(2))
+        return entry
+    }
+
+    private func absolute(_ entry: cmd_update) -> cmd_update {
+        func place(_ relative: UInt64) -> UInt64 {
+            relative == 0 ? 0 : address(Int(relative) - 1)
+        }
+        func expansion(_ part: cmd_expansion) -> cmd_expansion {
+            var part = part
+            (part.w, part.gain, part.bias) = (place(part.w), place(part.gain), place(part.bias))
+            return part
+        }
+        var entry = entry
+        entry.shrink = place(entry.shrink)
+        let parts = entry.expansions
+        entry.expansions = (expansion(parts.0), expansion(parts.1), expansion(parts.2))
         return entry
     }
 

@@ -35,7 +35,9 @@ struct ResidentAdapters {
     }
 
     /// Brings a step's adapters onto the device where they are not there.
-    mutating func bring(_ adapters: [DeviceAdapter]) throws(DeviceError) {
+    ///
+    /// - Returns: one for which there are not enough pages side by side, beside what the step holds.
+    mutating func bring(_ adapters: [DeviceAdapter]) throws(DeviceError) -> AdapterDigest? {
         step += 1
         for adapter in adapters { residents[adapter.digest]?.lastStep = step }
         for adapter in adapters where residents[adapter.digest] == nil {
@@ -46,10 +48,7 @@ struct ResidentAdapters {
             for part in parts.parts {
                 guard let id = try take(part.pageCount) else {
                     for id in pages { pool.give(id) }
-                    throw DeviceError(
-                        .outOfMemory,
-                        "an adapter of \(parts.pageCount) pages does not fit beside what running requests hold"
-                    )
+                    return adapter.digest
                 }
                 pages.append(id)
             }
@@ -61,6 +60,7 @@ struct ResidentAdapters {
             uploadByteCount += adapter.byteCount
             uploadDuration += .now - start
         }
+        return nil
     }
 
     /// Pages side by side; adapters that the step does not use give way.

@@ -7,13 +7,18 @@ package import CMartletDevices
     // Safety: the handle lives as long as the object, and everything made with it holds the object.
     let handle: OpaquePointer
     package let description: DeviceDescription
+    /// Every piece of memory ends where nobody may go on, and begins as no numbers: for tests.
+    let guardsMemory: Bool
     private var submitted: UInt64 = 0
 
     /// How long a piece of work may take before the device counts as hanging.
-    package static let patience = Duration.seconds(60)
+    private static let patienceInNanoseconds: UInt64 = 60 * 1_000_000_000
 
-    /// - Parameter number: see `DeviceDescription`.
-    package init(number: Int) throws(DeviceError) {
+    /// - Parameters:
+    ///   - number: see `DeviceDescription`.
+    ///   - guardsMemory: for tests of kernels, on a device that the processor plays.
+    package init(number: Int, guardsMemory: Bool = false) throws(DeviceError) {
+        self.guardsMemory = guardsMemory
         let descriptions = try DeviceDescription.all()
         guard descriptions.indices.contains(number) else {
             throw DeviceError(
@@ -43,7 +48,7 @@ package import CMartletDevices
     @discardableResult package func submit(
         _ record: (Recorder) throws(DeviceError) -> Void
     ) throws(DeviceError) -> UInt64 {
-        try attempt { error in unsafe cmd_begin(handle, &error) }
+        try attempt { error in unsafe cmd_begin(handle, Device.patienceInNanoseconds, &error) }
         try record(Recorder(device: self))
         var error = cmd_error()
         let work = unsafe cmd_submit(handle, &error)
@@ -58,8 +63,9 @@ package import CMartletDevices
     /// Waits until a piece of work is done, and everything before it.
     package func wait(for work: UInt64) throws(DeviceError) {
         guard work > 0 else { return }
-        let nanoseconds = UInt64(Device.patience.components.seconds) * 1_000_000_000
-        try attempt { error in unsafe cmd_wait(handle, work, nanoseconds, &error) }
+        try attempt { error in
+            unsafe cmd_wait(handle, work, Device.patienceInNanoseconds, &error)
+        }
     }
 
     func attempt(_ call: (inout cmd_error) -> Bool) throws(DeviceError) {
@@ -115,13 +121,14 @@ package struct Recorder {
         source.check(sourceOffset..<sourceOffset + byteCount)
         target.check(targetOffset..<targetOffset + byteCount)
         unsafe cmd_copy(
-            device.handle, &source.memory, UInt64(sourceOffset), &target.memory,
-            UInt64(targetOffset), UInt64(byteCount))
+            device.handle, &source.memory, UInt64(source.origin + sourceOffset), &target.memory,
+            UInt64(target.origin + targetOffset), UInt64(byteCount))
     }
 
     /// Fills memory with a word.
     package func fill(_ memory: DeviceBuffer, with word: UInt32 = 0) {
         unsafe cmd_fill(
-            device.handle, &memory.memory, 0, UInt64(memory.byteCount / 4 * 4), word)
+            device.handle, &memory.memory, UInt64(memory.origin), UInt64(memory.byteCount / 4 * 4),
+            word)
     }
 }

@@ -19,9 +19,7 @@ package struct DeviceArena {
     private let device: Device
     private let largestPiece: Int
     private let pieceByteCount: Int
-    private var pieces: [DeviceBuffer] = []
-    /// Of the last piece.
-    private var end = 0
+    private var pieces: [(memory: DeviceBuffer, end: Int)] = []
 
     /// What places are multiples of: of the longest load of a kernel, and more.
     package static let alignment = 256
@@ -42,13 +40,15 @@ package struct DeviceArena {
                 "a matrix of \(byteCount) bytes is more than the device allocates at a time, \(largestPiece)"
             )
         }
-        if let memory = pieces.last, end + byteCount <= memory.byteCount {
-            defer { end = (end + byteCount + Self.alignment - 1) / Self.alignment * Self.alignment }
+        // The first piece with room, so that large matrices leave no holes.
+        if let index = pieces.firstIndex(where: { $0.end + byteCount <= $0.memory.byteCount }) {
+            let (memory, end) = pieces[index]
+            pieces[index].end =
+                (end + byteCount + Self.alignment - 1) / Self.alignment * Self.alignment
             return DevicePlace(memory: memory, offset: end, byteCount: byteCount)
         }
         let size = max(byteCount, min(largestPiece, pieceByteCount))
-        pieces.append(try DeviceBuffer(size, on: .device, of: device))
-        end = 0
+        pieces.append((try DeviceBuffer(size, on: .device, of: device), 0))
         return try place(byteCount)
     }
 }

@@ -19,46 +19,44 @@ internal import CMartletDevices
     /// - Throws: `DeviceError` with `outOfMemory` when there is not enough.
     package init(_ byteCount: Int, on place: Place, of device: Device) throws(DeviceError) {
         precondition(byteCount >= 0, "Memory cannot have a negative size.")
-        var (memory, error) = unsafe (cmd_memory(), cmd_error())
-        // Rounded up to words, for fills; drivers do not give nothing.
-        let size = UInt64(max(byteCount.roundedUp(toMultipleOfWord: 4), 256))
-        guard
-            unsafe cmd_allocate(
-                device.handle, size, place == .device ? CMD_ON_DEVICE : CMD_ON_HOST, &memory,
-                &error)
-        else { throw DeviceError(error) }
-        unsafe self.memory = memory
         self.device = device
-    }
-
-    /// Memory that ends where the host may not go on, so that a kernel that does ends the process: for tests
-    /// on devices that the processor plays.
-    package init(guarded byteCount: Int, on device: Device) throws(DeviceError) {
-        let page = 4096
-        let size = max(byteCount.roundedUp(toMultipleOfWord: page), page)
-        guard let pages = unsafe GuardedPages.map(size) else {
+        // Whole words for fills; drivers do not give nothing. Where pages are guarded places stay aligned.
+        let multiple = device.guardsMemory ? DeviceArena.alignment : 4
+        let size = max((byteCount + multiple - 1) / multiple * multiple, 256)
+        var (memory, error) = unsafe (cmd_memory(), cmd_error())
+        guard device.guardsMemory else {
+            guard
+                unsafe cmd_allocate(
+                    device.handle, UInt64(size), place == .device ? CMD_ON_DEVICE : CMD_ON_HOST,
+                    &memory, &error)
+            else { throw DeviceError(error) }
+            unsafe self.memory = memory
+            return
+        }
+        guard let pages = GuardedPages(size) else {
             throw DeviceError(.outOfMemory, "out of memory")
         }
-        var (memory, error) = unsafe (cmd_memory(), cmd_error())
-        guard unsafe cmd_import(device.handle, pages, UInt64(size), &memory, &error) else {
-            unsafe GuardedPages.unmap(pages, size)
-            throw DeviceError(error)
-        }
+        guard
+            unsafe cmd_import(
+                device.handle, pages.start, UInt64(pages.byteCount), &memory, &error)
+        else { throw DeviceError(error) }
+        // The memory ends where its pages do.
+        origin = pages.byteCount - size
+        unsafe memory.address += UInt64(origin)
+        unsafe memory.host += origin
+        unsafe memory.size = UInt64(size)
         unsafe self.memory = memory
-        self.device = device
-        guardedByteCount = size
+        self.pages = pages
     }
 
-    private var guardedByteCount = 0
+    /// Where the memory begins in what the driver knows of it.
+    private(set) var origin = 0
+    private var pages: GuardedPages?
 
     deinit {
         // Kernels may still be at it.
         try? device.wait()
-        let host = unsafe memory.host
         unsafe cmd_free(device.handle, &memory)
-        if guardedByteCount > 0, let host = unsafe host {
-            unsafe GuardedPages.unmap(host, guardedByteCount)
-        }
     }
 
     func check(_ range: Range<Int>) {
@@ -103,11 +101,5 @@ internal import CMartletDevices
         let size = count * MemoryLayout<Element>.stride
         let start = unsafe pointer(offset, size).assumingMemoryBound(to: Element.self)
         return unsafe Array(UnsafeBufferPointer(start: start, count: count))
-    }
-}
-
-extension Int {
-    fileprivate func roundedUp(toMultipleOfWord multiple: Int) -> Int {
-        (self + multiple - 1) / multiple * multiple
     }
 }

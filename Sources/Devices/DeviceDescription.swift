@@ -48,7 +48,7 @@ package struct DeviceDescription: Sendable, Equatable {
         sharesMemory = found.shares_memory
         hasCopyQueue = found.has_copy_queue
         byteCount = Int(clamping: found.memory)
-        freeByteCount = found.free_memory == 0 ? nil : Int(clamping: found.free_memory)
+        freeByteCount = found.tells_free_memory ? Int(clamping: found.free_memory) : nil
         largestAllocation = Int(clamping: found.largest_allocation)
         subgroupSize = Int(found.subgroup)
         hasBF16Tiles = found.has_bf16_tiles

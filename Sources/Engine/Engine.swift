@@ -285,6 +285,8 @@ private struct EngineLoop {
                 delivery.sync { mailbox.deliver(outputs) }
             }
             if let failure = core.failure {
+                // Whoever waits is told before the service ends.
+                delivery.sync {}
                 failures.yield(failure)
                 failures.finish()
             }

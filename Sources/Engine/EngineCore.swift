@@ -33,6 +33,8 @@ package struct EngineCore {
 
     package init(model: any StepModel, limits: EngineLimits) {
         self.model = model
+        // One that another core has used begins anew.
+        model.free((0..<Int32(limits.blockCount)).map { $0 })
         scheduler = Scheduler(limits: limits)
         choosers = (0..<model.memberCount).map { _ in
             Chooser(
@@ -81,20 +83,29 @@ package struct EngineCore {
     package mutating func step() -> [Output] {
         report = StepReport()
         outputs.removeAll(keepingCapacity: true)
+        guard failure == nil else { return fail(.deviceLost) { _ in true } }
         do throws(StepFailure) {
-            if failure == nil { try compute() }
+            try compute()
         } catch {
-            failure = error
             batch.removeAll()
-            outputs.removeAll()
-        }
-        if failure != nil {
-            for id in Array(scheduler.sequences.keys) {
-                scheduler.remove(id)
-                outputs.append(Output(id: id, event: .failed(.deviceLost)))
+            guard let digest = error.adapter else {
+                failure = error
+                return outputs + fail(.deviceLost) { _ in true }
             }
+            return outputs + fail(.adapterRefused) { $0.request.adapter?.digest == digest }
         }
         return outputs
+    }
+
+    /// Ends some requests.
+    private mutating func fail(
+        _ failure: EngineFailure, where isAffected: (TokenSequence) -> Bool
+    ) -> [Output] {
+        let ids = scheduler.sequences.filter { isAffected($0.value) }.map(\.key)
+        return ids.map { id in
+            scheduler.remove(id)
+            return Output(id: id, event: .failed(failure))
+        }
     }
 
     private mutating func compute() throws(StepFailure) {
@@ -278,6 +289,8 @@ package enum EngineFailure: Error, Sendable {
     case stopped
     /// The device that it runs on cannot go on.
     case deviceLost
+    /// The device has no room for the adapter, though it is not too large by itself.
+    case adapterRefused
 }
 
 /// What one step computed.

@@ -335,11 +335,23 @@ package struct DeviceMemory: Sendable, Equatable {
         package var pageByteCount: Int
         /// Of the table that kernels read of an adapter.
         package var tableByteCount: Int
+        /// Pages side by side at most.
+        package var pagesPerPiece: Int
 
-        package init(pageByteCount: Int, tableByteCount: Int) {
+        package init(pageByteCount: Int, tableByteCount: Int, pagesPerPiece: Int) {
             self.pageByteCount = pageByteCount
             self.tableByteCount = tableByteCount
+            self.pagesPerPiece = pagesPerPiece
         }
+    }
+
+    /// Whether an adapter has a place when nothing else is there.
+    package func holds(_ adapter: DeviceAdapter) -> Bool {
+        guard let paging else { return adapter.byteCount <= maximumAdapterByteCount }
+        let parts = adapter.parts(
+            pageByteCount: paging.pageByteCount, tableByteCount: paging.tableByteCount)
+        return parts.pageCount * paging.pageByteCount <= maximumAdapterByteCount
+            && parts.parts.allSatisfy { $0.pageCount <= paging.pagesPerPiece }
     }
 
     /// What an adapter takes.

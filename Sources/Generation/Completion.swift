@@ -131,6 +131,11 @@ extension GenerationError {
                 "The model computed a value that is not a number: the weights of the base or the adapter are broken."
             )
         case .stopped: self.init(.shuttingDown, "The server is shutting down.")
+        case .adapterRefused:
+            self.init(
+                .adapterTooLarge,
+                "The device has no room for the adapter beside what is there: give --device-memory more."
+            )
         case .deviceLost:
             self.init(
                 .deviceLost,

@@ -126,7 +126,7 @@ package struct TextGenerator: Sendable {
         let room = contextLength - prompt.count
         let lease = model.lease
         if let lease, let memory = engine.limits.deviceMemory,
-            memory.byteCount(of: lease.adapter) > memory.maximumAdapterByteCount
+            !memory.holds(lease.adapter)
         {
             throw GenerationError(
                 .adapterTooLarge,

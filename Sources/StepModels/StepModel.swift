@@ -63,9 +63,15 @@ package struct DeviceUsage: Sendable, Equatable {
 /// Logit rows computed at a time.
 package let mostLogitRows = 64
 
-/// A device that cannot go on: nothing of its model can be used any more.
+/// A step that was not computed. Without an adapter that it is about the device cannot go on, and nothing of its model can
+/// be used any more.
 package struct StepFailure: Error, Sendable, CustomStringConvertible {
     package let description: String
+    /// What the device has no room for; everything else may go on.
+    package let adapter: AdapterDigest?
 
-    package init(_ description: String) { self.description = description }
+    package init(_ description: String, adapter: AdapterDigest? = nil) {
+        self.description = description
+        self.adapter = adapter
+    }
 }

@@ -60,7 +60,7 @@ package struct TinyEngine {
     ) throws -> DeviceModel {
         try DeviceModel(
             weights: weights, adapterFormat: adapterFormat, activations: activations,
-            blockCount: blockCount, poolByteCount: poolByteCount ?? 32 << 20,
+            blockCount: blockCount, poolByteCount: poolByteCount ?? 4 << 20,
             device: try device ?? TestDevice.open(), kernels: kernels,
             team: WorkerTeam(memberCount: threads), maximumRows: maximumRows,
             maximumContext: maximumContext, form: form)

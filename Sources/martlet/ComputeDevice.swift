@@ -27,7 +27,7 @@ enum ComputeDevice {
                 let all = try? DeviceDescription.all(),
                 let fitting = all.first(where: { fits($0, byteCount) })
             else { return nil }
-            return try Device(number: fitting.number)
+            return try? Device(number: fitting.number)
         }
     }
 
@@ -60,10 +60,11 @@ enum ComputeDevice {
 
     /// - Throws: `DeviceError` with `outOfMemory` when it all cannot fit, before anything is loaded.
     static func check(_ device: DeviceDescription, weights: Int, shared: Int) throws {
-        guard weights + shared > device.byteCount else { return }
+        let room = device.freeByteCount ?? device.byteCount
+        guard weights + shared > room else { return }
         throw DeviceError(
             .outOfMemory,
-            "the weights take \(ByteCount.text(weights)) and cache and adapters \(ByteCount.text(shared)), and \(device.identifier) has \(ByteCount.text(device.byteCount)): give --device-memory less"
+            "weights and what a step writes take \(ByteCount.text(weights)) and cache and adapters \(ByteCount.text(shared)), and \(device.identifier) has \(ByteCount.text(room)): give --device-memory less"
         )
     }
 

@@ -31,36 +31,42 @@ struct LoadedModel {
         self.checkpoint = checkpoint
         kernels = try KernelSet.best()
         team = WorkerTeam(memberCount: settings.threads)
-        let byteCount = ComputeDevice.weightByteCount(configuration, settings.weights)
+        // Weights, holes between them, and a step's rows.
+        let weights = ComputeDevice.weightByteCount(configuration, settings.weights)
+        let byteCount =
+            weights + weights / 16
+            + DeviceModel.workspaceByteCount(
+                configuration, rowCount: settings.maximumStepTokens)
         let device = try ComputeDevice.open(settings, byteCount: byteCount)
         if let device, settings.deviceByteCount == nil {
             settings.deviceByteCount = ComputeDevice.sharedByteCount(
                 device.description, weights: byteCount, host: settings.kvByteCount)
         }
         self.settings = settings
-        let element = try device.map { _ in try ComputeDevice.element(settings) }
         limits = try LoadedModel.limits(
-            settings, configuration, element: element, maximumWaiting: maximumWaiting)
+            settings, configuration,
+            on: try device.map { ($0.description, try ComputeDevice.element(settings)) },
+            maximumWaiting: maximumWaiting)
         if let device {
             try ComputeDevice.check(
                 device.description, weights: byteCount, shared: limits.deviceMemory?.byteCount ?? 0)
         }
-        let weights = try ModelWeights(checkpoint, format: settings.weights, team: team) {
+        let packed = try ModelWeights(checkpoint, format: settings.weights, team: team) {
             progress.show("loading \(checkpoint.path)", $0)
         }
-        weightByteCount = weights.byteCount
+        weightByteCount = packed.byteCount
         if let device {
             progress.show("bringing the model to \(device.description.name)")
             place = .device(
                 try DeviceModel(
-                    weights: weights, adapterFormat: settings.adapterWeights,
+                    weights: packed, adapterFormat: settings.adapterWeights,
                     activations: settings.activations, blockCount: limits.blockCount,
                     poolByteCount: limits.deviceMemory?.byteCount ?? 0, device: device,
                     kernels: kernels, team: team,
                     maximumRows: limits.maximumStepTokens,
                     maximumContext: limits.maximumContext))
         } else {
-            place = .host(weights)
+            place = .host(packed)
         }
         progress.finish()
     }
@@ -104,10 +110,12 @@ struct LoadedModel {
     }
 
     private static func limits(
-        _ settings: ModelSettings, _ configuration: ModelConfiguration, element: DeviceElement?,
-        maximumWaiting: Int
+        _ settings: ModelSettings, _ configuration: ModelConfiguration,
+        on device: (description: DeviceDescription, element: DeviceElement)?, maximumWaiting: Int
     ) throws -> EngineLimits {
-        let paging = element.map { DeviceModel.paging(configuration, $0) }
+        let paging = device.map {
+            DeviceModel.paging(configuration, $0.element, on: $0.description)
+        }
         let blockByteCount =
             paging?.pageByteCount
             ?? KeyValueCache.blockByteCount(
@@ -143,7 +151,8 @@ struct LoadedModel {
                     ? blockCount : min(blockCount, byteCount / 2 / blockByteCount),
                 paging: paging.map {
                     DeviceMemory.Paging(
-                        pageByteCount: $0.pageByteCount, tableByteCount: $0.tableByteCount)
+                        pageByteCount: $0.pageByteCount, tableByteCount: $0.tableByteCount,
+                        pagesPerPiece: $0.pagesPerPiece)
                 })
         }
         let room = (deviceMemory?.blockFloor ?? blockCount) * positions

@@ -177,15 +177,23 @@ struct Serve: AsyncParsableCommand {
         // Services stop in reverse: first the server drains, then the engine ends.
         var group = ServiceGroupConfiguration(
             services: [
-                assembly.engine,
-                LibraryKeeper(
-                    library: assembly.library, watched: modelSettings.watchedFolders,
-                    logger: logger),
-                KeyReloader(keyRing: server.keyRing, file: keyFile, logger: logger),
-                Draining(
-                    server: api, engine: assembly.engine, library: assembly.library,
-                    deadline: .seconds(drain)),
-                Announcing(identity: identity, delay: delay.map { .seconds($0) }),
+                // When its device fails, answers that say so still go out.
+                .init(
+                    service: assembly.engine,
+                    failureTerminationBehavior: .gracefullyShutdownGroup),
+                .init(
+                    service: LibraryKeeper(
+                        library: assembly.library, watched: modelSettings.watchedFolders,
+                        logger: logger)),
+                .init(
+                    service: KeyReloader(
+                        keyRing: server.keyRing, file: keyFile, logger: logger)),
+                .init(
+                    service: Draining(
+                        server: api, engine: assembly.engine, library: assembly.library,
+                        deadline: .seconds(drain))),
+                .init(
+                    service: Announcing(identity: identity, delay: delay.map { .seconds($0) })),
             ], gracefulShutdownSignals: [.sigterm, .sigint],
             logger: logger)
         // After the drain, answers that were cut off say so.

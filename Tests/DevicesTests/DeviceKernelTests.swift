@@ -41,7 +41,7 @@ struct DeviceKernelTests {
             _ values: [Value]
         ) throws -> (address: UInt64, buffer: DeviceBuffer, offset: Int) {
             let size = values.count * MemoryLayout<Value>.stride
-            let buffer = try DeviceBuffer(guarded: size, on: device)
+            let buffer = try DeviceBuffer(size, on: .host, of: device)
             let offset = buffer.byteCount - size
             buffer.write(values, at: offset)
             buffers.append(buffer)

@@ -9,7 +9,8 @@ struct DeviceTests {
 
     /// Uploads through small pieces, copies back, and compares.
     static func roundTrip() throws(DeviceError) -> Bool {
-        let device = try TestDevice.open()
+        // As a server has it: the way of guarded memory asks the driver for more.
+        let device = try TestDevice.open(guardsMemory: false)
         let upload = try DeviceUpload(device, byteCount: 1024)
         var arena = DeviceArena(device, largestPiece: 1 << 20, pieceByteCount: 1 << 15)
         let places = [
@@ -59,8 +60,10 @@ struct DeviceTests {
     ) throws {
         let count = try fault.strike(at: -1) { _ = try Self.roundTrip() }
         #expect(count > 60)
-        var failed = 0
-        for call in 0..<count {
+        var (tried, failed) = (0, 0)
+        // Each time a driver is opened: a device that is lost at every call, the others at some.
+        for call in stride(from: 0, to: count, by: code == .lost ? 1 : 7) {
+            tried += 1
             do throws(DeviceError) {
                 _ = try fault.strike(at: call) { () throws(DeviceError) in
                     #expect(try Self.roundTrip())
@@ -71,7 +74,7 @@ struct DeviceTests {
                 #expect(error.code == code || error.code == .noDriver, "call \(call): \(error)")
             }
         }
-        #expect(failed >= count * 9 / 10)
+        #expect(failed >= tried * 9 / 10)
         #expect(try Self.roundTrip())
     }
 }

@@ -84,11 +84,13 @@ struct EngineCoreTests {
     ]
 
     static func mixed(
-        _ engine: TinyEngine, count: Int, _ names: [String?] = lowRank
+        _ engine: TinyEngine, count: Int, _ names: [String?] = lowRank, maximumTokens: Int = 12
     ) throws -> [EngineRequest] {
         let adapters = try names.map { try $0.map { try engine.adapter($0) } }
         return (0..<count).map {
-            request($0 + 1, adapter: adapters[$0 % adapters.count], promptCount: 1 + $0 * 7 % 40)
+            request(
+                $0 + 1, adapter: adapters[$0 % adapters.count], promptCount: 1 + $0 * 7 % 40,
+                maximumTokens: maximumTokens)
         }
     }
 

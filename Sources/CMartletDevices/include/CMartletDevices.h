@@ -51,7 +51,8 @@ typedef struct cmd_description {
     bool shares_memory;           ///< its memory is the host's
     bool has_copy_queue;          ///< one that copies beside kernels
     uint64_t memory;              ///< bytes of its own memory
-    uint64_t free_memory;         ///< of which nobody has, as the driver estimates; 0 if it does not say
+    bool tells_free_memory;
+    uint64_t free_memory;         ///< bytes of it that nobody has, as the driver estimates
     uint64_t largest_allocation;
     uint32_t subgroup;            ///< threads that run in step
     bool has_bf16_tiles;          ///< matrix instructions of 16 by 16 by 16, bf16 into f32
@@ -98,8 +99,8 @@ bool cmd_prepare(
 
 // MARK: Work. Begin, then dispatches, barriers and copies, then submit.
 
-/// Waits for the work before the last, whose record is used again.
-bool cmd_begin(cmd_device *device, cmd_error *error);
+/// Waits for the work before the last, whose record is used again, at most so long.
+bool cmd_begin(cmd_device *device, uint64_t nanoseconds, cmd_error *error);
 /// `arguments` are the kernel's block. The kernel is prepared.
 void cmd_dispatch(
     cmd_device *device, cmd_kernel kernel, unsigned element, const void *arguments, size_t size,

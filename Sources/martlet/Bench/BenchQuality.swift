@@ -46,6 +46,7 @@ struct BenchQuality: AsyncParsableCommand {
         var referenceSettings = settings
         referenceSettings.weights = reference
         referenceSettings.activations = .f32
+        referenceSettings.adapterWeights = reference.adapterFormat
         let tested = try LoadedModel(settings, progress: progress)
         let exact = try LoadedModel(referenceSettings, progress: progress)
         let tokenizer = try Tokenizer(tested.checkpoint.tokenizer)
