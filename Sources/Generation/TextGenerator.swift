@@ -42,6 +42,16 @@ package struct TextGenerator: Sendable {
     package func prompt(
         messages: [JSON], tools: JSON?, addsGenerationPrompt: Bool, variables: JSON.Object
     ) throws(GenerationError) -> [Int] {
+        tokenizer.encode(
+            try render(
+                messages: messages, tools: tools, addsGenerationPrompt: addsGenerationPrompt,
+                variables: variables), addsSpecialTokens: false)
+    }
+
+    /// The text of a conversation, by the chat template.
+    package func render(
+        messages: [JSON], tools: JSON?, addsGenerationPrompt: Bool, variables: JSON.Object
+    ) throws(GenerationError) -> String {
         guard let template = tools == nil ? template : toolTemplate else {
             throw GenerationError(
                 .noChatTemplate,
@@ -59,7 +69,7 @@ package struct TextGenerator: Sendable {
         values["tools"] = tools ?? .null
         values["documents"] = values["documents"] ?? .null
         do {
-            return tokenizer.encode(try template.render(values), addsSpecialTokens: false)
+            return try template.render(values)
         } catch {
             let code: GenerationError.Code =
                 error.kind == .raised ? .templateRefused : .templateFailed

@@ -40,19 +40,9 @@ public struct ChatRequest: Sendable, Equatable {
         }
         logprobCount = wantsLogprobs ? topCount ?? 0 : nil
         stream = try StreamOptions.read(&parameters)
-        addsGenerationPrompt = try parameters.bool("add_generation_prompt") ?? true
-        templateVariables = JSON.Object()
-        if let variables = parameters.json("chat_template_kwargs") {
-            guard let object = variables.objectValue else {
-                throw .invalid("chat_template_kwargs", "chat_template_kwargs must be an object.")
-            }
-            templateVariables = object
-        }
-        let tools = parameters.json("tools")
-        self.tools = tools?.arrayValue?.isEmpty == true ? Optional.none : tools
-        if let tools, tools.arrayValue?.allSatisfy({ $0.objectValue != nil }) != true {
-            throw .invalid("tools", "tools must be a list of objects.")
-        }
+        let input = try ChatRequest.templateInput(&parameters)
+        (tools, addsGenerationPrompt) = (input.tools, input.addsGenerationPrompt)
+        templateVariables = input.variables
         try parameters.accept(
             "tool_choice", only: "auto", "none",
             because: "tools are shown to the model, whose answer is returned as text.")
@@ -73,7 +63,29 @@ public struct ChatRequest: Sendable, Equatable {
         try parameters.finish()
     }
 
-    private static func messages(_ json: JSON) throws(APIError) -> [JSON] {
+    /// What a template is given besides messages.
+    static func templateInput(
+        _ parameters: inout Parameters
+    ) throws(APIError) -> (tools: JSON?, addsGenerationPrompt: Bool, variables: JSON.Object) {
+        let addsGenerationPrompt = try parameters.bool("add_generation_prompt") ?? true
+        var variables = JSON.Object()
+        if let given = parameters.json("chat_template_kwargs") {
+            guard let object = given.objectValue else {
+                throw .invalid("chat_template_kwargs", "chat_template_kwargs must be an object.")
+            }
+            variables = object
+        }
+        let tools = parameters.json("tools")
+        if let tools, tools.arrayValue?.allSatisfy({ $0.objectValue != nil }) != true {
+            throw .invalid("tools", "tools must be a list of objects.")
+        }
+        return (
+            tools?.arrayValue?.isEmpty == true ? Optional.none : tools, addsGenerationPrompt,
+            variables
+        )
+    }
+
+    static func messages(_ json: JSON) throws(APIError) -> [JSON] {
         guard let elements = json.arrayValue, !elements.isEmpty,
             elements.count <= SamplingOptions.Limits.messages
         else {

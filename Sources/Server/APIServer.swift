@@ -95,6 +95,8 @@ package struct APIServer {
         let open = router.group("v1").add(middleware: authentication)
         CompletionRoutes(generator: generator, texts: texts, identity: identity).add(to: open)
         models.add(to: open)
+        TextRoutes(generator: generator, texts: texts)
+            .add(to: router.group("").add(middleware: authentication))
         models.addAdministration(
             to: router.group("v1").add(middleware: authentication).add(middleware: AdminOnly()))
         let admin = router.group("admin").add(middleware: authentication)
@@ -112,6 +114,7 @@ package struct APIServer {
         let methods: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete]
         let routes: [(String, HTTPRequest.Method)] = [
             ("v1/chat/completions", .post), ("v1/completions", .post), ("v1/models", .get),
+            ("v1/chat/completions/render", .post), ("tokenize", .post), ("detokenize", .post),
             ("v1/load_lora_adapter", .post), ("v1/unload_lora_adapter", .post), ("health", .get),
             ("ready", .get), ("version", .get), ("metrics", .get), ("admin/adapters", .get),
             ("admin/tiers", .get), ("admin/events", .get), ("admin/state", .get),
