@@ -46,7 +46,14 @@ public struct ChatRequest: Sendable, Equatable {
         try parameters.accept(
             "tool_choice", only: "auto", "none",
             because: "tools are shown to the model, whose answer is returned as text.")
-        parameters.ignore("parallel_tool_calls")
+        try ChatRequest.readEffort(&parameters, into: &templateVariables)
+        // Drafts and one call at a time change how an answer is made, not what it says: there are no calls yet.
+        parameters.ignore("parallel_tool_calls", "prediction")
+        try parameters.accept(
+            "verbosity", only: "medium", because: "no template here tells it to the model.")
+        for name in ["functions", "function_call"] {
+            try parameters.accept(name, because: "it is OpenAI's old form: send tools.")
+        }
         try parameters.accept("echo", only: false, because: "a chat has no prompt text to repeat.")
         try parameters.accept("modalities", only: ["text"], because: "the models here write text.")
         if let format = parameters.json("response_format") {
@@ -61,6 +68,24 @@ public struct ChatRequest: Sendable, Equatable {
         }
         self.messages = try ChatRequest.messages(messages)
         try parameters.finish()
+    }
+
+    private static let efforts = ["none", "minimal", "low", "medium", "high", "xhigh"]
+
+    /// How much a model is to think is for its template to say, in the names that templates have for it; one without
+    /// either writes the same prompt.
+    private static func readEffort(
+        _ parameters: inout Parameters, into variables: inout JSON.Object
+    ) throws(APIError) {
+        guard let effort = try parameters.string("reasoning_effort") else { return }
+        guard efforts.contains(effort) else {
+            throw .invalid(
+                "reasoning_effort",
+                "reasoning_effort must be one of \(efforts.joined(separator: ", ")).")
+        }
+        variables["reasoning_effort"] = variables["reasoning_effort"] ?? .string(effort)
+        guard effort != "minimal", variables["enable_thinking"] == nil else { return }
+        variables["enable_thinking"] = .bool(effort != "none")
     }
 
     /// What a template is given besides messages.

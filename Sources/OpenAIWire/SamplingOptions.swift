@@ -73,7 +73,9 @@ public struct SamplingOptions: Sendable, Equatable {
         promptLogprobCount = try parameters.integer("prompt_logprobs", in: 0...Limits.logprobs)
         writesTokenIDs = try parameters.bool("return_tokens_as_token_ids") ?? false
         try readLogitBias(&parameters)
-        parameters.ignore("user", "metadata", "safety_identifier", "prompt_cache_key")
+        parameters.ignore(
+            "user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
+            "prompt_cache_options")
         try parameters.accept("store", only: false, because: "this server stores nothing.")
         try parameters.accept(
             "priority", only: .integer(0), because: "requests have no priorities.")

@@ -9,7 +9,8 @@ internal import OpenAIWire
 /// What goes with a request through the server.
 struct APIContext: RequestContext {
     var coreContext: CoreRequestContextStorage
-    let requestID: String
+    /// The client's own where it sends one, see `name`.
+    private(set) var requestID: String
     /// Names the request, and whoever asks, on every line.
     var logger: Logger
     private let channel: any Channel
@@ -26,6 +27,32 @@ struct APIContext: RequestContext {
 
     var maxUploadSize: Int { 4 << 20 }
 
+    /// Takes over what a client, or a proxy before it, calls the request: `X-Request-Id`, and the trace of
+    /// `traceparent` (W3C Trace Context). What is not of their forms is not looked at.
+    mutating func name(by headers: HTTPFields) {
+        if let given = headers.first(named: "x-request-id"), (1...64).contains(given.utf8.count),
+            given.utf8.allSatisfy(APIContext.isNameByte)
+        {
+            requestID = given
+            logger[metadataKey: "request"] = .string(given)
+        }
+        let parts = headers.first(named: "traceparent")?.split(
+            separator: "-", omittingEmptySubsequences: false)
+        guard let parts, parts.count >= 4, parts[0].utf8.count == 2, parts[1].utf8.count == 32,
+            parts[1].allSatisfy({ ("0"..."9").contains($0) || ("a"..."f").contains($0) })
+        else { return }
+        logger[metadataKey: "trace"] = .string(String(parts[1]))
+    }
+
+    private static func isNameByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: "-_.:".utf8.contains(byte)
+        }
+    }
+
     /// Whether whoever asks may know of the server's files: the admin, and everybody on a server without
     /// keys.
     var isOperator: Bool { tenant?.isAdmin ?? true }
@@ -40,6 +67,12 @@ struct APIContext: RequestContext {
     }
 }
 
+extension HTTPFields {
+    fileprivate func first(named name: String) -> String? {
+        HTTPField.Name(name).flatMap { self[$0] }
+    }
+}
+
 /// Turns every error into the API's JSON, names each request, and logs how it went.
 struct ErrorMiddleware: RouterMiddleware {
     typealias Context = APIContext
@@ -49,6 +82,8 @@ struct ErrorMiddleware: RouterMiddleware {
         next: @concurrent (Request, APIContext) async throws -> Response
     ) async throws -> Response {
         let start = ContinuousClock.now
+        var context = context
+        context.name(by: request.headers)
         var response: Response
         var code = "ok"
         do {

@@ -107,7 +107,9 @@ struct Exchange: Sendable {
         var json = JSON.Object([("index", .integer(choice.index))])
         switch head.kind {
         case .chat:
-            json["message"] = ["role": "assistant", "content": .string(result.text)]
+            json["message"] = [
+                "role": "assistant", "content": .string(result.text), "refusal": .null,
+            ]
             json["logprobs"] =
                 logprobCount == nil
                 ? .null
