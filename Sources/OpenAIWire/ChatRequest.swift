@@ -70,7 +70,7 @@ public struct ChatRequest: Sendable, Equatable {
         try parameters.finish()
     }
 
-    private static let efforts = ["none", "minimal", "low", "medium", "high", "xhigh"]
+    static let efforts = ["none", "minimal", "low", "medium", "high", "xhigh"]
 
     /// How much a model is to think is for its template to say, in the names that templates have for it; one without
     /// either writes the same prompt.

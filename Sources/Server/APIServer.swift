@@ -75,6 +75,12 @@ package struct APIServer {
     }
 
     private func router() -> Router<APIContext> {
+        let router = openRouter()
+        refuseOtherMethods(router)
+        return router
+    }
+
+    private func openRouter() -> Router<APIContext> {
         let router = Router(context: APIContext.self, options: .autoGenerateHeadEndpoints)
         router.add(middleware: ErrorMiddleware())
         if let origin = configuration.allowedOrigin {
@@ -105,21 +111,26 @@ package struct APIServer {
         StateRoutes(
             state: ReplicaState(generator: generator, identity: identity), identity: identity
         ).add(to: admin)
-        refuseOtherMethods(router)
         return router
+    }
+
+    /// Methods and paths that the router answers, before other methods are refused.
+    package var routes: [(method: String, path: String)] {
+        openRouter().routes.map {
+            ($0.method.rawValue, "/" + $0.path.description.drop { $0 == "/" })
+        }
+    }
+
+    /// Methods and paths that `GET /openapi.json` describes.
+    package static var describedRoutes: [(method: String, path: String)] {
+        APIRoute.all.map { ($0.method.rawValue, $0.path) }
     }
 
     /// A known path with the wrong method says which method it wants.
     private func refuseOtherMethods(_ router: Router<APIContext>) {
         let methods: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete]
-        let routes: [(String, HTTPRequest.Method)] = [
-            ("v1/chat/completions", .post), ("v1/completions", .post), ("v1/models", .get),
-            ("v1/chat/completions/render", .post), ("tokenize", .post), ("detokenize", .post),
-            ("v1/load_lora_adapter", .post), ("v1/unload_lora_adapter", .post), ("health", .get),
-            ("ready", .get), ("version", .get), ("metrics", .get), ("admin/adapters", .get),
-            ("admin/tiers", .get), ("admin/events", .get), ("admin/state", .get),
-        ]
-        for (path, allowed) in routes {
+        for route in APIRoute.fixed {
+            let (path, allowed) = (route.path, route.method)
             let options = allowed == .get ? "GET, HEAD, OPTIONS" : "\(allowed.rawValue), OPTIONS"
             router.on(RouterPath(path), method: .options) { _, _ -> Response in
                 Response(status: .noContent, headers: [.allow: options])

@@ -26,6 +26,8 @@ struct OperationRoutes {
             }
             return Response(json: ["status": "ready"])
         }
+        let description = APIDescription.document(version: version).text()
+        router.get("openapi.json") { _, _ -> Response in Response(jsonText: description) }
         router.get("version") { _, _ -> Response in Response(json: ["version": .string(version)]) }
         router.get("metrics") { _, _ -> Response in
             Response(

@@ -62,6 +62,26 @@ struct TinyServer {
         adapters: [String] = ["plain", "dora"], hasKeys: Bool = false, origin: String? = nil,
         _ body: @escaping @Sendable (TinyServer) async throws -> Void
     ) async throws {
+        let (server, engine) = try await make(
+            adapters: adapters, hasKeys: hasKeys, origin: origin)
+        let application = server.service()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await engine.run() }
+            try await application.test(.router) { client in
+                try await body(TinyServer(client: client, key: hasKeys ? adminKey : nil))
+            }
+            group.cancelAll()
+        }
+    }
+
+    /// What its router answers.
+    static func routes() async throws -> [(method: String, path: String)] {
+        try await make(adapters: [], hasKeys: false, origin: nil).server.routes
+    }
+
+    private static func make(
+        adapters: [String], hasKeys: Bool, origin: String?
+    ) async throws -> (server: APIServer, engine: InferenceEngine) {
         let checkpoint = try Checkpoint.open(path: Repository.conformance("llama/model"))
         let limits = EngineLimits(
             maximumSequences: 8, maximumStepTokens: 64, maximumContext: 64, blockCount: 64,
@@ -96,17 +116,10 @@ struct TinyServer {
         }
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        let application = APIServer(
+        let api = APIServer(
             configuration: server, generator: generator, metrics: PrometheusMetrics(),
-            logger: logger
-        ).service()
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await engine.run() }
-            try await application.test(.router) { client in
-                try await body(TinyServer(client: client, key: hasKeys ? adminKey : nil))
-            }
-            group.cancelAll()
-        }
+            logger: logger)
+        return (api, engine)
     }
 
     private static let template =

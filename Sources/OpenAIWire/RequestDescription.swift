@@ -1,0 +1,168 @@
+public import JSONTree
+
+/// What request bodies may have, for `GET /openapi.json`: JSON Schemas of the parameters that the readers in this module read.
+/// Tests hold the two together.
+public enum RequestDescription {
+    public typealias Parameter = (name: String, schema: JSON)
+
+    /// An object with these members and no others.
+    public static func schema(_ parameters: [Parameter], required: [String]) -> JSON {
+        [
+            "type": "object",
+            "properties": .object(JSON.Object(parameters.map { ($0.name, $0.schema) })),
+            "required": .array(required.map { .string($0) }), "additionalProperties": false,
+        ]
+    }
+
+    public static let chat: [Parameter] =
+        [
+            ("model", text("The base model or an adapter.")),
+            (
+                "messages",
+                [
+                    "type": "array", "minItems": 1,
+                    "maxItems": .integer(SamplingOptions.Limits.messages),
+                    "items": ["type": "object"],
+                ]
+            ),
+            ("tools", list("object", "Shown to the model through its template.")),
+            ("tool_choice", only("auto", "none")),
+            ("add_generation_prompt", flag(true)),
+            (
+                "chat_template_kwargs",
+                ["type": "object", "description": "Further variables for the template."]
+            ),
+            ("max_tokens", integer(1, "What the context leaves, unless it is said.")),
+            ("max_completion_tokens", integer(1, "The same.")),
+            ("logprobs", flag(false)),
+            ("top_logprobs", integer(0, max: SamplingOptions.Limits.logprobs)),
+            (
+                "reasoning_effort",
+                [
+                    "enum": .array(ChatRequest.efforts.map { .string($0) }),
+                    "description": "Reaches the template.",
+                ]
+            ),
+            ("response_format", ["type": "object", "properties": ["type": only("text")]]),
+            ("echo", only(false)), ("modalities", only(["text"])), ("verbosity", only("medium")),
+            ("parallel_tool_calls", unused), ("prediction", unused),
+            ("functions", only(.null)), ("function_call", only(.null)),
+        ] + sampling
+
+    public static let completion: [Parameter] =
+        [
+            ("model", text("The base model or an adapter.")),
+            (
+                "prompt",
+                [
+                    "description": "A text, a list of texts, token ids, or lists of them.",
+                    "type": ["string", "array"],
+                ]
+            ),
+            ("max_tokens", integer(0, "16, unless it is said; 0 scores the prompt.")),
+            ("echo", flag(false)), ("logprobs", integer(0, max: SamplingOptions.Limits.logprobs)),
+            ("add_special_tokens", flag(true)), ("suffix", only("")),
+        ] + sampling
+
+    /// What both take.
+    private static let sampling: [Parameter] = [
+        ("temperature", number(0, 2)), ("top_p", number(0, 1)),
+        ("top_k", integer(-1)), ("min_p", number(0, 1)),
+        ("repetition_penalty", number(0.01, 100)), ("presence_penalty", number(-2, 2)),
+        ("frequency_penalty", number(-2, 2)),
+        (
+            "logit_bias",
+            ["type": "object", "additionalProperties": ["type": "number"]]
+        ),
+        ("seed", ["type": "integer"]), ("n", integer(1, max: SamplingOptions.Limits.count)),
+        ("stop", ["type": ["string", "array"], "items": ["type": "string"]]),
+        ("stop_token_ids", list("integer", "")),
+        ("include_stop_str_in_output", flag(false)), ("min_tokens", integer(0)),
+        ("ignore_eos", flag(false)), ("skip_special_tokens", flag(true)),
+        ("prompt_logprobs", integer(0, max: SamplingOptions.Limits.logprobs)),
+        ("return_tokens_as_token_ids", flag(false)), ("stream", flag(false)),
+        (
+            "stream_options",
+            schema(
+                [
+                    ("include_usage", flag(false)), ("continuous_usage_stats", flag(false)),
+                    ("include_obfuscation", only(false)),
+                ], required: [])
+        ),
+        ("user", unused), ("metadata", unused), ("safety_identifier", unused),
+        ("prompt_cache_key", unused), ("prompt_cache_retention", unused),
+        ("prompt_cache_options", unused), ("store", only(false)), ("priority", only(0)),
+        ("use_beam_search", only(false)), ("length_penalty", only(1)),
+        ("spaces_between_special_tokens", only(true)), ("truncate_prompt_tokens", only(.null)),
+        ("allowed_token_ids", only(.null)), ("service_tier", only("auto", "default")),
+        (
+            "best_of",
+            ["type": "integer", "description": "Only what n says."]
+        ),
+    ]
+
+    public static let tokenize: [Parameter] = [
+        ("model", text("The base, unless it is said.")), ("prompt", text("Or messages.")),
+        ("messages", list("object", "Or a prompt.")), ("tools", list("object", "")),
+        ("add_generation_prompt", flag(true)), ("chat_template_kwargs", ["type": "object"]),
+        ("add_special_tokens", ["type": "boolean"]), ("return_token_strs", flag(false)),
+        ("continue_final_message", only(false)),
+    ]
+
+    public static let detokenize: [Parameter] = [
+        ("model", text("The base, unless it is said.")), ("tokens", list("integer", "")),
+    ]
+
+    public static let load: [Parameter] = [
+        ("lora_name", text("The adapter's name.")), ("lora_path", text("Its source.")),
+        ("load_inplace", flag(false)), ("base_model_name", unused),
+    ]
+
+    public static let unload: [Parameter] = [
+        ("lora_name", text("The adapter's name.")), ("lora_int_id", unused),
+    ]
+
+    public static let put: [Parameter] = [
+        ("source", text("What to read.")), ("digest", text("Or an adapter that is kept here.")),
+        ("replaces", flag(true)),
+        ("if_digest", text("What the name must stand for now.")),
+    ]
+
+    // MARK: Schemas
+
+    private static let unused: JSON = ["description": "Changes nothing here."]
+
+    private static func text(_ description: String) -> JSON {
+        ["type": "string", "description": .string(description)]
+    }
+
+    private static func flag(_ value: Bool) -> JSON {
+        ["type": "boolean", "default": .bool(value)]
+    }
+
+    private static func integer(
+        _ least: Int, max: Int? = nil, _ description: String? = nil
+    ) -> JSON {
+        var schema = JSON.Object([("type", "integer"), ("minimum", .integer(least))])
+        if let max { schema["maximum"] = .integer(max) }
+        if let description { schema["description"] = .string(description) }
+        return .object(schema)
+    }
+
+    private static func number(_ least: Double, _ most: Double) -> JSON {
+        ["type": "number", "minimum": .number(least), "maximum": .number(most)]
+    }
+
+    private static func list(_ type: String, _ description: String) -> JSON {
+        var schema = JSON.Object([
+            ("type", "array"), ("items", ["type": .string(type)]),
+        ])
+        if !description.isEmpty { schema["description"] = .string(description) }
+        return .object(schema)
+    }
+
+    /// What is understood only when it says what happens anyway.
+    private static func only(_ values: JSON...) -> JSON {
+        ["enum": .array(values), "description": "Other values are refused."]
+    }
+}

@@ -1,0 +1,168 @@
+internal import HTTPTypes
+internal import JSONTree
+internal import OpenAIWire
+
+/// The server's routes, as they are described to clients and as other methods are refused.
+struct APIRoute {
+    enum Access: String {
+        /// Nobody is asked for a key.
+        case open
+        case key
+        case admin
+    }
+
+    let method: HTTPRequest.Method
+    /// A rest of the path that may have slashes is in braces.
+    let path: String
+    let access: Access
+    let summary: String
+    /// The body's schema.
+    var body: JSON?
+    /// What answers are besides JSON.
+    var otherType: String?
+
+    init(
+        _ method: HTTPRequest.Method, _ path: String, _ access: Access, _ summary: String,
+        body: JSON? = nil, otherType: String? = nil
+    ) {
+        self.method = method
+        self.path = path
+        self.access = access
+        self.summary = summary
+        self.body = body
+        self.otherType = otherType
+    }
+
+    private static let events = "text/event-stream"
+
+    static let all: [APIRoute] = [
+        APIRoute(
+            .post, "/v1/chat/completions", .key, "Answers a conversation.",
+            body: RequestDescription.schema(
+                RequestDescription.chat, required: ["model", "messages"]), otherType: events),
+        APIRoute(
+            .post, "/v1/chat/completions/render", .key, "The prompt of a chat request.",
+            body: RequestDescription.schema(
+                RequestDescription.chat, required: ["model", "messages"])),
+        APIRoute(
+            .post, "/v1/completions", .key, "Completes texts.",
+            body: RequestDescription.schema(
+                RequestDescription.completion, required: ["model", "prompt"]), otherType: events),
+        APIRoute(
+            .post, "/tokenize", .key, "Text, or a conversation, to tokens.",
+            body: RequestDescription.schema(RequestDescription.tokenize, required: [])),
+        APIRoute(
+            .post, "/detokenize", .key, "Tokens to text.",
+            body: RequestDescription.schema(RequestDescription.detokenize, required: ["tokens"])),
+        APIRoute(.get, "/v1/models", .key, "The base and all adapters."),
+        APIRoute(.get, "/v1/models/{name}", .key, "One of them."),
+        APIRoute(
+            .post, "/v1/load_lora_adapter", .admin, "Gives an adapter a name.",
+            body: RequestDescription.schema(
+                RequestDescription.load, required: ["lora_name", "lora_path"]),
+            otherType: "text/plain"),
+        APIRoute(
+            .post, "/v1/unload_lora_adapter", .admin, "Takes a name away.",
+            body: RequestDescription.schema(RequestDescription.unload, required: ["lora_name"]),
+            otherType: "text/plain"),
+        APIRoute(.get, "/admin/adapters", .admin, "All entries, and the tiers."),
+        APIRoute(.get, "/admin/adapters/{name}", .admin, "An entry."),
+        APIRoute(
+            .put, "/admin/adapters/{name}", .admin, "Says what a name stands for.",
+            body: RequestDescription.schema(RequestDescription.put, required: [])),
+        APIRoute(.delete, "/admin/adapters/{name}", .admin, "Takes a name away."),
+        APIRoute(
+            .post, "/admin/adapters/{name}", .admin,
+            "NAME/pin, /unpin, /warm, /demote or /verify: what is to be done with an adapter."),
+        APIRoute(.get, "/admin/tiers", .admin, "How full RAM and disk are."),
+        APIRoute(
+            .get, "/admin/events", .admin, "What happens to adapters, as it happens.",
+            otherType: events),
+        APIRoute(
+            .get, "/admin/state", .admin, "What routers know of this server.", otherType: events),
+        APIRoute(.get, "/health", .open, "Whether the process answers."),
+        APIRoute(.get, "/ready", .open, "Whether it takes requests."),
+        APIRoute(.get, "/version", .open, "What runs."),
+        APIRoute(
+            .get, "/metrics", .open, "Prometheus metrics.", otherType: "text/plain"),
+        APIRoute(.get, "/openapi.json", .open, "This description."),
+    ]
+
+    /// Paths that are one route and no more, with what they take.
+    static var fixed: [APIRoute] { all.filter { !$0.path.contains("{") } }
+}
+
+/// `GET /openapi.json`.
+enum APIDescription {
+    static func document(version: String) -> JSON {
+        var paths: [(String, [(String, JSON)])] = []
+        for route in APIRoute.all {
+            let operation = (route.method.rawValue.lowercased(), operation(route))
+            if let index = paths.firstIndex(where: { $0.0 == route.path }) {
+                paths[index].1.append(operation)
+            } else {
+                paths.append((route.path, [operation]))
+            }
+        }
+        return [
+            "openapi": "3.1.0",
+            "info": [
+                "title": "Martlet", "version": .string(version),
+                "description":
+                    "OpenAI's API with the common extensions of vLLM. What is not described is refused by name.",
+            ],
+            "paths": .object(JSON.Object(paths.map { ($0.0, .object(JSON.Object($0.1))) })),
+            "components": [
+                "securitySchemes": ["key": ["type": "http", "scheme": "bearer"]],
+                "schemas": ["Error": error],
+            ],
+        ]
+    }
+
+    private static let error: JSON = [
+        "type": "object", "required": ["error"],
+        "properties": [
+            "error": [
+                "type": "object", "required": ["message", "type", "code"],
+                "properties": [
+                    "message": ["type": "string"], "type": ["type": "string"],
+                    "code": ["type": "string"], "param": ["type": ["string", "null"]],
+                ],
+            ]
+        ],
+    ]
+
+    private static func operation(_ route: APIRoute) -> JSON {
+        var operation = JSON.Object([("summary", .string(route.summary))])
+        if route.path.contains("{name}") {
+            operation["parameters"] = [
+                ["name": "name", "in": "path", "required": true, "schema": ["type": "string"]]
+            ]
+        }
+        if let body = route.body {
+            operation["requestBody"] = [
+                "required": true, "content": ["application/json": ["schema": body]],
+            ]
+        }
+        var content = JSON.Object([("application/json", [:])])
+        if let type = route.otherType {
+            if type == "text/plain" { content = JSON.Object() }
+            content[type] = [:]
+        }
+        operation["responses"] = [
+            "200": ["description": "OK", "content": .object(content)],
+            "default": [
+                "description": "An error with a stable code.",
+                "content": [
+                    "application/json": ["schema": ["$ref": "#/components/schemas/Error"]]
+                ],
+            ],
+        ]
+        operation["security"] =
+            route.access == .open ? [] : [["key": []]]
+        if route.access == .admin {
+            operation["description"] = "Needs the admin key, where there are keys."
+        }
+        return .object(operation)
+    }
+}
