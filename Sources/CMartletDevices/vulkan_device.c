@@ -61,7 +61,8 @@ static bool create_device(
         .pNext = description->has_bf16_tiles ? &bfloat16 : NULL};
     VkPhysicalDeviceVulkan13Features v13 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES,
-        .pNext = has_tiles ? &matrices : NULL, .synchronization2 = 1, .maintenance4 = 1};
+        .pNext = has_tiles ? &matrices : NULL, .synchronization2 = 1, .maintenance4 = 1,
+        .subgroupSizeControl = has_tiles, .computeFullSubgroups = has_tiles};
     VkPhysicalDeviceVulkan12Features v12 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES, .pNext = &v13,
         .bufferDeviceAddress = 1, .timelineSemaphore = 1, .shaderFloat16 = description->has_half_tiles,
@@ -243,10 +244,17 @@ bool cmd_prepare(cmd_device *device, cmd_kernel kernel, unsigned element, cmd_er
         {.constantID = 0, .offset = 0, .size = 4}, {.constantID = 1, .offset = 4, .size = 4}};
     VkSpecializationInfo constants = {
         .mapEntryCount = 2, .pMapEntries = entries, .dataSize = sizeof sizes, .pData = sizes};
+    // Matrix instructions are shared by a subgroup: its size must be the one that the kernel counts with.
+    VkPipelineShaderStageRequiredSubgroupSizeCreateInfo required = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO,
+        .requiredSubgroupSize = device->subgroup};
+    bool has_matrices = kernel == CMD_PRODUCT_TILE_HALF || kernel == CMD_PRODUCT_TILE_BF16;
     VkComputePipelineCreateInfo create = {
         .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
         .stage = {
             .sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+            .pNext = has_matrices ? &required : NULL,
+            .flags = has_matrices ? VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT : 0,
             .stage = VK_SHADER_STAGE_COMPUTE_BIT, .module = module, .pName = "main",
             .pSpecializationInfo = &constants},
         .layout = device->layout};

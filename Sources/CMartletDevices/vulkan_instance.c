@@ -154,8 +154,14 @@ static void find_tiles(instance *own, VkPhysicalDevice device, cmd_description *
     VkPhysicalDeviceFeatures2 features = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v13};
     own->vkGetPhysicalDeviceFeatures2(device, &features);
+    VkPhysicalDeviceVulkan13Properties sizes = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES};
+    VkPhysicalDeviceProperties2 properties = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &sizes};
+    own->vkGetPhysicalDeviceProperties2(device, &properties);
     if (!matrices.matrices || !v12.vulkanMemoryModel || !v12.vulkanMemoryModelDeviceScope
-        || !v13.maintenance4)
+        || !v13.maintenance4 || !v13.subgroupSizeControl || !v13.computeFullSubgroups
+        || (sizes.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT) == 0)
         return;
     matrix_properties found[64];
     for (size_t i = 0; i < 64; i++)
