@@ -36,8 +36,6 @@ final class DevicePool {
     var pageCount: Int { pages.pageCount }
     var freePageCount: Int { pages.freeCount }
 
-    func pages(_ byteCount: Int) -> Int { (byteCount + pageByteCount - 1) / pageByteCount }
-
     /// Pages side by side, after moving others where they lie apart; nil when too few are free.
     func take(_ count: Int) throws(DeviceError) -> PagePool.ID? {
         if let id = pages.take(count) { return id }

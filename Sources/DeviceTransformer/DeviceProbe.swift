@@ -22,6 +22,17 @@ package final class DeviceProbe {
         ProductForm.allCases.filter { $0.isThere(on: device.description, element) }
     }
 
+    /// What the device works on: nobody else keeps it when an address is all that is left to use.
+    private var held: [DeviceBuffer] = []
+
+    private func buffer(
+        _ byteCount: Int, _ place: DeviceBuffer.Place
+    ) throws(DeviceError) -> DeviceBuffer {
+        let buffer = try DeviceBuffer(byteCount, on: place, of: device)
+        held.append(buffer)
+        return buffer
+    }
+
     // MARK: Right?
 
     package struct Check: Sendable {
@@ -50,8 +61,12 @@ package final class DeviceProbe {
         w.pack(team: WorkerTeam(memberCount: 1)) { index, row in
             for column in 0..<row.count { row[column] = weights[index][column] }
         }
-        let panels = try self.panels(w)
-        let (all, width) = (try multiply(x, 0..<rows, panels.panels, form), w.panelCount * 16)
+        held.removeAll()
+        let place = DevicePlace(
+            memory: try buffer(w.byteCount, .device), offset: 0, byteCount: w.byteCount)
+        try upload.copy(w.buffer, at: w.byteOffset, count: w.byteCount, to: place)
+        let panels = DeviceWeights.Panels(w, at: place.address, element)
+        let (all, width) = (try multiply(x, 0..<rows, panels, form), w.panelCount * 16)
         var (error, size, equal) = (0.0, 0.0, 0)
         let scalar = KernelSet.available[KernelSet.available.count - 1]
         let (input, expected) = (
@@ -80,7 +95,7 @@ package final class DeviceProbe {
         }
         var isSameAlone = true
         for row in stride(from: 0, to: rows, by: 7) {
-            let alone = try multiply(x, row..<row + 1, panels.panels, form)
+            let alone = try multiply(x, row..<row + 1, panels, form)
             let same = all[row * width..<(row + 1) * width]
             isSameAlone = isSameAlone && alone.map(\.bitPattern) == same.map(\.bitPattern)
         }
@@ -88,21 +103,6 @@ package final class DeviceProbe {
             relativeError: (error / size).squareRoot(), isSameAlone: isSameAlone,
             equalShare: Double(equal) / Double(rows * outputs))
     }
-
-    private func panels(
-        _ w: PackedMatrix
-    ) throws(DeviceError) -> (panels: DeviceWeights.Panels, memory: DeviceBuffer) {
-        let memory = try DeviceBuffer(w.byteCount, on: .device, of: device)
-        let range = w.byteOffset..<w.byteOffset + w.byteCount
-        try w.buffer.withBytes(range) { (bytes) throws(DeviceError) in
-            try upload.copy(bytes, to: memory, at: 0)
-        }
-        held.append(memory)
-        return (DeviceWeights.Panels(w, at: memory.address, element), memory)
-    }
-
-    /// What checks leave on the device.
-    private var held: [DeviceBuffer] = []
 
     private func multiply(
         _ x: Matrix, _ rows: Range<Int>, _ w: DeviceWeights.Panels, _ form: ProductForm
@@ -115,8 +115,8 @@ package final class DeviceProbe {
             }
         }
         let count = rows.count * w.panelCount * 16
-        let input = try DeviceBuffer(words.count * 4, on: .host, of: device)
-        let output = try DeviceBuffer(count * 4, on: .host, of: device)
+        let input = try buffer(words.count * 4, .host)
+        let output = try buffer(count * 4, .host)
         input.write(words)
         output.write(Array(repeating: Float.nan, count: count))
         try device.submit { recorder in
@@ -141,9 +141,10 @@ package final class DeviceProbe {
         let byteCount = panelCount * 16 * words * 4
         // Several matrices in turn, so that each comes from memory.
         let copies = device.description.isSoftware ? 1 : max(2, (256 << 20) / byteCount)
-        let weights = try DeviceBuffer(copies * byteCount, on: .device, of: device)
-        let x = try DeviceBuffer(rows * words * 4, on: .device, of: device)
-        let y = try DeviceBuffer(rows * panelCount * 16 * 4, on: .device, of: device)
+        held.removeAll()
+        let weights = try buffer(copies * byteCount, .device)
+        let x = try buffer(rows * words * 4, .device)
+        let y = try buffer(rows * panelCount * 16 * 4, .device)
         try device.submit { recorder in
             for memory in [weights, x, y] { recorder.fill(memory, with: 0x3c00_3c00) }
             recorder.barrier()
@@ -161,7 +162,8 @@ package final class DeviceProbe {
 
     /// Seconds of a dispatch that does next to nothing, with the barrier behind it.
     package func dispatchSeconds() throws(DeviceError) -> Double {
-        let memory = try DeviceBuffer(256, on: .device, of: device)
+        held.removeAll()
+        let memory = try buffer(256, .device)
         try device.submit { recorder in
             recorder.fill(memory)
             recorder.barrier()
@@ -175,7 +177,8 @@ package final class DeviceProbe {
     /// Bytes a second from the host's memory onto the device, as adapters go.
     package func uploadRate() throws(DeviceError) -> Double {
         let byteCount = device.description.isSoftware ? 16 << 20 : 512 << 20
-        let target = try DeviceBuffer(byteCount, on: .device, of: device)
+        held.removeAll()
+        let target = try buffer(byteCount, .device)
         let values = Array(repeating: UInt64(1), count: byteCount / 8)
         let start = ContinuousClock.now
         try upload.copy(values, to: target)

@@ -75,10 +75,8 @@ struct DeviceWeights {
 
         mutating func panels(_ matrix: PackedMatrix) throws(DeviceError) -> Panels {
             let place = try arena.place(matrix.byteCount)
-            let range = matrix.byteOffset..<matrix.byteOffset + matrix.byteCount
-            try matrix.buffer.withBytes(range) { (bytes) throws(DeviceError) in
-                try upload.copy(bytes, to: place)
-            }
+            try upload.copy(
+                matrix.buffer, at: matrix.byteOffset, count: matrix.byteCount, to: place)
             return Panels(matrix, at: place.address, element)
         }
 
@@ -87,10 +85,7 @@ struct DeviceWeights {
             guard let matrix else { return 0 }
             let byteCount = matrix.columnCount * MemoryLayout<Float>.stride
             let place = try arena.place(byteCount)
-            let range = matrix.byteOffset..<matrix.byteOffset + byteCount
-            try matrix.buffer.withBytes(range) { (bytes) throws(DeviceError) in
-                try upload.copy(bytes, to: place)
-            }
+            try upload.copy(matrix.buffer, at: matrix.byteOffset, count: byteCount, to: place)
             return place.address
         }
 
@@ -100,6 +95,17 @@ struct DeviceWeights {
             for bias in group.biases { biases.append(try vector(bias)) }
             return Group(
                 weights: weights, biases: biases, columns: group.columns, width: group.width)
+        }
+    }
+}
+
+extension DeviceUpload {
+    /// Copies a part of the host's memory to a place.
+    func copy(
+        _ buffer: Buffer, at offset: Int, count: Int, to place: DevicePlace
+    ) throws(DeviceError) {
+        try buffer.withBytes(offset..<offset + count) { (bytes) throws(DeviceError) in
+            try copy(bytes, to: place)
         }
     }
 }

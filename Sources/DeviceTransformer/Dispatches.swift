@@ -32,7 +32,7 @@ extension Recorder {
     ) {
         let arguments = cmd_norm(
             x: x.address, delta: delta?.address ?? 0, weight: weight, own: own, y: y.address,
-            rows: 0, n: UInt32(count), epsilon: epsilon, x_stride: UInt32(x.stride),
+            n: UInt32(count), epsilon: epsilon, x_stride: UInt32(x.stride),
             delta_stride: UInt32(delta?.stride ?? 0), y_stride: UInt32(y.stride))
         dispatch(CMD_NORM, element, arguments, grid: (rowCount, 1, 1))
     }

@@ -45,6 +45,6 @@ package enum ProductForm: String, Sendable, CaseIterable {
         }
     }
 
-    /// Kernels that this form does without.
+    /// Of all forms.
     static let kernels = allCases.map(\.kernel)
 }

@@ -34,11 +34,9 @@ final class ResidentAdapter {
         for (part, id) in zip(parts.parts, pages) {
             let end = min(part.bytes.upperBound, adapter.byteCount)
             guard part.bytes.lowerBound < end else { continue }
-            let place = pool.place(of: id)
-            try adapter.memory.withBytes(part.bytes.lowerBound..<end) {
-                (bytes) throws(DeviceError) in
-                try upload.copy(bytes, to: place)
-            }
+            try upload.copy(
+                adapter.memory, at: part.bytes.lowerBound, count: end - part.bytes.lowerBound,
+                to: pool.place(of: id))
         }
         try settle(upload)
     }

@@ -26,6 +26,14 @@ package struct DeviceDescription: Sendable, Equatable {
     /// What `--gpu` calls it.
     package var identifier: String { "vulkan:\(number)" }
 
+    /// The number of a device by what `--gpu` calls it; nil for anything else.
+    package static func number(of identifier: String) -> Int? {
+        guard identifier.hasPrefix("vulkan:"),
+            let number = Int(identifier.dropFirst("vulkan:".count)), number >= 0
+        else { return nil }
+        return number
+    }
+
     private static let most = 16
 
     /// The devices that there are.

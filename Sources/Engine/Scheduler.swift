@@ -343,23 +343,23 @@ package struct DeviceMemory: Sendable, Equatable {
             self.tableByteCount = tableByteCount
             self.pagesPerPiece = pagesPerPiece
         }
+
+        func parts(of adapter: DeviceAdapter) -> AdapterParts {
+            adapter.parts(pageByteCount: pageByteCount, tableByteCount: tableByteCount)
+        }
     }
 
     /// Whether an adapter has a place when nothing else is there.
     package func holds(_ adapter: DeviceAdapter) -> Bool {
-        guard let paging else { return adapter.byteCount <= maximumAdapterByteCount }
-        let parts = adapter.parts(
-            pageByteCount: paging.pageByteCount, tableByteCount: paging.tableByteCount)
-        return parts.pageCount * paging.pageByteCount <= maximumAdapterByteCount
-            && parts.parts.allSatisfy { $0.pageCount <= paging.pagesPerPiece }
+        guard byteCount(of: adapter) <= maximumAdapterByteCount else { return false }
+        return paging.map { paging in
+            paging.parts(of: adapter).parts.allSatisfy { $0.pageCount <= paging.pagesPerPiece }
+        } ?? true
     }
 
     /// What an adapter takes.
     package func byteCount(of adapter: DeviceAdapter) -> Int {
-        guard let paging else { return adapter.byteCount }
-        let parts = adapter.parts(
-            pageByteCount: paging.pageByteCount, tableByteCount: paging.tableByteCount)
-        return parts.pageCount * paging.pageByteCount
+        paging.map { $0.parts(of: adapter).pageCount * $0.pageByteCount } ?? adapter.byteCount
     }
 
     /// - Precondition: both floors fit.

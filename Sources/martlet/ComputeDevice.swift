@@ -11,6 +11,15 @@ enum DeviceChoice: String, CaseIterable, ExpressibleByArgument {
 
 /// Chooses the GPU that a model runs on.
 enum ComputeDevice {
+    /// What `--gpu` says.
+    static func number(of name: String) throws -> Int {
+        guard let number = DeviceDescription.number(of: name) else {
+            throw ValidationError(
+                "--gpu is \"\(name)\"; write vulkan:0 or another that martlet devices lists.")
+        }
+        return number
+    }
+
     /// - Parameter byteCount: of the weights.
     /// - Returns: nil for the CPU.
     /// - Throws: `DeviceError` when a GPU is asked for and there is none that can.

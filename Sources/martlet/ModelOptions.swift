@@ -216,11 +216,7 @@ struct ModelSettings: Sendable {
             )
         }
         if let name = options.gpu ?? settings.string("gpu") {
-            gpuNumber = name.hasPrefix("vulkan:") ? Int(name.dropFirst("vulkan:".count)) : nil
-            guard let gpuNumber, gpuNumber >= 0 else {
-                throw ValidationError(
-                    "--gpu is \"\(name)\"; write vulkan:0 or another that martlet devices lists.")
-            }
+            gpuNumber = try ComputeDevice.number(of: name)
         }
         device = try format(
             options.device, "device", default: gpuNumber == nil ? .cpu : .gpu)

@@ -349,7 +349,7 @@ struct DeviceKernelTests {
             recorder.dispatch(
                 CMD_NORM, element,
                 cmd_norm(
-                    x: source, delta: 0, weight: weights, own: owns, y: y, rows: 0,
+                    x: source, delta: 0, weight: weights, own: owns, y: y,
                     n: UInt32(count), epsilon: 1e-5, x_stride: UInt32(2 * count),
                     delta_stride: 0, y_stride: UInt32(words)), grid: (rows, 1, 1))
         }

@@ -4,8 +4,9 @@
 Greedy answers must be the CPU's. A driver that plays a GPU computes a token a second: NAMES (base,pirate) says which
 adapters are asked, TOKENS (4) how many tokens of each.
 """
-import concurrent.futures as futures, os, subprocess, sys, time
+import concurrent.futures as futures, os, subprocess, time
 
+import checks
 from api_server import Server, MARTLET, MODEL
 
 CHECKS = []
@@ -72,18 +73,4 @@ def what_it_cannot_do_is_refused():
         assert result.returncode not in (0, -11, -6, -5, -4) and words in result.stderr, (options, result)
 
 
-def main():
-    wanted = [c for c in CHECKS if not sys.argv[3:] or c.__name__ in sys.argv[3:]]
-    passed = 0
-    for function in wanted:
-        start = time.time()
-        try:
-            function(); passed += 1
-            print(f"ok      {function.__name__}  {time.time() - start:.1f} s", flush=True)
-        except Exception as error:
-            print(f"FAILED  {function.__name__}: {type(error).__name__}: {str(error)[:2000]}", flush=True)
-    print(f"{passed} passed, {len(wanted) - passed} failed")
-    sys.exit(passed != len(wanted))
-
-
-main()
+checks.run(CHECKS)

@@ -251,7 +251,6 @@ typedef struct cmd_norm {
     uint64_t weight;
     uint64_t own;
     uint64_t y;
-    uint64_t rows;
     uint32_t n;
     float epsilon;
     uint32_t x_stride;
@@ -263,13 +262,12 @@ _Static_assert(offsetof(cmd_norm, delta) == 8, "cmd_norm");
 _Static_assert(offsetof(cmd_norm, weight) == 16, "cmd_norm");
 _Static_assert(offsetof(cmd_norm, own) == 24, "cmd_norm");
 _Static_assert(offsetof(cmd_norm, y) == 32, "cmd_norm");
-_Static_assert(offsetof(cmd_norm, rows) == 40, "cmd_norm");
-_Static_assert(offsetof(cmd_norm, n) == 48, "cmd_norm");
-_Static_assert(offsetof(cmd_norm, epsilon) == 52, "cmd_norm");
-_Static_assert(offsetof(cmd_norm, x_stride) == 56, "cmd_norm");
-_Static_assert(offsetof(cmd_norm, delta_stride) == 60, "cmd_norm");
-_Static_assert(offsetof(cmd_norm, y_stride) == 64, "cmd_norm");
-_Static_assert(sizeof(cmd_norm) == 72, "cmd_norm");
+_Static_assert(offsetof(cmd_norm, n) == 40, "cmd_norm");
+_Static_assert(offsetof(cmd_norm, epsilon) == 44, "cmd_norm");
+_Static_assert(offsetof(cmd_norm, x_stride) == 48, "cmd_norm");
+_Static_assert(offsetof(cmd_norm, delta_stride) == 52, "cmd_norm");
+_Static_assert(offsetof(cmd_norm, y_stride) == 56, "cmd_norm");
+_Static_assert(sizeof(cmd_norm) == 64, "cmd_norm");
 
 typedef struct cmd_gated {
     uint64_t gate;

@@ -28,11 +28,7 @@ struct BenchDevice: ParsableCommand {
     private static let shapes = [(4096, 6144), (4096, 4096), (4096, 28672), (14336, 4096)]
 
     func run() throws {
-        guard gpu.hasPrefix("vulkan:"), let number = Int(gpu.dropFirst("vulkan:".count)) else {
-            throw ValidationError(
-                "--gpu is \"\(gpu)\"; write vulkan:0 or another that martlet devices lists.")
-        }
-        let device = try Device(number: number)
+        let device = try Device(number: try ComputeDevice.number(of: gpu))
         let description = device.description
         let counts = try rowCounts(description)
         var checks: [JSON] = []
