@@ -94,7 +94,7 @@ let package = Package(
     targets: [
         .target(name: "CMartletKernels", cSettings: cSettings),
         .target(
-            name: "CMartletDevices", exclude: ["slang", "spirv"], cSettings: cSettings),
+            name: "CMartletDevices", exclude: ["slang", "spirv", "ptx"], cSettings: cSettings),
         module("JSONTree"),
         module("Devices", ["CMartletDevices"]),
         module("Tensors", ["CMartletKernels"]),
@@ -170,10 +170,12 @@ let package = Package(
                 .product(name: "Configuration", package: "swift-configuration"),
             ],
             swiftSettings: swiftSettings),
+        .target(name: "PlayedCUDA", path: "Tests/PlayedCUDA", cSettings: cSettings),
         module(
             "TestSupport",
             [
-                "LoadGenerator", "Tensors", "ModelFiles", "Adapters", "Devices",
+                "CMartletDevices", "PlayedCUDA", "LoadGenerator", "Tensors", "ModelFiles",
+                "Adapters", "Devices",
                 "DeviceTransformer", "StepModels",
                 "Transformer", "Engine",
                 nioCore, nioHTTP1, nioPosix,

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FOLDER = os.path.join(ROOT, "Sources/CMartletDevices")
-SOURCES = ("vulkan.h", "vulkan_instance.c", "vulkan_device.c")
+SOURCES = ("vulkan.h", "vulkan_instance.c", "vulkan_device.c", "vulkan_work.c")
 TARGET = os.path.join(FOLDER, "Generated/vulkan_types.h")
 NOTICE = """// Made by scripts/make_vulkan_types.py from Khronos' registry of Vulkan, which is
 // Copyright 2015-2023 The Khronos Group Inc., SPDX-License-Identifier: Apache-2.0 OR MIT.

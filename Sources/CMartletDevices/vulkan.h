@@ -2,10 +2,10 @@
 #ifndef CMD_VULKAN_H
 #define CMD_VULKAN_H
 
-#include "include/CMartletDevices.h"
-#include "Generated/vulkan_types.h"
+#include <pthread.h>
 
-enum { RECORDS = 2, ARGUMENT_BYTES = 128 };
+#include "Generated/vulkan_types.h"
+#include "backend.h"
 
 #define INSTANCE_CALLS(CALL) \
     CALL(vkDestroyInstance) CALL(vkEnumeratePhysicalDevices) CALL(vkGetPhysicalDeviceProperties2) \
@@ -66,10 +66,26 @@ typedef struct instance {
     INSTANCE_CALLS(DECLARE)
 } instance;
 
-struct cmd_device {
+/// A queue's records, and how far it is.
+typedef struct vulkan_queue {
+    VkQueue handle;
+    uint32_t family;
+    VkCommandPool pool;
+    VkCommandBuffer records[RECORDS];
+    VkSemaphore timeline;
+    /// Both threads read these two.
+    _Atomic uint64_t submitted;
+    /// The last work that somebody has seen done.
+    _Atomic uint64_t done;
+} vulkan_queue;
+
+typedef struct vulkan_device {
+    cmd_device shared;
     instance instance;
     VkDevice handle;
-    VkQueue queue;
+    vulkan_queue queues[CMD_QUEUE_COUNT];
+    /// Where the driver has one queue for both.
+    pthread_mutex_t submitting;
     DEVICE_CALLS(DECLARE)
     /// Memory types for kernels' own memory and for the host's.
     uint32_t memory_types[2];
@@ -78,36 +94,43 @@ struct cmd_device {
     uint32_t subgroup;
     VkPipelineLayout layout;
     VkPipeline pipelines[CMD_KERNEL_COUNT][2];
-    VkCommandPool pool;
-    VkCommandBuffer records[RECORDS];
-    VkSemaphore timeline;
-    uint64_t submitted;
-};
+} vulkan_device;
 
-
-/// Says what failed.
-bool cmd_fail(cmd_error *error, cmd_status status, const char *text);
-bool cmd_succeeded(VkResult result, const char *call, cmd_error *error);
-/// Whether a test wants the next call to fail, and how.
-bool cmd_is_injected(void);
-VkResult cmd_injected(void);
+bool vulkan_succeeded(VkResult result, const char *call, cmd_error *error);
 
 /// Makes a driver call unless a test wants it to fail, and tells whether it succeeded.
 #define TRY(table, call, error, ...) \
-    cmd_succeeded( \
-        cmd_is_injected() ? cmd_injected() : (table)->call(__VA_ARGS__), #call, error)
+    (!cmd_is_injected(#call, error) \
+     && vulkan_succeeded((table)->call(__VA_ARGS__), #call, error))
 
-bool cmd_open_instance(instance *own, cmd_error *error);
-void cmd_close_instance(instance *own);
+bool vulkan_open_instance(instance *own, cmd_error *error);
+void vulkan_close_instance(instance *own);
 /// The handles of all devices, to be freed; NULL with an error when there are none.
-VkPhysicalDevice *cmd_physical_devices(instance *own, uint32_t *count, cmd_error *error);
-bool cmd_has_extension(instance *own, VkPhysicalDevice device, const char *name);
+VkPhysicalDevice *vulkan_physical_devices(instance *own, uint32_t *count, cmd_error *error);
+bool vulkan_has_extension(instance *own, VkPhysicalDevice device, const char *name);
 /// The first queue family with all wanted flags and none of the others; UINT32_MAX when there is none.
-uint32_t cmd_queue_family(
+uint32_t vulkan_queue_family(
     instance *own, VkPhysicalDevice device, VkQueueFlags wanted, VkQueueFlags unwanted);
 /// An allowed memory type (a bit each) with all these flags; of several the first. UINT32_MAX when there is none.
-uint32_t cmd_memory_type(
+uint32_t vulkan_memory_type(
     const VkPhysicalDeviceMemoryProperties *memory, VkMemoryPropertyFlags wanted, uint32_t allowed);
-void cmd_describe(instance *own, VkPhysicalDevice device, cmd_description *out);
+void vulkan_describe(instance *own, VkPhysicalDevice device, cmd_description *out);
+
+size_t vulkan_list(cmd_description *descriptions, size_t capacity, cmd_error *error);
+bool vulkan_begin(cmd_device *device, cmd_queue queue, uint64_t nanoseconds, cmd_error *error);
+void vulkan_dispatch(
+    cmd_device *device, cmd_kernel kernel, unsigned element, const void *arguments, size_t size,
+    uint32_t x, uint32_t y, uint32_t z);
+void vulkan_barrier(cmd_device *device, cmd_queue queue);
+void vulkan_copy(
+    cmd_device *device, cmd_queue queue, const cmd_memory *from, uint64_t from_offset,
+    const cmd_memory *to, uint64_t to_offset, uint64_t size);
+void vulkan_fill(
+    cmd_device *device, const cmd_memory *memory, uint64_t offset, uint64_t size, uint32_t word);
+uint64_t vulkan_submit(cmd_device *device, cmd_queue queue, cmd_error *error);
+bool vulkan_wait(
+    cmd_device *device, cmd_queue queue, uint64_t work, uint64_t nanoseconds, cmd_error *error);
+/// Waits for both queues, if the device still does anything.
+void vulkan_wait_for_all(vulkan_device *device);
 
 #endif

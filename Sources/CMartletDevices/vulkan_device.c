@@ -5,48 +5,73 @@
 
 // MARK: A device
 
-void cmd_close(cmd_device *device) {
+static void vulkan_close(cmd_device *shared) {
+    vulkan_device *device = (vulkan_device *)shared;
     if (device->handle != NULL) {
         if (device->vkDeviceWaitIdle != NULL) device->vkDeviceWaitIdle(device->handle);
         for (size_t kernel = 0; kernel < CMD_KERNEL_COUNT; kernel++)
             for (size_t element = 0; element < 2; element++)
                 if (device->pipelines[kernel][element] != VK_NULL_HANDLE)
                     device->vkDestroyPipeline(device->handle, device->pipelines[kernel][element], NULL);
-        if (device->timeline != VK_NULL_HANDLE)
-            device->vkDestroySemaphore(device->handle, device->timeline, NULL);
-        if (device->pool != VK_NULL_HANDLE)
-            device->vkDestroyCommandPool(device->handle, device->pool, NULL);
+        for (size_t i = 0; i < CMD_QUEUE_COUNT; i++) {
+            if (device->queues[i].timeline != VK_NULL_HANDLE)
+                device->vkDestroySemaphore(device->handle, device->queues[i].timeline, NULL);
+            if (device->queues[i].pool != VK_NULL_HANDLE)
+                device->vkDestroyCommandPool(device->handle, device->queues[i].pool, NULL);
+        }
         if (device->layout != VK_NULL_HANDLE)
             device->vkDestroyPipelineLayout(device->handle, device->layout, NULL);
         if (device->vkDestroyDevice != NULL) device->vkDestroyDevice(device->handle, NULL);
     }
-    cmd_close_instance(&device->instance);
+    vulkan_close_instance(&device->instance);
+    pthread_mutex_destroy(&device->submitting);
     free(device);
 }
 
 static const VkMemoryPropertyFlags host_flags =
     VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
 
-static bool choose_memory(cmd_device *device, VkPhysicalDevice physical, cmd_error *error) {
+static bool choose_memory(vulkan_device *device, VkPhysicalDevice physical, cmd_error *error) {
     VkPhysicalDeviceMemoryProperties2 memory = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2};
     device->instance.vkGetPhysicalDeviceMemoryProperties2(physical, &memory);
     device->memory = memory.memoryProperties;
     const VkPhysicalDeviceMemoryProperties *types = &device->memory;
     device->memory_types[CMD_ON_DEVICE] =
-        cmd_memory_type(types, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, UINT32_MAX);
+        vulkan_memory_type(types, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, UINT32_MAX);
     // Cached, so that what kernels leave there is read at memory's speed.
-    uint32_t host = cmd_memory_type(types, host_flags | VK_MEMORY_PROPERTY_HOST_CACHED_BIT, UINT32_MAX);
-    device->memory_types[CMD_ON_HOST] = host != UINT32_MAX ? host : cmd_memory_type(types, host_flags, UINT32_MAX);
+    uint32_t host = vulkan_memory_type(types, host_flags | VK_MEMORY_PROPERTY_HOST_CACHED_BIT, UINT32_MAX);
+    device->memory_types[CMD_ON_HOST] = host != UINT32_MAX ? host : vulkan_memory_type(types, host_flags, UINT32_MAX);
     return device->memory_types[CMD_ON_HOST] != UINT32_MAX
         || cmd_fail(error, CMD_UNSUPPORTED, "it has no memory that the host reaches");
 }
 
+/// A queue's own things. Where the device copies beside kernels only on the queue of its kernels, both are that one.
+static bool create_queue(vulkan_device *device, vulkan_queue *queue, cmd_error *error) {
+    VkDevice handle = device->handle;
+    device->vkGetDeviceQueue(handle, queue->family, 0, &queue->handle);
+    VkCommandPoolCreateInfo pool = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
+        .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT, .queueFamilyIndex = queue->family};
+    VkSemaphoreTypeCreateInfo type = {
+        .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
+        .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
+    VkSemaphoreCreateInfo semaphore = {
+        .sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
+    if (!TRY(device, vkCreateCommandPool, error, handle, &pool, NULL, &queue->pool)
+        || !TRY(device, vkCreateSemaphore, error, handle, &semaphore, NULL, &queue->timeline))
+        return false;
+    VkCommandBufferAllocateInfo records = {
+        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = queue->pool,
+        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY, .commandBufferCount = RECORDS};
+    return TRY(device, vkAllocateCommandBuffers, error, handle, &records, queue->records);
+}
+
 static bool create_device(
-    cmd_device *device, VkPhysicalDevice physical, const cmd_description *description,
+    vulkan_device *device, VkPhysicalDevice physical, const cmd_description *description,
     cmd_error *error) {
     instance *own = &device->instance;
-    device->imports = cmd_has_extension(own, physical, "VK_EXT_external_memory_host");
+    device->imports = vulkan_has_extension(own, physical, "VK_EXT_external_memory_host");
     device->subgroup = description->subgroup;
     bool has_tiles = description->has_half_tiles || description->has_bf16_tiles;
     const char *extensions[3];
@@ -73,14 +98,21 @@ static bool create_device(
     VkPhysicalDeviceFeatures2 features = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2, .pNext = &v11,
         .features = {.shaderInt64 = 1, .shaderInt16 = 1}};
-    uint32_t family = cmd_queue_family(own, physical, VK_QUEUE_COMPUTE_BIT, 0);
+    uint32_t family = vulkan_queue_family(own, physical, VK_QUEUE_COMPUTE_BIT, 0);
+    uint32_t copies = vulkan_queue_family(
+        own, physical, VK_QUEUE_TRANSFER_BIT, VK_QUEUE_COMPUTE_BIT | VK_QUEUE_GRAPHICS_BIT);
+    device->queues[CMD_STEPS].family = family;
+    device->queues[CMD_COPIES].family = copies != UINT32_MAX ? copies : family;
     float priority = 1;
-    VkDeviceQueueCreateInfo queue = {
-        .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO, .queueFamilyIndex = family,
-        .queueCount = 1, .pQueuePriorities = &priority};
+    VkDeviceQueueCreateInfo queues[CMD_QUEUE_COUNT];
+    for (size_t i = 0; i < CMD_QUEUE_COUNT; i++)
+        queues[i] = (VkDeviceQueueCreateInfo){
+            .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
+            .queueFamilyIndex = device->queues[i].family, .queueCount = 1,
+            .pQueuePriorities = &priority};
     VkDeviceCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO, .pNext = &features,
-        .queueCreateInfoCount = 1, .pQueueCreateInfos = &queue,
+        .queueCreateInfoCount = copies != UINT32_MAX ? 2 : 1, .pQueueCreateInfos = queues,
         .enabledExtensionCount = extension_count, .ppEnabledExtensionNames = extensions};
     if (!TRY(own, vkCreateDevice, error, physical, &info, NULL, &device->handle)) {
         device->handle = NULL;
@@ -91,62 +123,54 @@ static bool create_device(
     if (device->name == NULL) return cmd_fail(error, CMD_NO_DRIVER, "the Vulkan driver has no " #name);
     DEVICE_CALLS(FIND)
 #undef FIND
-    device->vkGetDeviceQueue(device->handle, family, 0, &device->queue);
-
     VkPushConstantRange range = {
         .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = ARGUMENT_BYTES};
     VkPipelineLayoutCreateInfo layout = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO, .pushConstantRangeCount = 1,
         .pPushConstantRanges = &range};
-    VkCommandPoolCreateInfo pool = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO,
-        .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT, .queueFamilyIndex = family};
-    VkSemaphoreTypeCreateInfo type = {
-        .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
-        .semaphoreType = VK_SEMAPHORE_TYPE_TIMELINE};
-    VkSemaphoreCreateInfo semaphore = {
-        .sType = VK_STRUCTURE_TYPE_SEMAPHORE_CREATE_INFO, .pNext = &type};
-    VkDevice handle = device->handle;
-    if (!TRY(device, vkCreatePipelineLayout, error, handle, &layout, NULL, &device->layout)
-        || !TRY(device, vkCreateCommandPool, error, handle, &pool, NULL, &device->pool)
-        || !TRY(device, vkCreateSemaphore, error, handle, &semaphore, NULL, &device->timeline))
-        return false;
-    VkCommandBufferAllocateInfo records = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO, .commandPool = device->pool,
-        .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY, .commandBufferCount = RECORDS};
-    return TRY(device, vkAllocateCommandBuffers, error, handle, &records, device->records)
+    return TRY(
+               device, vkCreatePipelineLayout, error, device->handle, &layout, NULL, &device->layout)
+        && create_queue(device, &device->queues[CMD_STEPS], error)
+        && create_queue(device, &device->queues[CMD_COPIES], error)
         && choose_memory(device, physical, error);
 }
 
-cmd_device *cmd_open(size_t number, cmd_error *error) {
-    cmd_device *device = calloc(1, sizeof *device);
+static cmd_device *vulkan_open(size_t number, cmd_error *error) {
+    vulkan_device *device = calloc(1, sizeof *device);
     if (device == NULL) {
         cmd_fail(error, CMD_OUT_OF_MEMORY, "out of memory");
         return NULL;
     }
+    device->shared.backend = &cmd_vulkan;
+    pthread_mutex_init(&device->submitting, NULL);
     uint32_t count = 0;
     VkPhysicalDevice *devices = NULL;
-    bool is_open = cmd_open_instance(&device->instance, error)
-        && (devices = cmd_physical_devices(&device->instance, &count, error)) != NULL;
+    bool is_open = vulkan_open_instance(&device->instance, error)
+        && (devices = vulkan_physical_devices(&device->instance, &count, error)) != NULL;
     if (is_open && number >= count) is_open = cmd_fail(error, CMD_NO_DEVICE, "there is no such device");
     cmd_description description;
     if (is_open) {
-        cmd_describe(&device->instance, devices[number], &description);
+        vulkan_describe(&device->instance, devices[number], &description);
         is_open = description.refusal[0] == 0 || cmd_fail(error, CMD_UNSUPPORTED, description.refusal);
     }
     is_open = is_open && create_device(device, devices[number], &description, error);
     free(devices);
-    if (is_open) return device;
-    cmd_close(device);
+    if (is_open) return &device->shared;
+    vulkan_close(&device->shared);
     return NULL;
 }
 
 // MARK: Memory
 
 static bool create_buffer(
-    cmd_device *device, uint64_t size, const void *next, VkBuffer *buffer, cmd_error *error) {
+    vulkan_device *device, uint64_t size, const void *next, VkBuffer *buffer, cmd_error *error) {
+    // Both queues use all memory, without handing it over.
+    uint32_t families[] = {device->queues[CMD_STEPS].family, device->queues[CMD_COPIES].family};
+    bool is_shared = families[0] != families[1];
     VkBufferCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO, .pNext = next, .size = size,
+        .sharingMode = is_shared ? VK_SHARING_MODE_CONCURRENT : VK_SHARING_MODE_EXCLUSIVE,
+        .queueFamilyIndexCount = is_shared ? 2 : 0, .pQueueFamilyIndices = families,
         .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_SHADER_DEVICE_ADDRESS_BIT
             | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT};
     return TRY(device, vkCreateBuffer, error, device->handle, &info, NULL, buffer);
@@ -154,7 +178,7 @@ static bool create_buffer(
 
 /// Gives a buffer its memory. On failure nothing is left of either.
 static bool back(
-    cmd_device *device, VkBuffer buffer, uint64_t size, uint32_t type, const void *next,
+    vulkan_device *device, VkBuffer buffer, uint64_t size, uint32_t type, const void *next,
     bool is_mapped, cmd_memory *out, cmd_error *error) {
     VkMemoryAllocateFlagsInfo flags = {
         .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_FLAGS_INFO, .pNext = next,
@@ -183,15 +207,16 @@ static bool back(
     return true;
 }
 
-bool cmd_allocate(
-    cmd_device *device, uint64_t size, cmd_place_of place, cmd_memory *out, cmd_error *error) {
+static bool vulkan_allocate(
+    cmd_device *shared, uint64_t size, cmd_place_of place, cmd_memory *out, cmd_error *error) {
+    vulkan_device *device = (vulkan_device *)shared;
     VkBuffer buffer = VK_NULL_HANDLE;
     if (!create_buffer(device, size, NULL, &buffer, error)) return false;
     VkMemoryRequirements needs;
     device->vkGetBufferMemoryRequirements(device->handle, buffer, &needs);
     uint32_t type = device->memory_types[place];
     if ((needs.memoryTypeBits >> type & 1) == 0)
-        type = cmd_memory_type(
+        type = vulkan_memory_type(
             &device->memory, place == CMD_ON_HOST ? host_flags : VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT,
             needs.memoryTypeBits);
     if (type == UINT32_MAX) {
@@ -203,8 +228,9 @@ bool cmd_allocate(
     return true;
 }
 
-bool cmd_import(
-    cmd_device *device, void *host, uint64_t size, cmd_memory *out, cmd_error *error) {
+static bool vulkan_import(
+    cmd_device *shared, void *host, uint64_t size, cmd_memory *out, cmd_error *error) {
+    vulkan_device *device = (vulkan_device *)shared;
     if (!device->imports) return cmd_fail(error, CMD_UNSUPPORTED, "it does not take the host's memory");
     VkExternalMemoryBufferCreateInfo external = {
         .sType = VK_STRUCTURE_TYPE_EXTERNAL_MEMORY_BUFFER_CREATE_INFO,
@@ -221,7 +247,9 @@ bool cmd_import(
     return true;
 }
 
-void cmd_free(cmd_device *device, cmd_memory *memory) {
+static void vulkan_free(cmd_device *shared, cmd_memory *memory) {
+    vulkan_device *device = (vulkan_device *)shared;
+    vulkan_wait_for_all(device);
     device->vkDestroyBuffer(device->handle, (VkBuffer)memory->buffer, NULL);
     device->vkFreeMemory(device->handle, (VkDeviceMemory)memory->memory, NULL);
     memset(memory, 0, sizeof *memory);
@@ -229,13 +257,15 @@ void cmd_free(cmd_device *device, cmd_memory *memory) {
 
 // MARK: Kernels
 
-bool cmd_prepare(cmd_device *device, cmd_kernel kernel, unsigned element, cmd_error *error) {
+static bool vulkan_prepare(
+    cmd_device *shared, cmd_kernel kernel, unsigned element, cmd_error *error) {
+    vulkan_device *device = (vulkan_device *)shared;
     VkPipeline *pipeline = &device->pipelines[kernel][element];
     if (*pipeline != VK_NULL_HANDLE) return true;
     const cmd_code *code = &cmd_kernels[kernel][element];
     VkShaderModuleCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = code->size,
-        .pCode = (const uint32_t *)code->bytes};
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO, .codeSize = code->spirv_size,
+        .pCode = (const uint32_t *)code->spirv};
     VkShaderModule module = VK_NULL_HANDLE;
     if (!TRY(device, vkCreateShaderModule, error, device->handle, &info, NULL, &module)) return false;
     // Of kernels that work by subgroups: threads of a group, and of a subgroup.
@@ -266,76 +296,15 @@ bool cmd_prepare(cmd_device *device, cmd_kernel kernel, unsigned element, cmd_er
     return is_made;
 }
 
-// MARK: Work
-
-static VkCommandBuffer record(cmd_device *device) {
-    return device->records[device->submitted % RECORDS];
+/// What the list says: the budget that a driver tells there.
+static bool vulkan_free_memory(cmd_device *device, uint64_t *bytes) {
+    (void)device, (void)bytes;
+    return false;
 }
 
-bool cmd_begin(cmd_device *device, uint64_t nanoseconds, cmd_error *error) {
-    if (device->submitted >= RECORDS
-        && !cmd_wait(device, device->submitted - RECORDS + 1, nanoseconds, error))
-        return false;
-    VkCommandBufferBeginInfo info = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO,
-        .flags = VK_COMMAND_BUFFER_USAGE_ONE_TIME_SUBMIT_BIT};
-    return TRY(device, vkBeginCommandBuffer, error, record(device), &info);
-}
-
-void cmd_dispatch(
-    cmd_device *device, cmd_kernel kernel, unsigned element, const void *arguments, size_t size,
-    uint32_t x, uint32_t y, uint32_t z) {
-    VkCommandBuffer commands = record(device);
-    device->vkCmdBindPipeline(
-        commands, VK_PIPELINE_BIND_POINT_COMPUTE, device->pipelines[kernel][element]);
-    device->vkCmdPushConstants(
-        commands, device->layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, (uint32_t)size, arguments);
-    device->vkCmdDispatch(commands, x, y, z);
-}
-
-void cmd_barrier(cmd_device *device) {
-    VkMemoryBarrier barrier = {
-        .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
-        .srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
-        .dstAccessMask = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT
-            | VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT | VK_ACCESS_HOST_READ_BIT};
-    VkPipelineStageFlags before =
-        VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
-    device->vkCmdPipelineBarrier(
-        record(device), before, before | VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0, NULL, 0, NULL);
-}
-
-void cmd_copy(
-    cmd_device *device, const cmd_memory *from, uint64_t from_offset, const cmd_memory *to,
-    uint64_t to_offset, uint64_t size) {
-    VkBufferCopy region = {.srcOffset = from_offset, .dstOffset = to_offset, .size = size};
-    device->vkCmdCopyBuffer(
-        record(device), (VkBuffer)from->buffer, (VkBuffer)to->buffer, 1, &region);
-}
-
-void cmd_fill(
-    cmd_device *device, const cmd_memory *memory, uint64_t offset, uint64_t size, uint32_t word) {
-    device->vkCmdFillBuffer(record(device), (VkBuffer)memory->buffer, offset, size, word);
-}
-
-uint64_t cmd_submit(cmd_device *device, cmd_error *error) {
-    VkCommandBuffer commands = record(device);
-    if (!TRY(device, vkEndCommandBuffer, error, commands)) return 0;
-    VkCommandBufferSubmitInfo buffer = {
-        .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_SUBMIT_INFO, .commandBuffer = commands};
-    VkSemaphoreSubmitInfo signal = {
-        .sType = VK_STRUCTURE_TYPE_SEMAPHORE_SUBMIT_INFO, .semaphore = device->timeline,
-        .value = device->submitted + 1, .stageMask = VK_PIPELINE_STAGE_2_ALL_COMMANDS_BIT};
-    VkSubmitInfo2 info = {
-        .sType = VK_STRUCTURE_TYPE_SUBMIT_INFO_2, .commandBufferInfoCount = 1,
-        .pCommandBufferInfos = &buffer, .signalSemaphoreInfoCount = 1, .pSignalSemaphoreInfos = &signal};
-    if (!TRY(device, vkQueueSubmit2, error, device->queue, 1, &info, VK_NULL_HANDLE)) return 0;
-    return ++device->submitted;
-}
-
-bool cmd_wait(cmd_device *device, uint64_t work, uint64_t nanoseconds, cmd_error *error) {
-    VkSemaphoreWaitInfo info = {
-        .sType = VK_STRUCTURE_TYPE_SEMAPHORE_WAIT_INFO, .semaphoreCount = 1,
-        .pSemaphores = &device->timeline, .pValues = &work};
-    return TRY(device, vkWaitSemaphores, error, device->handle, &info, nanoseconds);
-}
+const cmd_backend cmd_vulkan = {
+    .list = vulkan_list, .open = vulkan_open, .close = vulkan_close,
+    .free_memory = vulkan_free_memory, .allocate = vulkan_allocate, .import = vulkan_import,
+    .free = vulkan_free, .prepare = vulkan_prepare, .begin = vulkan_begin,
+    .dispatch = vulkan_dispatch, .barrier = vulkan_barrier, .copy = vulkan_copy,
+    .fill = vulkan_fill, .submit = vulkan_submit, .wait = vulkan_wait};

@@ -7,30 +7,7 @@
 
 // MARK: Errors
 
-static _Thread_local long injected_call = -1, call_count;
-static _Thread_local int injected_result;
-
-void cmd_inject(long call, int result) {
-    injected_call = call;
-    injected_result = result;
-    call_count = 0;
-}
-
-long cmd_call_count(void) { return call_count; }
-
-bool cmd_is_injected(void) {
-    return call_count++ == injected_call;
-}
-
-VkResult cmd_injected(void) { return (VkResult)injected_result; }
-
-bool cmd_fail(cmd_error *error, cmd_status status, const char *text) {
-    error->status = status;
-    snprintf(error->text, sizeof error->text, "%s", text);
-    return false;
-}
-
-bool cmd_succeeded(VkResult result, const char *call, cmd_error *error) {
+bool vulkan_succeeded(VkResult result, const char *call, cmd_error *error) {
     if (result == VK_SUCCESS) return true;
     switch (result) {
     case VK_ERROR_OUT_OF_HOST_MEMORY:
@@ -45,13 +22,13 @@ bool cmd_succeeded(VkResult result, const char *call, cmd_error *error) {
 
 // MARK: Instances
 
-void cmd_close_instance(instance *own) {
+void vulkan_close_instance(instance *own) {
     if (own->handle != NULL) own->vkDestroyInstance(own->handle, NULL);
     if (own->library != NULL) dlclose(own->library);
     memset(own, 0, sizeof *own);
 }
 
-bool cmd_open_instance(instance *own, cmd_error *error) {
+bool vulkan_open_instance(instance *own, cmd_error *error) {
     memset(own, 0, sizeof *own);
     own->library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
     if (own->library == NULL) return cmd_fail(error, CMD_NO_DRIVER, "libvulkan.so.1 is not installed");
@@ -59,7 +36,7 @@ bool cmd_open_instance(instance *own, cmd_error *error) {
     PFN_vkCreateInstance create = own->find == NULL
         ? NULL : (PFN_vkCreateInstance)own->find(NULL, "vkCreateInstance");
     if (create == NULL) {
-        cmd_close_instance(own);
+        vulkan_close_instance(own);
         return cmd_fail(error, CMD_NO_DRIVER, "libvulkan.so.1 is not a Vulkan loader");
     }
     VkApplicationInfo application = {
@@ -70,7 +47,7 @@ bool cmd_open_instance(instance *own, cmd_error *error) {
     struct { PFN_vkCreateInstance vkCreateInstance; } table = {create};
     if (!TRY(&table, vkCreateInstance, error, &info, NULL, &own->handle)) {
         own->handle = NULL;
-        cmd_close_instance(own);
+        vulkan_close_instance(own);
         if (error->status == CMD_FAILED) error->status = CMD_NO_DRIVER;
         return false;
     }
@@ -79,7 +56,7 @@ bool cmd_open_instance(instance *own, cmd_error *error) {
     if (own->name == NULL) { \
         if (own->vkDestroyInstance != NULL) own->vkDestroyInstance(own->handle, NULL); \
         own->handle = NULL; \
-        cmd_close_instance(own); \
+        vulkan_close_instance(own); \
         return cmd_fail(error, CMD_NO_DRIVER, "the Vulkan driver has no " #name); \
     }
     INSTANCE_CALLS(FIND)
@@ -87,7 +64,7 @@ bool cmd_open_instance(instance *own, cmd_error *error) {
     return true;
 }
 
-VkPhysicalDevice *cmd_physical_devices(instance *own, uint32_t *count, cmd_error *error) {
+VkPhysicalDevice *vulkan_physical_devices(instance *own, uint32_t *count, cmd_error *error) {
     *count = 0;
     if (!TRY(own, vkEnumeratePhysicalDevices, error, own->handle, count, NULL)) return NULL;
     if (*count == 0) {
@@ -104,7 +81,7 @@ VkPhysicalDevice *cmd_physical_devices(instance *own, uint32_t *count, cmd_error
     return NULL;
 }
 
-bool cmd_has_extension(instance *own, VkPhysicalDevice device, const char *name) {
+bool vulkan_has_extension(instance *own, VkPhysicalDevice device, const char *name) {
     uint32_t count = 0;
     cmd_error ignored;
     if (!TRY(own, vkEnumerateDeviceExtensionProperties, &ignored, device, NULL, &count, NULL))
@@ -118,7 +95,7 @@ bool cmd_has_extension(instance *own, VkPhysicalDevice device, const char *name)
     return has;
 }
 
-uint32_t cmd_queue_family(
+uint32_t vulkan_queue_family(
     instance *own, VkPhysicalDevice device, VkQueueFlags wanted, VkQueueFlags unwanted) {
     VkQueueFamilyProperties families[16];
     uint32_t count = 16;
@@ -131,7 +108,7 @@ uint32_t cmd_queue_family(
     return UINT32_MAX;
 }
 
-uint32_t cmd_memory_type(
+uint32_t vulkan_memory_type(
     const VkPhysicalDeviceMemoryProperties *memory, VkMemoryPropertyFlags wanted, uint32_t allowed) {
     for (uint32_t i = 0; i < memory->memoryTypeCount; i++)
         if ((allowed >> i & 1) != 0
@@ -142,8 +119,8 @@ uint32_t cmd_memory_type(
 /// Which of the kernels' matrix instructions a device has.
 static void find_tiles(instance *own, VkPhysicalDevice device, cmd_description *out) {
     // The function may be there where the extension is not, and must not be called then.
-    if (!cmd_has_extension(own, device, "VK_KHR_cooperative_matrix")) return;
-    bool has_bfloat16 = cmd_has_extension(own, device, "VK_KHR_shader_bfloat16");
+    if (!vulkan_has_extension(own, device, "VK_KHR_cooperative_matrix")) return;
+    bool has_bfloat16 = vulkan_has_extension(own, device, "VK_KHR_shader_bfloat16");
     bfloat16_features bfloat16 = {.sType = (VkStructureType)CMD_BFLOAT16_FEATURES};
     matrix_features matrices = {
         .sType = (VkStructureType)CMD_MATRIX_FEATURES, .pNext = has_bfloat16 ? &bfloat16 : NULL};
@@ -204,14 +181,14 @@ static const char *refusal(instance *own, VkPhysicalDevice device, uint32_t vers
     if (!features.features.shaderInt64) return "its kernels have no 64-bit integers";
     if (!features.features.shaderInt16 || !v11.storageBuffer16BitAccess)
         return "its kernels cannot store 16 bits";
-    if (cmd_queue_family(own, device, VK_QUEUE_COMPUTE_BIT, 0) == UINT32_MAX)
+    if (vulkan_queue_family(own, device, VK_QUEUE_COMPUTE_BIT, 0) == UINT32_MAX)
         return "it has no queue for kernels";
     return "";
 }
 
-void cmd_describe(instance *own, VkPhysicalDevice device, cmd_description *out) {
+void vulkan_describe(instance *own, VkPhysicalDevice device, cmd_description *out) {
     memset(out, 0, sizeof *out);
-    bool tells_budget = cmd_has_extension(own, device, "VK_EXT_memory_budget");
+    bool tells_budget = vulkan_has_extension(own, device, "VK_EXT_memory_budget");
     VkPhysicalDeviceVulkan11Properties v11 = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_1_PROPERTIES};
     VkPhysicalDeviceDriverProperties driver = {
@@ -229,12 +206,12 @@ void cmd_describe(instance *own, VkPhysicalDevice device, cmd_description *out) 
     snprintf(out->name, sizeof out->name, "%s", properties.properties.deviceName);
     snprintf(
         out->driver, sizeof out->driver, "%s %s", driver.driverName, driver.driverInfo);
-    out->vulkan_major = version >> 22 & 127;
-    out->vulkan_minor = version >> 12 & 1023;
+    out->version_major = version >> 22 & 127;
+    out->version_minor = version >> 12 & 1023;
     out->is_software = properties.properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
-    out->has_copy_queue = cmd_queue_family(
+    out->has_copy_queue = vulkan_queue_family(
         own, device, VK_QUEUE_TRANSFER_BIT, VK_QUEUE_COMPUTE_BIT | VK_QUEUE_GRAPHICS_BIT) != UINT32_MAX;
-    uint32_t type = cmd_memory_type(
+    uint32_t type = vulkan_memory_type(
         &memory.memoryProperties, VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT, UINT32_MAX);
     if (type != UINT32_MAX) {
         uint32_t heap = memory.memoryProperties.memoryTypes[type].heapIndex;
@@ -251,15 +228,15 @@ void cmd_describe(instance *own, VkPhysicalDevice device, cmd_description *out) 
     find_tiles(own, device, out);
 }
 
-size_t cmd_list(cmd_description *descriptions, size_t capacity, cmd_error *error) {
+size_t vulkan_list(cmd_description *descriptions, size_t capacity, cmd_error *error) {
     instance own;
     uint32_t count = 0;
-    if (!cmd_open_instance(&own, error)) return 0;
-    VkPhysicalDevice *devices = cmd_physical_devices(&own, &count, error);
+    if (!vulkan_open_instance(&own, error)) return 0;
+    VkPhysicalDevice *devices = vulkan_physical_devices(&own, &count, error);
     for (uint32_t i = 0; devices != NULL && i < count && i < capacity; i++)
-        cmd_describe(&own, devices[i], &descriptions[i]);
+        vulkan_describe(&own, devices[i], &descriptions[i]);
     if (devices == NULL) count = 0;
     free(devices);
-    cmd_close_instance(&own);
+    vulkan_close_instance(&own);
     return count;
 }

@@ -82,7 +82,7 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
             weights, element: element, rowCount: maximumRows, on: device)
         arguments = try StepArguments(device)
         residents = ResidentAdapters(
-            pool: pool, element: element, upload: upload,
+            device, pool: pool, element: element, upload: upload,
             tableByteCount: ResidentAdapter.tableByteCount(c))
         lastHidden = workspace.hidden
         logitRows = Matrix(rowCount: mostLogitRows, columnCount: c.vocabularySize)
@@ -159,10 +159,7 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
                 ).record(narrowing)
             }
         }
-        if let refused {
-            throw StepFailure(
-                "the device has no pages side by side for an adapter", adapter: refused)
-        }
+        if let refused { throw StepFailure.noPages(refused) }
         return rows
     }
 
@@ -173,6 +170,7 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
     private func takePages(_ batch: Batch) throws(DeviceError) -> AdapterDigest? {
         let adapters = batch.segments.map(\.adapter)
         if let refused = try residents.bring(adapters) { return refused }
+        try residents.waitForAll()
         for run in batch.runs {
             try cache.use(run.blocks[..<run.blockCount]) { () throws(DeviceError) in
                 try residents.take(1)
@@ -271,6 +269,23 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
 
     package func keep(_ adapters: Set<AdapterDigest>) { residents.keep(adapters) }
 
+    package func bring(_ adapters: [DeviceAdapter]) throws(StepFailure) -> Set<AdapterDigest> {
+        var refused: AdapterDigest?
+        var coming: Set<AdapterDigest> = []
+        try failing { () throws(DeviceError) in
+            refused = try residents.bring(adapters)
+            coming = try residents.onTheirWay()
+        }
+        if let refused { throw StepFailure.noPages(refused) }
+        return coming
+    }
+
+    package func waitForAdapter() throws(StepFailure) {
+        try failing { () throws(DeviceError) in try residents.waitForOne() }
+    }
+
+    deinit { upload.stop() }
+
     /// The pages of a model's pool, and what an adapter's table takes in them.
     package static func paging(
         _ c: ModelConfiguration, _ element: DeviceElement, on device: DeviceDescription
@@ -295,5 +310,11 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
         usage.uploadByteCount = residents.uploadByteCount
         usage.uploadSeconds = residents.uploadDuration / .seconds(1)
         return usage
+    }
+}
+
+extension StepFailure {
+    fileprivate static func noPages(_ adapter: AdapterDigest) -> StepFailure {
+        StepFailure("the device has no pages side by side for an adapter", adapter: adapter)
     }
 }

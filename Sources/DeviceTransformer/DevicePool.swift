@@ -37,9 +37,14 @@ final class DevicePool {
     var freePageCount: Int { pages.freeCount }
 
     /// Pages side by side, after moving others where they lie apart; nil when too few are free.
-    func take(_ count: Int) throws(DeviceError) -> PagePool.ID? {
+    ///
+    /// - Parameter beforeMoving: waits for whoever writes pages beside steps.
+    func take(
+        _ count: Int, beforeMoving: () throws(DeviceError) -> Void
+    ) throws(DeviceError) -> PagePool.ID? {
         if let id = pages.take(count) { return id }
         guard count <= pages.freeCount else { return nil }
+        try beforeMoving()
         let moves = pages.compact()
         try device.submit { recorder in
             for move in moves {

@@ -34,7 +34,7 @@ extension Recorder {
             x: x.address, delta: delta?.address ?? 0, weight: weight, own: own, y: y.address,
             n: UInt32(count), epsilon: epsilon, x_stride: UInt32(x.stride),
             delta_stride: UInt32(delta?.stride ?? 0), y_stride: UInt32(y.stride))
-        dispatch(CMD_NORM, element, arguments, grid: (rowCount, 1, 1))
+        dispatch(CMD_RMS_NORM, element, arguments, grid: (rowCount, 1, 1))
     }
 
     /// y += x; x is one row for all when its stride is 0.

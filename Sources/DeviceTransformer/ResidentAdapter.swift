@@ -8,70 +8,117 @@ internal import Tensors
 /// An adapter on a device: its pack as it is in RAM, cut into pages of the pool, and behind it the table by which kernels
 /// find its matrices.
 final class ResidentAdapter {
-    private let parts: AdapterParts
     private let pages: [PagePool.ID]
     private let pool: DevicePool
     private let element: DeviceElement
     /// Where each part is, as of a generation of the pool.
-    private var addresses: [UInt64] = []
-    private var generation = -1
+    private var places: Places
+    private var generation: Int
     /// The table with places in the pack, and 1 more, instead of addresses; 0 is nothing. Numbers alone: the pack in
     /// RAM may go.
     private let relative: [cmd_update]
     /// The step that last used it.
     var lastStep = 0
+    /// Uploads are done in the order of these.
+    var number = 0
+    private let upload: Upload
 
-    /// - Parameter pages: as many and as many side by side as `parts` says.
+    /// Begins to bring it onto the device.
+    ///
+    /// - Parameter pages: as many and as many side by side as `parts` says. No step that has not been waited for
+    ///   reaches them.
     init(
         _ adapter: DeviceAdapter, parts: AdapterParts, pages: [PagePool.ID], of pool: DevicePool,
         element: DeviceElement, upload: DeviceUpload
-    ) throws(DeviceError) {
-        self.parts = parts
+    ) {
         self.pages = pages
         self.pool = pool
         self.element = element
-        relative = adapter.table.updates.map { ResidentAdapter.relative($0, element) }
-        for (part, id) in zip(parts.parts, pages) {
-            let end = min(part.bytes.upperBound, adapter.byteCount)
-            guard part.bytes.lowerBound < end else { continue }
-            try upload.copy(
-                adapter.memory, at: part.bytes.lowerBound, count: end - part.bytes.lowerBound,
-                to: pool.place(of: id))
+        generation = pool.generation
+        let places = Places(parts: parts, places: pages.map { pool.place(of: $0) })
+        self.places = places
+        let relative = adapter.table.updates.map { ResidentAdapter.relative($0, element) }
+        self.relative = relative
+        self.upload = upload.begin { (lane) throws(DeviceError) in
+            for (part, place) in zip(parts.parts, places.places) {
+                let end = min(part.bytes.upperBound, adapter.byteCount)
+                guard part.bytes.lowerBound < end else { continue }
+                let bytes = part.bytes.lowerBound..<end
+                try adapter.memory.withBytes(bytes) { (bytes) throws(DeviceError) in
+                    try lane.copy(bytes, to: place.memory, at: place.offset)
+                }
+            }
+            let table = places.table
+            try lane.copy(
+                relative.map(places.absolute), to: table.memory, at: table.offset)
         }
-        try settle(upload)
     }
+
+    /// How long it took to bring it, or nil while it is on its way.
+    func uploadDuration() throws(DeviceError) -> Duration? { try upload.duration() }
+
+    func waitForUpload() throws(DeviceError) { try upload.wait() }
 
     var pageIDs: [PagePool.ID] { pages }
 
     /// Where the table of updates is.
-    var table: UInt64 { address(parts.tableOffset) }
+    var table: UInt64 { places.table.address }
 
     /// Writes the table anew when the pool has moved things since.
     func settle(_ upload: DeviceUpload) throws(DeviceError) {
         guard generation != pool.generation else { return }
         generation = pool.generation
-        addresses = pages.map { pool.place(of: $0).address }
-        let entries = relative.map(absolute)
-        let index = parts.index(of: parts.tableOffset)
-        let place = pool.place(of: pages[index])
-        let offset = parts.tableOffset - parts.parts[index].bytes.lowerBound
-        try upload.copy(entries, to: place.memory, at: place.offset + offset)
+        places = Places(parts: places.parts, places: pages.map { pool.place(of: $0) })
+        let table = places.table
+        try upload.copy(relative.map(places.absolute), to: table.memory, at: table.offset)
     }
 
     /// Where a row of a matrix that the adapter holds in RAM is on the device.
     func address(of matrix: Matrix, row: Int = 0) -> UInt64 {
-        address(matrix.byteOffset + row * matrix.stride * MemoryLayout<Float>.stride)
+        places.address(matrix.byteOffset + row * matrix.stride * MemoryLayout<Float>.stride)
     }
 
     func panels(_ matrix: PackedMatrix) -> DeviceWeights.Panels {
-        DeviceWeights.Panels(matrix, at: address(matrix.byteOffset), element)
+        DeviceWeights.Panels(matrix, at: places.address(matrix.byteOffset), element)
     }
 
-    private func address(_ offset: Int) -> UInt64 {
-        let index = parts.index(of: offset)
-        let bytes = parts.parts[index].bytes
-        precondition(bytes.contains(offset), "Outside the adapter.")
-        return addresses[index] + UInt64(offset - bytes.lowerBound)
+    /// Where the parts of a pack are on the device.
+    private struct Places: Sendable {
+        let parts: AdapterParts
+        let places: [DevicePlace]
+
+        /// Where the table of updates is.
+        var table: DevicePlace {
+            let index = parts.index(of: parts.tableOffset)
+            let (place, first) = (places[index], parts.parts[index].bytes.lowerBound)
+            return DevicePlace(
+                memory: place.memory, offset: place.offset + parts.tableOffset - first,
+                byteCount: place.byteCount - (parts.tableOffset - first))
+        }
+
+        func address(_ offset: Int) -> UInt64 {
+            let index = parts.index(of: offset)
+            let bytes = parts.parts[index].bytes
+            precondition(bytes.contains(offset), "Outside the adapter.")
+            return places[index].address + UInt64(offset - bytes.lowerBound)
+        }
+
+        /// An entry with addresses instead of places.
+        func absolute(_ entry: cmd_update) -> cmd_update {
+            func place(_ relative: UInt64) -> UInt64 {
+                relative == 0 ? 0 : address(Int(relative) - 1)
+            }
+            func expansion(_ part: cmd_expansion) -> cmd_expansion {
+                var part = part
+                (part.w, part.gain, part.bias) = (place(part.w), place(part.gain), place(part.bias))
+                return part
+            }
+            var entry = entry
+            entry.shrink = place(entry.shrink)
+            let parts = entry.expansions
+            entry.expansions = (expansion(parts.0), expansion(parts.1), expansion(parts.2))
+            return entry
+        }
     }
 
     private static func relative(
@@ -92,22 +139,6 @@ final class ResidentAdapter {
                 column: UInt32(part.column), scale: part.scale, unused: 0)
         }
         entry.expansions = (expansion(0), expansion(1), expansion(2))
-        return entry
-    }
-
-    private func absolute(_ entry: cmd_update) -> cmd_update {
-        func place(_ relative: UInt64) -> UInt64 {
-            relative == 0 ? 0 : address(Int(relative) - 1)
-        }
-        func expansion(_ part: cmd_expansion) -> cmd_expansion {
-            var part = part
-            (part.w, part.gain, part.bias) = (place(part.w), place(part.gain), place(part.bias))
-            return part
-        }
-        var entry = entry
-        entry.shrink = place(entry.shrink)
-        let parts = entry.expansions
-        entry.expansions = (expansion(parts.0), expansion(parts.1), expansion(parts.2))
         return entry
     }
 

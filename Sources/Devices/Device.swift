@@ -1,34 +1,42 @@
 package import CMartletDevices
 
-/// An open device: its memory, its kernels and its queue.
+/// An open device: its memory, its kernels and its queues.
 ///
-/// Not thread-safe: one owner at a time uses it and what came from it.
-@safe package final class Device {
-    // Safety: the handle lives as long as the object, and everything made with it holds the object.
+/// Not thread-safe: one owner at a time uses it and what came from it, but for the queue of copies, which is
+/// `DeviceUpload`'s.
+@safe package final class Device: @unchecked Sendable {
+    // Safety: the handle lives as long as the object, and everything made with it holds the object. What changes is
+    // the owner's alone.
     let handle: OpaquePointer
-    package let description: DeviceDescription
+    package private(set) var description: DeviceDescription
     /// Every piece of memory ends where nobody may go on, and begins as no numbers: for tests.
     let guardsMemory: Bool
+    /// The last of the steps.
     private var submitted: UInt64 = 0
 
     /// How long a piece of work may take before the device counts as hanging.
     private static let patienceInNanoseconds: UInt64 = 60 * 1_000_000_000
 
     /// - Parameters:
-    ///   - number: see `DeviceDescription`.
     ///   - guardsMemory: for tests of kernels, on a device that the processor plays.
-    package init(number: Int, guardsMemory: Bool = false) throws(DeviceError) {
+    package init(
+        _ identifier: DeviceIdentifier, guardsMemory: Bool = false
+    ) throws(DeviceError) {
         self.guardsMemory = guardsMemory
-        let descriptions = try DeviceDescription.all()
-        guard descriptions.indices.contains(number) else {
+        let descriptions = try DeviceDescription.all(identifier.api)
+        guard let found = descriptions.first(where: { $0.identifier == identifier }) else {
             throw DeviceError(
                 .noDevice,
-                "there is no device vulkan:\(number); martlet devices lists those there are")
+                "there is no device \(identifier); martlet devices lists those there are")
         }
-        description = descriptions[number]
+        description = found
         var error = cmd_error()
-        guard let handle = unsafe cmd_open(number, &error) else { throw DeviceError(error) }
+        guard let handle = unsafe cmd_open(identifier.api.code, identifier.number, &error) else {
+            throw DeviceError(error)
+        }
         unsafe self.handle = handle
+        var free: UInt64 = 0
+        if unsafe cmd_free_memory(handle, &free) { description.freeByteCount = Int(clamping: free) }
     }
 
     deinit { unsafe cmd_close(handle) }
@@ -42,29 +50,35 @@ package import CMartletDevices
         }
     }
 
-    /// Records work and hands it to the device, which goes on with it after what came before.
-    ///
-    /// - Returns: its number, for `wait`.
-    @discardableResult package func submit(
+    /// Records a step and hands it to the device, which goes on with it after what came before.
+    package func submit(
         _ record: (Recorder) throws(DeviceError) -> Void
+    ) throws(DeviceError) {
+        submitted = try submit(to: CMD_STEPS, record)
+    }
+
+    /// Waits until all steps that were submitted are done.
+    package func wait() throws(DeviceError) { try wait(for: submitted, of: CMD_STEPS) }
+
+    /// - Returns: the work's number, for `wait`.
+    func submit(
+        to queue: cmd_queue, _ record: (Recorder) throws(DeviceError) -> Void
     ) throws(DeviceError) -> UInt64 {
-        try attempt { error in unsafe cmd_begin(handle, Device.patienceInNanoseconds, &error) }
-        try record(Recorder(device: self))
+        try attempt { error in
+            unsafe cmd_begin(handle, queue, Device.patienceInNanoseconds, &error)
+        }
+        try record(Recorder(device: self, queue: queue))
         var error = cmd_error()
-        let work = unsafe cmd_submit(handle, &error)
+        let work = unsafe cmd_submit(handle, queue, &error)
         guard work > 0 else { throw DeviceError(error) }
-        submitted = work
         return work
     }
 
-    /// Waits until everything that was submitted is done.
-    package func wait() throws(DeviceError) { try wait(for: submitted) }
-
-    /// Waits until a piece of work is done, and everything before it.
-    package func wait(for work: UInt64) throws(DeviceError) {
+    /// Waits until a piece of work is done, and everything before it on its queue.
+    func wait(for work: UInt64, of queue: cmd_queue) throws(DeviceError) {
         guard work > 0 else { return }
         try attempt { error in
-            unsafe cmd_wait(handle, work, Device.patienceInNanoseconds, &error)
+            unsafe cmd_wait(handle, queue, work, Device.patienceInNanoseconds, &error)
         }
     }
 
@@ -90,8 +104,9 @@ package enum DeviceElement: Sendable {
 /// Takes down what a device is to do.
 package struct Recorder {
     let device: Device
+    let queue: cmd_queue
 
-    /// Runs a kernel that was prepared.
+    /// Runs a kernel that was prepared, in a step.
     ///
     /// - Parameters:
     ///   - arguments: the kernel's block (kernel_arguments.h). Addresses in it are of memory that lives until
@@ -112,7 +127,7 @@ package struct Recorder {
     }
 
     /// What comes after sees what came before.
-    package func barrier() { unsafe cmd_barrier(device.handle) }
+    package func barrier() { unsafe cmd_barrier(device.handle, queue) }
 
     package func copy(
         _ byteCount: Int, from source: DeviceBuffer, at sourceOffset: Int = 0,
@@ -121,11 +136,12 @@ package struct Recorder {
         source.check(sourceOffset..<sourceOffset + byteCount)
         target.check(targetOffset..<targetOffset + byteCount)
         unsafe cmd_copy(
-            device.handle, &source.memory, UInt64(source.origin + sourceOffset), &target.memory,
+            device.handle, queue, &source.memory, UInt64(source.origin + sourceOffset),
+            &target.memory,
             UInt64(target.origin + targetOffset), UInt64(byteCount))
     }
 
-    /// Fills memory with a word.
+    /// Fills memory with a word, in a step.
     package func fill(_ memory: DeviceBuffer, with word: UInt32 = 0) {
         unsafe cmd_fill(
             device.handle, &memory.memory, UInt64(memory.origin), UInt64(memory.byteCount / 4 * 4),

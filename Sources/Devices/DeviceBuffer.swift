@@ -1,8 +1,9 @@
 internal import CMartletDevices
 
 /// A piece of memory that kernels reach by its address; given back with its last owner.
-@safe package final class DeviceBuffer {
-    // Safety: the memory is the object's alone, and the device is held.
+@safe package final class DeviceBuffer: @unchecked Sendable {
+    // Safety: the memory is the object's alone, the device is held, and nothing else changes. Who writes when is its
+    // users' matter.
     var memory: cmd_memory
     let device: Device
 
@@ -24,7 +25,7 @@ internal import CMartletDevices
         let multiple = device.guardsMemory ? DeviceArena.alignment : 4
         let size = max((byteCount + multiple - 1) / multiple * multiple, 256)
         var (memory, error) = unsafe (cmd_memory(), cmd_error())
-        guard device.guardsMemory else {
+        guard device.guardsMemory, device.description.identifier.api == .vulkan else {
             guard
                 unsafe cmd_allocate(
                     device.handle, UInt64(size), place == .device ? CMD_ON_DEVICE : CMD_ON_HOST,
@@ -53,11 +54,7 @@ internal import CMartletDevices
     private(set) var origin = 0
     private var pages: GuardedPages?
 
-    deinit {
-        // Kernels may still be at it.
-        try? device.wait()
-        unsafe cmd_free(device.handle, &memory)
-    }
+    deinit { unsafe cmd_free(device.handle, &memory) }
 
     func check(_ range: Range<Int>) {
         precondition(

@@ -119,6 +119,8 @@ package struct EngineCore {
             removalCount = scheduler.slots.removalCount
             model.keep(scheduler.slots.digests)
         }
+        try leaveOutComingAdapters()
+        guard !scheduler.shares.isEmpty else { return try model.waitForAdapter() }
         fillBatch()
         report = StepReport(
             batch: batch, promptTokenCount: promptTokenCount,
@@ -130,6 +132,20 @@ package struct EngineCore {
         }
         // What sequences hold is theirs alone again.
         batch.removeAll()
+    }
+
+    /// Adapters that are on their way onto the device do not hold up a step: their sequences are in one that
+    /// comes when they are there.
+    private mutating func leaveOutComingAdapters() throws(StepFailure) {
+        var adapters: [DeviceAdapter] = []
+        for share in scheduler.shares {
+            guard let adapter = scheduler[share.id]?.request.adapter, adapter !== adapters.last
+            else { continue }
+            adapters.append(adapter)
+        }
+        guard !adapters.isEmpty else { return }
+        let coming = try model.bring(adapters)
+        if !coming.isEmpty { scheduler.leaveOut(coming) }
     }
 
     // MARK: Rows that need logits

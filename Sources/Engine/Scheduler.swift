@@ -101,6 +101,14 @@ struct Scheduler {
         sortByAdapter()
     }
 
+    /// Takes the shares of some adapters out of the step; what they have reserved stays theirs.
+    mutating func leaveOut(_ digests: Set<AdapterDigest>) {
+        shares.removeAll { share in
+            guard let adapter = sequences[share.id]?.request.adapter else { return false }
+            return digests.contains(adapter.digest)
+        }
+    }
+
     private mutating func sortByAdapter() {
         var last = 0
         for index in shares.indices {

@@ -41,8 +41,18 @@ package protocol StepModel: AnyObject {
     /// Tells which of the cache's blocks nobody has any more; a batch may have them again as new ones.
     func free(_ blocks: [Int32])
 
-    /// Tells which adapters may stay on the device; those that a batch brings come onto it by themselves.
+    /// Tells which adapters may stay on the device.
     func keep(_ adapters: Set<AdapterDigest>)
+
+    /// Begins to bring adapters of the next step onto the device where they are not there. A step that does not
+    /// wait leaves out those that are on their way; one that has them waits for them.
+    ///
+    /// - Returns: those that are on their way.
+    /// - Throws: `StepFailure`, also for an adapter that has no place.
+    func bring(_ adapters: [DeviceAdapter]) throws(StepFailure) -> Set<AdapterDigest>
+
+    /// Waits until one more adapter that was on its way is there.
+    func waitForAdapter() throws(StepFailure)
 }
 
 /// How the pool that cache and adapters share on a device is used.

@@ -61,7 +61,7 @@ package struct TinyEngine {
         try DeviceModel(
             weights: weights, adapterFormat: adapterFormat, activations: activations,
             blockCount: blockCount, poolByteCount: poolByteCount ?? 4 << 20,
-            device: try device ?? TestDevice.open(), kernels: kernels,
+            device: try device ?? TestDevice.vulkan.open(), kernels: kernels,
             team: WorkerTeam(memberCount: threads), maximumRows: maximumRows,
             maximumContext: maximumContext, form: form)
     }

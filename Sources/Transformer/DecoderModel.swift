@@ -238,6 +238,10 @@ package final class DecoderModel: StepModel, TeamWork {
     /// The host's memory is the device's, see docs/decisions/0007-tiers-on-a-cpu.md.
     package func keep(_ adapters: Set<AdapterDigest>) {}
 
+    package func bring(_ adapters: [DeviceAdapter]) -> Set<AdapterDigest> { [] }
+
+    package func waitForAdapter() {}
+
     // MARK: Parts of a layer, as one member does them; each ends with all members meeting
 
     private func embed(_ pass: Pass, _ member: Int) {

@@ -12,12 +12,13 @@ enum DeviceChoice: String, CaseIterable, ExpressibleByArgument {
 /// Chooses the GPU that a model runs on.
 enum ComputeDevice {
     /// What `--gpu` says.
-    static func number(of name: String) throws -> Int {
-        guard let number = DeviceDescription.number(of: name) else {
+    static func identifier(_ name: String) throws -> DeviceIdentifier {
+        guard let identifier = DeviceIdentifier(name) else {
             throw ValidationError(
-                "--gpu is \"\(name)\"; write vulkan:0 or another that martlet devices lists.")
+                "--gpu is \"\(name)\"; write cuda:0, vulkan:0 or another that martlet devices lists."
+            )
         }
-        return number
+        return identifier
     }
 
     /// - Parameter byteCount: of the weights.
@@ -29,14 +30,14 @@ enum ComputeDevice {
         case .gpu:
             // What it cannot multiply is said before anything is opened.
             _ = try element(settings)
-            if let number = settings.gpuNumber { return try Device(number: number) }
-            return try Device(number: try first(in: DeviceDescription.all()).number)
+            if let identifier = settings.gpu { return try Device(identifier) }
+            return try Device(try first(in: DeviceDescription.all()).identifier)
         case .auto:
             guard (try? element(settings)) != nil,
                 let all = try? DeviceDescription.all(),
-                let fitting = all.first(where: { fits($0, byteCount) })
+                let fitting = preferred(all.filter { fits($0, byteCount) })
             else { return nil }
-            return try? Device(number: fitting.number)
+            return try? Device(fitting.identifier)
         }
     }
 
@@ -48,10 +49,15 @@ enum ComputeDevice {
     /// The first that is real; else the first that the processor plays.
     private static func first(in devices: [DeviceDescription]) throws -> DeviceDescription {
         let usable = devices.filter { $0.refusal == nil }
-        if let found = usable.first(where: { !$0.isSoftware }) ?? usable.first { return found }
+        if let found = preferred(usable.filter { !$0.isSoftware }) ?? usable.first { return found }
         let reasons = devices.map { "\($0.identifier), \($0.name): \($0.refusal ?? "")" }
         throw DeviceError(
             .unsupported, "no GPU can be used: \(reasons.joined(separator: "; "))")
+    }
+
+    /// A card that both reach is used through CUDA: its driver always has the matrix instructions that kernels want.
+    private static func preferred(_ devices: [DeviceDescription]) -> DeviceDescription? {
+        devices.first { $0.identifier.api == .cuda } ?? devices.first
     }
 
     /// Room for the weights and half as much again for the cache and adapters.

@@ -8,8 +8,9 @@ struct DevicesCommand: ParsableCommand {
         abstract:
             "Lists the GPUs that --device gpu can run a model on, and says why others cannot.",
         discussion: """
-            GPUs are found through Vulkan (libvulkan.so.1), when the command runs: nothing has to be installed to build \
-            Martlet. `martlet serve --gpu vulkan:0` uses the first.
+            GPUs are found through Vulkan (libvulkan.so.1) and CUDA (libcuda.so.1), when the command runs: neither has to \
+            be installed to build Martlet. One card may be listed twice, once for each. `martlet serve --gpu cuda:0` uses \
+            the first that CUDA finds.
             """)
 
     func run() throws {
@@ -30,15 +31,15 @@ struct DevicesCommand: ParsableCommand {
 
     static func table(_ devices: [DeviceDescription]) -> String {
         var table = TextTable([
-            "gpu", "name", "memory", "free", "kind", "tiles", "vulkan", "driver",
+            "gpu", "name", "memory", "free", "kind", "tiles", "version", "driver",
         ])
         for device in devices {
             table.add([
-                device.identifier, device.name, ByteCount.text(device.byteCount),
+                device.identifier.description, device.name, ByteCount.text(device.byteCount),
                 device.freeByteCount.map { ByteCount.text($0) } ?? "-",
                 device.isSoftware
                     ? "played by the CPU" : device.sharesMemory ? "integrated" : "discrete",
-                device.tiles, device.vulkanVersion, device.driver,
+                device.tiles, device.version, device.driver,
             ])
         }
         return table.columns(left: ["gpu", "name", "kind", "tiles", "driver"])

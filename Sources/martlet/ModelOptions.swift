@@ -2,6 +2,7 @@ import AdapterSources
 import AdapterStore
 import Adapters
 import ArgumentParser
+import Devices
 import Foundation
 import Generation
 import JSONTree
@@ -58,7 +59,7 @@ struct ModelOptions: ParsableArguments {
     )
     var device: DeviceChoice?
 
-    @Option(help: ArgumentHelp("Which GPU.", valueName: "vulkan:number"))
+    @Option(help: ArgumentHelp("Which GPU.", valueName: "cuda:n|vulkan:n"))
     var gpu: String?
 
     @Option(help: "Threads that compute. (default: all processors)")
@@ -133,7 +134,7 @@ struct ModelSettings: Sendable {
     var adapterWeights: WeightFormat
     var device: DeviceChoice
     /// The number of a GPU, when one is named.
-    var gpuNumber: Int?
+    var gpu: DeviceIdentifier?
     var threads: Int
     var contextLength: Int?
     var maximumSequences: Int
@@ -216,11 +217,11 @@ struct ModelSettings: Sendable {
             )
         }
         if let name = options.gpu ?? settings.string("gpu") {
-            gpuNumber = try ComputeDevice.number(of: name)
+            gpu = try ComputeDevice.identifier(name)
         }
         device = try format(
-            options.device, "device", default: gpuNumber == nil ? .cpu : .gpu)
-        guard device == .gpu || gpuNumber == nil else {
+            options.device, "device", default: gpu == nil ? .cpu : .gpu)
+        guard device == .gpu || gpu == nil else {
             throw ValidationError("--gpu names a GPU, and --device is \(device.rawValue).")
         }
         func integer(

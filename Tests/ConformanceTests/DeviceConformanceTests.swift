@@ -6,11 +6,10 @@ import TestSupport
 import Testing
 
 /// The same on a GPU, or on a driver that plays one.
-@Suite(
-    .enabled(if: TestDevice.isThere, "no Vulkan driver: see docs/operating/gpus.md"), .serialized)
+@Suite(.serialized)
 struct DeviceConformanceTests {
-    static func onDevice() throws -> ConformanceTests.MakeModel {
-        let device = try TestDevice.open()
+    static func onDevice(_ kind: TestDevice) throws -> ConformanceTests.MakeModel {
+        let device = try kind.open()
         return { weights, rowCount, blockCount in
             try DeviceModel(
                 weights: weights, adapterFormat: .f32, activations: .f32, blockCount: blockCount,
@@ -19,8 +18,8 @@ struct DeviceConformanceTests {
         }
     }
 
-    @Test(arguments: ConformanceTests.families)
-    func everyAdapterInOneBatchMatchesPEFT(_ family: String) throws {
-        try ConformanceTests.run(family, Self.onDevice())
+    @Test(arguments: TestDevice.all, ConformanceTests.families)
+    func everyAdapterInOneBatchMatchesPEFT(_ device: TestDevice, _ family: String) throws {
+        try ConformanceTests.run(family, Self.onDevice(device))
     }
 }

@@ -6,11 +6,11 @@ import TestSupport
 import Testing
 
 /// Each kernel against the scalar kernels in C, which are the specification: products to the bit. Every buffer ends where
-/// the host may not read on, so a kernel that does ends the process; and what a kernel does not write is a NaN.
+/// the host may not read on, so a kernel that does ends the process; and what a kernel does not write is a NaN. Where
+/// there is no Vulkan driver (see docs/operating/gpus.md) only what CUDA is given is tested.
 ///
 /// Vulkan lets a driver round the product of a multiply-add before it adds. Of bf16 numbers it is exact, so that nothing
 /// changes; in f32 such a driver (llvmpipe is one) has the bits of the same sum rounded so.
-@Suite(.enabled(if: TestDevice.isThere, "no Vulkan driver: see docs/operating/gpus.md"))
 struct DeviceKernelTests {
     static let scalar = KernelSet.available[KernelSet.available.count - 1]
     static let rowCounts = [1, 2, 3, 4, 5, 8, 17]
@@ -21,8 +21,10 @@ struct DeviceKernelTests {
         let element: DeviceElement
         private var buffers: [DeviceBuffer] = []
 
-        init(_ element: DeviceElement) throws {
-            device = try TestDevice.open()
+        convenience init(_ target: Target) throws { try self.init(target.device, target.element) }
+
+        init(_ kind: TestDevice, _ element: DeviceElement) throws {
+            device = try kind.open()
             self.element = element
             let missing =
                 (device.description.hasHalfTiles ? [] : [CMD_PRODUCT_TILE_HALF])
@@ -128,14 +130,22 @@ struct DeviceKernelTests {
         return result
     }
 
-    static let elements = [DeviceElement.f32, .bf16]
+    /// A device, and what its kernels multiply.
+    struct Target: Sendable {
+        var device: TestDevice
+        var element: DeviceElement
+    }
+
+    static let targets = TestDevice.all.flatMap { device in
+        [.f32, .bf16].map { Target(device: device, element: $0) }
+    }
     static let shapes = [(1, 1), (2, 16), (7, 15), (33, 33), (64, 80), (50, 130)]
 
-    @Test(arguments: elements, shapes)
+    @Test(arguments: targets, shapes)
     func productsAreTheSpecificationsBits(
-        _ element: DeviceElement, _ shape: (inputs: Int, outputs: Int)
+        _ target: Target, _ shape: (inputs: Int, outputs: Int)
     ) throws {
-        let bench = try Bench(element)
+        let (bench, element) = (try Bench(target), target.element)
         var generator = SeededGenerator(seed: UInt64(shape.inputs))
         let w = Self.packed(Self.matrix(shape.outputs, shape.inputs, &generator), element)
         let weights = try bench.place(w)
@@ -193,9 +203,12 @@ struct DeviceKernelTests {
     }
 
     /// Tiles of matrices against sums in doubles; a row has the same bits alone.
-    @Test(arguments: [(2, 16), (7, 15), (33, 33), (64, 80), (50, 130), (130, 64)])
-    func tilesAreRight(_ inputs: Int, _ outputs: Int) throws {
-        let bench = try Bench(.bf16)
+    @Test(
+        arguments: TestDevice.all,
+        [(2, 16), (7, 15), (33, 33), (64, 80), (50, 130), (130, 64)])
+    func tilesAreRight(_ device: TestDevice, _ shape: (inputs: Int, outputs: Int)) throws {
+        let bench = try Bench(device, .bf16)
+        let (inputs, outputs) = shape
         let (has, subgroup) = (bench.device.description, bench.device.description.subgroupSize)
         #expect(subgroup > 0)
         var generator = SeededGenerator(seed: UInt64(outputs))
@@ -251,9 +264,9 @@ struct DeviceKernelTests {
     }
 
     /// Segments of three adapters of different ranks, and a row that has none.
-    @Test(arguments: elements)
-    func lowRankChangesAreTheSpecificationsBits(_ element: DeviceElement) throws {
-        let bench = try Bench(element)
+    @Test(arguments: targets)
+    func lowRankChangesAreTheSpecificationsBits(_ target: Target) throws {
+        let (bench, element) = (try Bench(target), target.element)
         var generator = SeededGenerator(seed: 7)
         let (inputs, outputs, rows, scale) = (50, 70, 9, Float(1.5))
         let ranks = [(1, 0..<2), (8, 3..<4), (35, 4..<9)]
@@ -333,9 +346,9 @@ struct DeviceKernelTests {
         #expect(Self.isAllowed(bits, element, expected, unfused))
     }
 
-    @Test(arguments: elements, [1, 5, 16, 31, 64, 100, 131])
-    func normsAndGatesAreClose(_ element: DeviceElement, _ count: Int) throws {
-        let bench = try Bench(element)
+    @Test(arguments: targets, [1, 5, 16, 31, 64, 100, 131])
+    func normsAndGatesAreClose(_ target: Target, _ count: Int) throws {
+        let (bench, element) = (try Bench(target), target.element)
         var generator = SeededGenerator(seed: UInt64(count))
         let (rows, words) = (3, element.words(count))
         let x = Self.matrix(rows, 2 * count, &generator)
@@ -347,7 +360,7 @@ struct DeviceKernelTests {
         let owns = try bench.place([0, try bench.place(own.row(0)), 0])
         let normed = try bench.fill(rows * words) { recorder, y in
             recorder.dispatch(
-                CMD_NORM, element,
+                CMD_RMS_NORM, element,
                 cmd_norm(
                     x: source, delta: 0, weight: weights, own: owns, y: y,
                     n: UInt32(count), epsilon: 1e-5, x_stride: UInt32(2 * count),
@@ -384,9 +397,10 @@ struct DeviceKernelTests {
     }
 
     /// What the other tests rest on: one panel of weights less than the kernel is told of.
-    @Test func aKernelThatReadsOnEndsTheProcess() async {
+    @Test(.enabled(if: TestDevice.isThere))
+    func aKernelThatReadsOnEndsTheProcess() async {
         await #expect(processExitsWith: .signal(SIGSEGV)) {
-            let bench = try Bench(.f32)
+            let bench = try Bench(.vulkan, .f32)
             let weights = try bench.place(Array(repeating: Float(1), count: 64 * 16))
             let input = try bench.place(Array(repeating: Float(1), count: 64))
             _ = try bench.fill(64) { recorder, y in
@@ -399,8 +413,29 @@ struct DeviceKernelTests {
         }
     }
 
-    @Test func peaksAreTheLowestOfTheHighest() throws {
-        let bench = try Bench(.f32)
+    /// The same of the played card. In a process of its own: a card with a fault is of no more use.
+    @Test func aKernelThatReadsOnLosesThePlayedCard() async {
+        await #expect(processExitsWith: .success) {
+            let bench = try Bench(.cuda, .f32)
+            let weights = try bench.place(Array(repeating: Float(1), count: 64 * 16))
+            let input = try bench.place(Array(repeating: Float(1), count: 64))
+            let error = #expect(throws: DeviceError.self) {
+                _ = try bench.fill(64) { recorder, y in
+                    recorder.dispatch(
+                        CMD_PRODUCT, .f32,
+                        cmd_product(
+                            w: weights, x: input, y: y, rows: 1, words: 64, panels: 2,
+                            x_stride: 64, y_stride: 64, unused: 0), grid: (1, 1, 1))
+                }
+            }
+            #expect(error?.code == .lost)
+            #expect(TestDevice.fault?.contains("kernel product") == true)
+        }
+    }
+
+    @Test(arguments: TestDevice.all)
+    func peaksAreTheLowestOfTheHighest(_ device: TestDevice) throws {
+        let bench = try Bench(device, .f32)
         var generator = SeededGenerator(seed: 3)
         var rows = (0..<4).map { _ in (0..<201).map { _ in generator.normal() } }
         (rows[1][70], rows[1][140]) = (9, 9)

@@ -12,8 +12,7 @@ import Testing
 
 /// On a GPU too: whatever shares the batch, however the prompt is chunked, whatever is preempted or leaves the device, the
 /// same bits.
-@Suite(
-    .enabled(if: TestDevice.isThere, "no Vulkan driver: see docs/operating/gpus.md"), .serialized)
+@Suite(.serialized)
 struct DeviceEngineTests {
     typealias Result = EngineCoreTests.Result
 
@@ -29,13 +28,20 @@ struct DeviceEngineTests {
                 poolByteCount: deviceMemory?.byteCount, form: form))
     }
 
-    /// The formats and forms of products that the device has.
-    static let formats: [(WeightFormat, ProductForm)] = {
-        guard let device = try? TestDevice.open() else { return [] }
-        return [(.f32, .scalar)]
-            + ProductForm.allCases.filter { $0.isThere(on: device.description, .bf16) }
-            .map { (.bf16, $0) }
-    }()
+    /// A device, and how it multiplies.
+    struct Target: Sendable {
+        var device: TestDevice
+        var weights: WeightFormat
+        var products: ProductForm
+    }
+
+    /// What the devices have of formats and forms of products.
+    static let targets: [Target] = TestDevice.all.flatMap { kind -> [Target] in
+        guard let device = try? kind.open() else { return [] }
+        let forms = ProductForm.allCases.filter { $0.isThere(on: device.description, .bf16) }
+        return [Target(device: kind, weights: .f32, products: .scalar)]
+            + forms.map { Target(device: kind, weights: .bf16, products: $0) }
+    }
 
     /// A pool with room for some of the adapters beside so many blocks.
     static func memory(
@@ -54,21 +60,39 @@ struct DeviceEngineTests {
                 pagesPerPiece: paging.pagesPerPiece))
     }
 
-    static let kinds = [
-        ("llama", EngineCoreTests.lowRank), ("mistral", EngineCoreTests.lowRank),
-        ("qwen3", EngineCoreTests.others), ("llama", EngineCoreTests.others),
-    ]
+    struct Case: Sendable {
+        var target: Target
+        var family: String
+        var adapters: [String?]
+    }
 
-    @Test(arguments: formats, kinds)
-    func resultsDoNotDependOnTheBatchChunksOrPreemption(
-        _ format: (weights: WeightFormat, products: ProductForm),
-        _ adapters: (family: String, names: [String?])
-    ) throws {
-        let form = format.products
-        let engine = try TinyEngine(family: adapters.family, format: format.weights)
-        let device = try TestDevice.open()
+    /// The played card, which is slow, has one for each form that a real one would use.
+    static let cases: [Case] = {
+        let kinds = [
+            ("llama", EngineCoreTests.lowRank), ("mistral", EngineCoreTests.lowRank),
+            ("qwen3", EngineCoreTests.others), ("llama", EngineCoreTests.others),
+        ]
+        let vulkan = targets.filter { $0.device == .vulkan }.flatMap { target in
+            kinds.map { Case(target: target, family: $0.0, adapters: $0.1) }
+        }
+        return vulkan + [
+            Case(
+                target: Target(device: .cuda, weights: .f32, products: .scalar),
+                family: "qwen3", adapters: EngineCoreTests.others),
+            Case(
+                target: Target(device: .cuda, weights: .bf16, products: .bf16Tiles),
+                family: "llama", adapters: EngineCoreTests.lowRank),
+        ]
+    }()
+
+    @Test(arguments: cases)
+    func resultsDoNotDependOnTheBatchChunksOrPreemption(_ one: Case) throws {
+        let target = one.target
+        let form = target.products
+        let engine = try TinyEngine(family: one.family, format: target.weights)
+        let device = try target.device.open()
         let requests = try EngineCoreTests.mixed(
-            engine, count: 12, adapters.names, maximumTokens: 5)
+            engine, count: 12, one.adapters, maximumTokens: 5)
         var together = try Self.core(engine, on: device, form: form)
         let all = EngineCoreTests.run(&together, requests)
         #expect(all.count == 12)
@@ -86,10 +110,16 @@ struct DeviceEngineTests {
 
     /// Adapters leave the device and come back; blocks and adapters share one pool, which holds what the account
     /// says and no page more.
-    @Test(arguments: [1.0, 1.4, 2.3], [EngineCoreTests.lowRank, EngineCoreTests.others])
-    func takingTurnsChangesNoBits(_ share: Double, _ names: [String?]) throws {
+    @Test(
+        arguments: TestDevice.all.flatMap { device in
+            (device == .cuda ? [1.4] : [1.0, 1.4, 2.3]).map { (device, $0) }
+        },
+        [EngineCoreTests.lowRank, EngineCoreTests.others])
+    func takingTurnsChangesNoBits(
+        _ target: (device: TestDevice, share: Double), _ names: [String?]
+    ) throws {
         let engine = try TinyEngine()
-        let device = try TestDevice.open()
+        let (device, share) = (try target.device.open(), target.share)
         let requests = try EngineCoreTests.mixed(engine, count: 24, names, maximumTokens: 6)
         var roomy = try Self.core(engine, on: device)
         let expected = EngineCoreTests.run(&roomy, requests)
@@ -105,9 +135,10 @@ struct DeviceEngineTests {
     }
 
     /// Sixty-four adapters of mixed ranks in one step, and rows of the base between them: those are untouched.
-    @Test func baseRowsBesideManyAdaptersAreUntouched() throws {
+    @Test(arguments: TestDevice.all)
+    func baseRowsBesideManyAdaptersAreUntouched(_ device: TestDevice) throws {
         let engine = try TinyEngine()
-        let device = try TestDevice.open()
+        let device = try device.open()
         let names = try ConformanceNames.accepted("llama").prefix(64)
         #expect(names.count == 64)
         let adapters = try names.map(engine.adapter)
@@ -143,13 +174,15 @@ struct DeviceEngineTests {
     }
 
     /// Tiles and the specification agree, as far as numbers added in another order do.
-    @Test func tilesAreCloseToTheSpecification() throws {
+    @Test(arguments: TestDevice.all)
+    func tilesAreCloseToTheSpecification(_ kind: TestDevice) throws {
         let engine = try TinyEngine(format: .bf16)
-        let device = try TestDevice.open()
+        let device = try kind.open()
         let requests = try EngineCoreTests.mixed(engine, count: 8)
         var scalar = try Self.core(engine, on: device, form: .scalar)
         let expected = EngineCoreTests.run(&scalar, requests)
-        for (_, form) in Self.formats where form != .scalar {
+        for target in Self.targets where target.device == kind && target.products != .scalar {
+            let form = target.products
             var tiled = try Self.core(engine, on: device, form: form)
             let found = EngineCoreTests.run(&tiled, requests)
             for request in requests {
@@ -162,9 +195,10 @@ struct DeviceEngineTests {
     }
 
     /// The CPU and a GPU choose the same tokens where nothing is close.
-    @Test func greedyTokensAreTheCPUs() throws {
+    @Test(arguments: TestDevice.all)
+    func greedyTokensAreTheCPUs(_ device: TestDevice) throws {
         let engine = try TinyEngine(format: .f32)
-        let device = try TestDevice.open()
+        let device = try device.open()
         let requests = try EngineCoreTests.lowRank.enumerated().map { index, name in
             EngineCoreTests.request(
                 index + 1, adapter: try name.map(engine.adapter), promptCount: 5 + index
@@ -179,9 +213,10 @@ struct DeviceEngineTests {
 
 extension DeviceEngineTests {
     /// A device that is lost at any call of a step fails every request, by name, and nothing hangs.
-    @Test func aLostDeviceFailsEveryRequest() throws {
+    @Test(arguments: TestDevice.all)
+    func aLostDeviceFailsEveryRequest(_ device: TestDevice) throws {
         let engine = try TinyEngine()
-        let device = try TestDevice.open()
+        let device = try device.open()
         let requests = try EngineCoreTests.mixed(engine, count: 4)
         var failures = 0
         for call in stride(from: 0, to: 60, by: 3) {

@@ -30,6 +30,8 @@ struct FailingDeviceTests {
         func cacheByteCount(blockCount: Int) -> Int { 0 }
         func free(_ blocks: [Int32]) {}
         func keep(_ adapters: Set<AdapterDigest>) {}
+        func bring(_ adapters: [DeviceAdapter]) -> Set<AdapterDigest> { [] }
+        func waitForAdapter() {}
     }
 
     /// Has no place for one adapter.
@@ -66,6 +68,8 @@ struct FailingDeviceTests {
         func cacheByteCount(blockCount: Int) -> Int { 0 }
         func free(_ blocks: [Int32]) {}
         func keep(_ adapters: Set<AdapterDigest>) {}
+        func bring(_ adapters: [DeviceAdapter]) -> Set<AdapterDigest> { [] }
+        func waitForAdapter() {}
     }
 
     /// An adapter that has no place fails its own requests; the others' results are what they are without it.

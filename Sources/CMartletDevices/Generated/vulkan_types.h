@@ -79,6 +79,8 @@ typedef VkFlags VkBufferCreateFlagBits;
 typedef VkFlags VkBufferUsageFlags;
 typedef VkFlags VkBufferUsageFlagBits;
 typedef enum VkSharingMode {
+    VK_SHARING_MODE_CONCURRENT = 1,
+    VK_SHARING_MODE_EXCLUSIVE = 0,
     VkSharingMode_MAX = 0x7fffffff,
 } VkSharingMode;
 typedef struct VkBufferCreateInfo VkBufferCreateInfo;

@@ -1,8 +1,9 @@
-// GPUs through Vulkan, as plain functions: what is there, memory with addresses, kernels, and a queue.
+// GPUs through Vulkan or CUDA, as plain functions: what is there, memory with addresses, kernels, and two queues.
 //
 // Contract:
-//   * the driver is found at run time (libvulkan.so.1); nothing here needs it to build or to start;
-//   * a device belongs to one thread at a time, the functions do not lock;
+//   * drivers are found at run time (libvulkan.so.1, libcuda.so.1); nothing here needs one to build or to start;
+//   * each queue of a device belongs to one thread at a time, and its functions do not lock; memory and kernels
+//     may be made and freed by any thread, one at a time for each device;
 //   * what can fail says so in a cmd_error; after CMD_DEVICE_LOST a device can only be closed;
 //   * kernels read and write memory through addresses that their arguments hold. Nobody checks those:
 //     the caller (the Swift module Devices) makes them from memory that it holds.
@@ -17,9 +18,11 @@
 
 /// A compiled kernel.
 typedef struct cmd_code {
-    const char *name;             ///< of its entry point
-    const unsigned char *bytes;   ///< SPIR-V
-    size_t size;
+    const unsigned char *spirv;
+    size_t spirv_size;
+    const char *ptx;              ///< text; NULL where the kernel has none
+    const char *entry;            ///< of the text
+    uint32_t threads;             ///< of a group, for CUDA
 } cmd_code;
 
 /// By kernel, then by element: f32, bf16.
@@ -27,7 +30,7 @@ extern const cmd_code cmd_kernels[CMD_KERNEL_COUNT][2];
 
 typedef enum cmd_status {
     CMD_OK,
-    CMD_NO_DRIVER,        ///< no Vulkan library, or none that works
+    CMD_NO_DRIVER,        ///< no such library, or none that works
     CMD_NO_DEVICE,        ///< no device with that number
     CMD_UNSUPPORTED,      ///< the device lacks something that kernels need
     CMD_OUT_OF_MEMORY,
@@ -41,12 +44,18 @@ typedef struct cmd_error {
     char text[200];
 } cmd_error;
 
+typedef enum cmd_api {
+    CMD_VULKAN,
+    CMD_CUDA,
+    CMD_API_COUNT,
+} cmd_api;
+
 /// What a device is.
 typedef struct cmd_description {
     char name[256];
     char driver[512];             ///< its name and version
-    uint32_t vulkan_major;
-    uint32_t vulkan_minor;
+    uint32_t version_major;       ///< of Vulkan, or of the CUDA that the driver knows
+    uint32_t version_minor;
     bool is_software;             ///< the processor plays the device
     bool shares_memory;           ///< its memory is the host's
     bool has_copy_queue;          ///< one that copies beside kernels
@@ -60,15 +69,17 @@ typedef struct cmd_description {
     char refusal[160];            ///< why kernels cannot run on it, empty if they can
 } cmd_description;
 
-/// Describes the first devices.
+/// Describes the first devices that one kind of driver finds.
 ///
 /// Returns how many there are; 0 with an error when no driver works.
-size_t cmd_list(cmd_description *descriptions, size_t capacity, cmd_error *error);
+size_t cmd_list(cmd_api api, cmd_description *descriptions, size_t capacity, cmd_error *error);
 
 typedef struct cmd_device cmd_device;
 
 /// Opens a device by its number in the list; NULL with an error.
-cmd_device *cmd_open(size_t number, cmd_error *error);
+cmd_device *cmd_open(cmd_api api, size_t number, cmd_error *error);
+/// Bytes of an open device's memory that nobody has; false when the driver does not say.
+bool cmd_free_memory(cmd_device *device, uint64_t *bytes);
 /// Waits for what is running. Memory and kernels must have been freed.
 void cmd_close(cmd_device *device);
 
@@ -81,7 +92,7 @@ typedef struct cmd_memory {
     uint64_t address;     ///< for kernels, a multiple of 256
     void *host;           ///< NULL on the device
     uint64_t size;
-    void *buffer;         ///< the driver's
+    void *buffer;         ///< Vulkan's
     void *memory;
 } cmd_memory;
 
@@ -91,6 +102,7 @@ bool cmd_allocate(
 /// its end.
 bool cmd_import(
     cmd_device *device, void *host, uint64_t size, cmd_memory *memory, cmd_error *error);
+/// Waits until nothing that was submitted can reach the memory, at most a minute.
 void cmd_free(cmd_device *device, cmd_memory *memory);
 
 /// Makes a kernel ready to be dispatched. It lives as long as the device.
@@ -99,29 +111,44 @@ bool cmd_prepare(
 
 // MARK: Work. Begin, then dispatches, barriers and copies, then submit.
 
+/// Work of one queue is done in its order. Of the other's it sees what is known to be done when it is submitted.
+typedef enum cmd_queue {
+    CMD_STEPS,            ///< kernels and copies
+    CMD_COPIES,           ///< copies beside them, where the device can
+    CMD_QUEUE_COUNT,
+} cmd_queue;
+
 /// Waits for the work before the last, whose record is used again, at most so long.
-bool cmd_begin(cmd_device *device, uint64_t nanoseconds, cmd_error *error);
-/// `arguments` are the kernel's block. The kernel is prepared.
+bool cmd_begin(cmd_device *device, cmd_queue queue, uint64_t nanoseconds, cmd_error *error);
+/// On the queue of steps. `arguments` are the kernel's block. The kernel is prepared.
 void cmd_dispatch(
     cmd_device *device, cmd_kernel kernel, unsigned element, const void *arguments, size_t size,
     uint32_t x, uint32_t y, uint32_t z);
 /// What comes after sees what came before.
-void cmd_barrier(cmd_device *device);
+void cmd_barrier(cmd_device *device, cmd_queue queue);
 void cmd_copy(
-    cmd_device *device, const cmd_memory *from, uint64_t from_offset, const cmd_memory *to,
+    cmd_device *device, cmd_queue queue, const cmd_memory *from, uint64_t from_offset, const cmd_memory *to,
     uint64_t to_offset, uint64_t size);
-/// Fills with a word; offset and size are multiples of 4.
+/// On the queue of steps. Fills with a word; offset and size are multiples of 4.
 void cmd_fill(
     cmd_device *device, const cmd_memory *memory, uint64_t offset, uint64_t size, uint32_t word);
-/// Returns the work's number; 0 with an error.
-uint64_t cmd_submit(cmd_device *device, cmd_error *error);
-/// Waits until a work is done.
-bool cmd_wait(cmd_device *device, uint64_t work, uint64_t nanoseconds, cmd_error *error);
+/// Returns the work's number among the queue's; 0 with an error.
+uint64_t cmd_submit(cmd_device *device, cmd_queue queue, cmd_error *error);
+/// Waits until a work is done, and all before it on its queue. CMD_TIMED_OUT when it is not yet.
+bool cmd_wait(
+    cmd_device *device, cmd_queue queue, uint64_t work, uint64_t nanoseconds, cmd_error *error);
 
-/// For tests: this thread's driver call of this number from now on, counted from 0, is not made and gives
-/// `result` (a VkResult); none when it is negative.
-void cmd_inject(long call, int result);
-/// This thread's driver calls since the last `cmd_inject`.
-long cmd_call_count(void);
+// MARK: For tests
+
+/// CUDA's functions come from here instead of libcuda.so.1; NULL undoes that.
+void cmd_use_cuda(void *(*find)(const char *name));
+/// A thread's driver call that is not made and fails.
+typedef struct cmd_injection cmd_injection;
+/// This thread's driver call of this number from now on, counted from 0, fails with `status`.
+void cmd_inject(long call, cmd_status status);
+/// This thread's injection for another thread that works for it, to be adopted there; NULL when it has none.
+cmd_injection *cmd_share_injection(void);
+/// This thread has that injection from now on, or none. Returns how many calls were counted by the last.
+long cmd_adopt_injection(cmd_injection *injection);
 
 #endif

@@ -380,7 +380,7 @@ typedef enum cmd_kernel {
     CMD_PRODUCT,
     CMD_EMBED,
     CMD_CHANGE_EMBEDDING,
-    CMD_NORM,
+    CMD_RMS_NORM,
     CMD_GATED,
     CMD_ADD,
     CMD_GATHER,

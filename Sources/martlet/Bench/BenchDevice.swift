@@ -28,7 +28,7 @@ struct BenchDevice: ParsableCommand {
     private static let shapes = [(4096, 6144), (4096, 4096), (4096, 28672), (14336, 4096)]
 
     func run() throws {
-        let device = try Device(number: try ComputeDevice.number(of: gpu))
+        let device = try Device(try ComputeDevice.identifier(gpu))
         let description = device.description
         let counts = try rowCounts(description)
         var checks: [JSON] = []
@@ -77,8 +77,9 @@ struct BenchDevice: ParsableCommand {
         let (dispatch, upload) = (try probe.dispatchSeconds(), try probe.uploadRate())
         if json {
             let result: JSON = [
-                "gpu": .string(description.identifier), "name": .string(description.name),
-                "driver": .string(description.driver), "vulkan": .string(description.vulkanVersion),
+                "gpu": .string(description.identifier.description),
+                "name": .string(description.name),
+                "driver": .string(description.driver), "version": .string(description.version),
                 "memory": .integer(description.byteCount),
                 "subgroup": .integer(description.subgroupSize),
                 "bf16_tiles": .bool(description.hasBF16Tiles),
