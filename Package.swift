@@ -120,6 +120,8 @@ let package = Package(
         module("Transformer", ["StepModels", "Tensors", "ModelFiles", "Adapters"]),
         module(
             "Engine", ["Tensors", "StepModels", "Adapters", deque, heap, metrics, lifecycle]),
+        module(
+            "Conformance", ["Tensors", "ModelFiles", "StepModels", "Adapters", "JSONTree"]),
         module("OpenAIWire", ["JSONTree"]),
         module("Placement", ["JSONTree", deque]),
         module("ClusterSimulation", ["Placement", "LoadGenerator", heap]),
@@ -159,7 +161,8 @@ let package = Package(
                 "LoadGenerator", "OpenAIWire", "ClusterSimulation", "Placement", "Router",
                 httpClient, nioCore, nioHTTP1,
                 "AdapterSources", "AdapterStore", "Catalog",
-                "Server", "Telemetry", "Generation", "Engine", "StepModels", "Transformer",
+                "Conformance", "Server", "Telemetry", "Generation", "Engine", "StepModels",
+                "Transformer",
                 "Adapters",
                 "ModelFiles",
                 "Tensors", "Devices", "DeviceTransformer",
@@ -197,7 +200,8 @@ let package = Package(
         tests(
             "EngineTests",
             [
-                "Adapters", "Devices", "DeviceTransformer", "Engine", "JSONTree", "ModelFiles",
+                "Conformance", "Adapters", "Devices", "DeviceTransformer", "Engine", "JSONTree",
+                "ModelFiles",
                 "StepModels", "Tensors", "Transformer",
             ]),
         tests("DeviceTransformerTests", ["DeviceTransformer"]),
@@ -224,7 +228,8 @@ let package = Package(
         tests(
             "ConformanceTests",
             [
-                "Adapters", "Devices", "DeviceTransformer", "JSONTree", "ModelFiles", "StepModels",
+                "Conformance", "Adapters", "Devices", "DeviceTransformer", "JSONTree", "ModelFiles",
+                "StepModels",
                 "Tensors", "Transformer",
             ],
             exclude: ["Goldens"]),

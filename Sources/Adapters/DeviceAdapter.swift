@@ -111,6 +111,13 @@ package final class DeviceAdapter: Sendable {
             baseModelName: file.baseModelName, table: table, own: own, memory: memory)
     }
 
+    /// The same bytes under another digest: many adapters to a device, for measurements.
+    package func copy(as digest: AdapterDigest) -> DeviceAdapter {
+        DeviceAdapter(
+            digest: digest, shape: shape, baseModelName: baseModelName, table: table, own: own,
+            memory: memory)
+    }
+
     init(
         digest: AdapterDigest, shape: AdapterShape, baseModelName: String?, table: LowRankTable,
         own: OwnWeights?, memory: Buffer

@@ -186,6 +186,17 @@ package final class DeviceProbe {
         return Double(byteCount) / ((.now - start) / .seconds(1))
     }
 
+    /// Bytes a second that a copy on the device reads and writes together.
+    package func copyRate() throws(DeviceError) -> Double {
+        let byteCount = device.description.isSoftware ? 16 << 20 : 512 << 20
+        held.removeAll()
+        let (source, target) = (try buffer(byteCount, .device), try buffer(byteCount, .device))
+        let seconds = try best(of: 4) { recorder, _ in
+            recorder.copy(byteCount, from: source, to: target)
+        }
+        return Double(2 * byteCount) / seconds
+    }
+
     private func best(
         of count: Int, _ record: (Recorder, Int) -> Void
     ) throws(DeviceError) -> Double {

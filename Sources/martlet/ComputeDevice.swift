@@ -31,7 +31,7 @@ enum ComputeDevice {
             // What it cannot multiply is said before anything is opened.
             _ = try element(settings)
             if let identifier = settings.gpu { return try Device(identifier) }
-            return try Device(try first(in: DeviceDescription.all()).identifier)
+            return try Device(try first())
         case .auto:
             guard (try? element(settings)) != nil,
                 let all = try? DeviceDescription.all(),
@@ -44,6 +44,11 @@ enum ComputeDevice {
     static func element(_ settings: ModelSettings) throws -> DeviceElement {
         try DeviceModel.element(
             settings.weights, settings.adapterWeights, settings.activations)
+    }
+
+    /// What `--device gpu` means.
+    static func first() throws -> DeviceIdentifier {
+        try first(in: DeviceDescription.all()).identifier
     }
 
     /// The first that is real; else the first that the processor plays.

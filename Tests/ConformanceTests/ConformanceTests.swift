@@ -1,4 +1,5 @@
 import Adapters
+import Conformance
 import JSONTree
 import ModelFiles
 import StepModels
@@ -10,61 +11,21 @@ import Transformer
 /// What an adapter file means, proven against PEFT: every rule of the format either gives PEFT's
 /// logits or is refused with its code. scripts/make_conformance.py makes the goldens.
 struct ConformanceTests {
-    static let families = ["llama", "mistral", "qwen2", "qwen3"]
+    static let families = ConformanceSuite.families
 
-    struct Suite {
-        let tokens: [Int32]
-        /// Cases by name; the code for those that are refused.
-        let cases: [(name: String, code: String?)]
-        let expected: SafetensorsFile
-        let folder: String
-
-        init(_ family: String) throws {
-            let summary = try readJSON(Repository.conformance("cases.json"))
-            tokens =
-                summary["tokens"]?.arrayValue?.compactMap { $0.integerValue.map(Int32.init) } ?? []
-            cases =
-                summary["families"]?[family]?.objectValue?.members.map {
-                    ($0.name, $0.value["code"]?.stringValue)
-                } ?? []
-            folder = Repository.conformance(family)
-            expected = try SafetensorsFile(path: folder + "/expected.safetensors")
-        }
-
-        func logits(_ name: String) throws -> Matrix {
-            try #require(try expected.tensors[name]?.matrix())
-        }
-
-        func adapter(_ name: String, _ base: Checkpoint) throws -> DeviceAdapter {
-            let file = try AdapterFile.open(
-                path: folder + "/" + name, base: base, limits: AdapterLimits())
-            return try DeviceAdapter(file, base: base, format: .f32)
-        }
+    static func suite(_ family: String) throws -> ConformanceSuite {
+        try ConformanceSuite(family, in: Repository.conformance(""))
     }
 
-    /// Largest difference over all places and tokens.
-    static func difference(_ a: Matrix, from firstRow: Int, _ b: Matrix) -> Float {
-        var largest: Float = 0
-        for row in 0..<b.rowCount {
-            for column in 0..<b.columnCount {
-                largest = max(
-                    largest,
-                    abs(a[row: firstRow + row, column: column] - b[row: row, column: column]))
-            }
-        }
-        return largest
-    }
-
-    /// A model that such a batch fits: weights, rows, blocks.
-    typealias MakeModel = (ModelWeights, Int, Int) throws -> any StepModel
-
-    static func onCPU(_ kernels: KernelSet) -> MakeModel {
+    static func onCPU(
+        _ kernels: KernelSet, _ activations: ComputeFormat = .f32
+    ) -> ConformanceSuite.MakeModel {
         { weights, rowCount, blockCount in
             let c = weights.configuration
             return DecoderModel(
-                weights: weights, adapterFormat: .f32,
+                weights: weights, adapterFormat: weights.format,
                 cache: KeyValueCache(
-                    format: .f32, layerCount: c.layerCount, headCount: c.keyValueHeadCount,
+                    format: activations, layerCount: c.layerCount, headCount: c.keyValueHeadCount,
                     headDimension: c.headDimension, blockCount: blockCount), kernels: kernels,
                 team: WorkerTeam(memberCount: 2), maximumRows: rowCount, maximumContext: 64)
         }
@@ -72,29 +33,11 @@ struct ConformanceTests {
 
     /// All adapters of a family and the base in ONE batch, on the base's safetensors or GGUF file.
     static func run(
-        _ family: String, modelFile: String = "model", _ makeModel: MakeModel
+        _ family: String, modelFile: String = "model", _ makeModel: ConformanceSuite.MakeModel
     ) throws {
-        let suite = try Suite(family)
-        let base = try Checkpoint.open(path: suite.folder + "/" + modelFile)
-        let accepted = suite.cases.filter { $0.code == nil }.map(\.name)
-        #expect(accepted.count >= 35)
-        let rowCount = (accepted.count + 1) * suite.tokens.count
-        let blocksEach = (suite.tokens.count + 15) / 16
-        let weights = try ModelWeights(base, format: .f32, team: WorkerTeam(memberCount: 2))
-        let model = try makeModel(weights, rowCount, (accepted.count + 1) * blocksEach)
-        var batch = Batch()
-        for (index, name) in (["base"] + accepted).enumerated() {
-            let blocks = (0..<blocksEach).map { Int32(index * blocksEach + $0) }
-            let adapter = name == "base" ? nil : try suite.adapter(name, base)
-            batch.append(
-                tokens: suite.tokens, firstPosition: 0, blocks: blocks, adapter: adapter,
-                adapterStart: adapter?.start(in: suite.tokens) ?? 0)
-        }
-        let wanted = try model.forward(batch, wanting: Array(0..<batch.rowCount))
-        for (index, name) in (["base"] + accepted).enumerated() {
-            let rows = index * suite.tokens.count..<(index + 1) * suite.tokens.count
-            let (logits, _) = try model.logits(of: rows, in: wanted, peaksOnly: false)
-            let difference = Self.difference(logits, from: 0, try suite.logits(name))
+        let differences = try suite(family).differences(modelFile: modelFile, makeModel)
+        #expect(differences.count > 35)
+        for (name, difference) in differences {
             #expect(difference < 1e-4, "\(family), \(name): \(difference)")
         }
     }
@@ -108,7 +51,7 @@ struct ConformanceTests {
     /// suite's tokens.
     @Test(arguments: ["llama", "qwen2"])
     func generationMatchesPEFT(_ family: String) throws {
-        let suite = try Suite(family)
+        let suite = try Self.suite(family)
         let engine = try TinyEngine(family: family, format: .f32)
         let decoded = suite.cases.map(\.name).filter {
             suite.expected.tensors["\($0).decoded"] != nil
@@ -149,7 +92,7 @@ struct ConformanceTests {
 
     @Test(arguments: [("llama", 140), ("qwen2", 25)])
     func whatCannotRunIsRefusedWithItsCode(_ family: String, count: Int) throws {
-        let suite = try Suite(family)
+        let suite = try Self.suite(family)
         let base = try Checkpoint.open(path: suite.folder + "/model")
         let refused = suite.cases.compactMap { item in item.code.map { (item.name, $0) } }
         #expect(refused.count >= count)
@@ -164,17 +107,17 @@ struct ConformanceTests {
     @Test func anAdapterForAnotherBaseIsRefused() throws {
         let qwen = try Checkpoint.open(path: Repository.conformance("qwen3/model"))
         let error = #expect(throws: ModelFileError.self) {
-            _ = try Suite("llama").adapter("all-linear", qwen)
+            _ = try Self.suite("llama").adapter("all-linear", qwen)
         }
         #expect(error?.code == .wrongShape)
         let gguf = #expect(throws: ModelFileError.self) {
-            _ = try Suite("llama").adapter("all-linear.gguf", qwen)
+            _ = try Self.suite("llama").adapter("all-linear.gguf", qwen)
         }
         #expect(gguf?.code == .wrongBaseModel)
     }
 
     @Test func equalAdaptersHaveEqualDigests() throws {
-        let suite = try Suite("llama")
+        let suite = try Self.suite("llama")
         let base = try Checkpoint.open(path: suite.folder + "/model")
         let plain = try suite.adapter("plain", base).digest
         #expect(try suite.adapter("plain", base).digest == plain)

@@ -1,3 +1,4 @@
+import Conformance
 import DeviceTransformer
 import Devices
 import StepModels
@@ -8,11 +9,14 @@ import Testing
 /// The same on a GPU, or on a driver that plays one.
 @Suite(.serialized)
 struct DeviceConformanceTests {
-    static func onDevice(_ kind: TestDevice) throws -> ConformanceTests.MakeModel {
+    static func onDevice(
+        _ kind: TestDevice, _ activations: ComputeFormat = .f32
+    ) throws -> ConformanceSuite.MakeModel {
         let device = try kind.open()
         return { weights, rowCount, blockCount in
             try DeviceModel(
-                weights: weights, adapterFormat: .f32, activations: .f32, blockCount: blockCount,
+                weights: weights, adapterFormat: weights.format, activations: activations,
+                blockCount: blockCount,
                 poolByteCount: 64 << 20, device: device, kernels: KernelSet.available[0],
                 team: WorkerTeam(memberCount: 1), maximumRows: rowCount, maximumContext: 64)
         }
@@ -21,5 +25,18 @@ struct DeviceConformanceTests {
     @Test(arguments: TestDevice.all, ConformanceTests.families)
     func everyAdapterInOneBatchMatchesPEFT(_ device: TestDevice, _ family: String) throws {
         try ConformanceTests.run(family, Self.onDevice(device))
+    }
+
+    /// In bf16, with matrix instructions where there are some, the error is about that of the CPU's bf16.
+    @Test(arguments: TestDevice.all)
+    func halfTheDigitsCostWhatTheyCostTheCPU(_ device: TestDevice) throws {
+        let suite = try ConformanceTests.suite("qwen3")
+        let host = try suite.differences(
+            format: .bf16, ConformanceTests.onCPU(KernelSet.available[0], .bf16))
+        let found = try suite.differences(format: .bf16, Self.onDevice(device, .bf16))
+        func meanSquare(_ differences: [(name: String, difference: Float)]) -> Float {
+            differences.reduce(0) { $0 + $1.difference * $1.difference } / Float(differences.count)
+        }
+        #expect(meanSquare(found).squareRoot() <= 1.5 * meanSquare(host).squareRoot())
     }
 }

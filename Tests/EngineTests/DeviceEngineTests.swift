@@ -1,9 +1,8 @@
 import Adapters
+import Conformance
 import DeviceTransformer
 import Devices
 import Engine
-import Foundation
-import JSONTree
 import ModelFiles
 import StepModels
 import Tensors
@@ -139,7 +138,8 @@ struct DeviceEngineTests {
     func baseRowsBesideManyAdaptersAreUntouched(_ device: TestDevice) throws {
         let engine = try TinyEngine()
         let device = try device.open()
-        let names = try ConformanceNames.accepted("llama").prefix(64)
+        let names = try ConformanceSuite("llama", in: Repository.conformance("")).accepted.prefix(
+            64)
         #expect(names.count == 64)
         let adapters = try names.map(engine.adapter)
         #expect(Set(adapters.map(\.rank)).count > 3)
@@ -247,15 +247,5 @@ extension DeviceEngineTests {
             #expect(outputs.count == 1 && core.isIdle)
         }
         #expect(failures > 10)
-    }
-}
-
-/// Adapters of the conformance suite that run.
-enum ConformanceNames {
-    static func accepted(_ family: String) throws -> [String] {
-        let bytes = try Data(contentsOf: URL(fileURLWithPath: Repository.conformance("cases.json")))
-        let summary = try JSON(parsing: Array(bytes))
-        let cases = summary["families"]?[family]?.objectValue?.members ?? []
-        return cases.filter { $0.value["code"] == nil }.map { $0.name }
     }
 }

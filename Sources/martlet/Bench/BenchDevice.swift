@@ -1,102 +1,140 @@
 import ArgumentParser
+import Conformance
 import DeviceTransformer
 import Devices
-import Foundation
 import JSONTree
+import StepModels
+import Tensors
+import Transformer
 
-/// Checks and measures a GPU's products on the shapes of an 8B model.
 struct BenchDevice: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "device",
-        abstract: "Checks a GPU's products, and measures them on the shapes of an 8B model.",
+        abstract: "Checks a GPU's results, and measures it on the shapes of an 8B model.",
         discussion: """
             Needs no model. Every form of products that the GPU has is checked against sums in doubles and for rows that \
             have the same bits alone; then products are timed at several numbers of rows, with weights that come from memory, \
-            and dispatches and uploads. --json is for keeping.
+            and dispatches, copies and uploads. --conformance adds whole models with all kinds of adapters, against PEFT. \
+            --steps adds an engine on a model with the sizes of Llama 3.1 8B and numbers that mean nothing: steps \
+            with up to --adapters adapters, prefill, uploads beside steps, and first tokens from RAM. It wants 17 GB \
+            in the temporary folder, 40 GB of RAM and 30 GB on the GPU. --json is for keeping.
+
+            Examples:
+              martlet bench device --gpu cuda:0
+              martlet bench device --gpu cuda:0 --conformance Tests/ConformanceTests/Goldens --steps 8b --json
             """)
 
-    @Option(help: "Which GPU.")
-    var gpu = "vulkan:0"
+    enum Size: String, CaseIterable, ExpressibleByArgument {
+        case tiny
+        case eightBillion = "8b"
+
+        var model: SyntheticModel { self == .tiny ? .tiny : .eightBillion }
+    }
+
+    @Option(help: "Which GPU, as martlet devices lists it. (default: the first that can be used)")
+    var gpu: String?
 
     @Option(help: "Numbers of rows. (default: 1,16,64,1024,4096; 1 on a GPU that the CPU plays)")
     var rows: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Compare whole models with PEFT's logits in this folder.", valueName: "folder"))
+    var conformance: String?
+
+    @Option(help: "Measure steps of a synthetic model: tiny or 8b.")
+    var steps: Size?
+
+    @Option(help: "Adapters of the steps, at most.")
+    var adapters = 256
+
     @Flag(help: "Print JSON instead of tables.")
     var json = false
 
-    /// Inputs and outputs of an 8B model's projections.
-    private static let shapes = [(4096, 6144), (4096, 4096), (4096, 28672), (14336, 4096)]
-
     func run() throws {
-        let device = try Device(try ComputeDevice.identifier(gpu))
+        let device = try Device(try gpu.map(ComputeDevice.identifier) ?? ComputeDevice.first())
         let description = device.description
-        let counts = try rowCounts(description)
-        var checks: [JSON] = []
-        var products: [JSON] = []
-        var checkTable = TextTable([
-            "form", "element", "relative error", "same bits alone", "bits of the CPU's",
-        ])
-        var table = TextTable(["form", "inputs × outputs", "rows", "µs", "GB/s", "TFLOP/s"])
-        for element in [DeviceElement.f32, .bf16] {
-            let probe = try DeviceProbe(device, element: element)
-            for form in probe.forms {
-                let check = try probe.check(form)
-                checks.append([
-                    "form": .string(form.rawValue), "element": .string("\(element)"),
-                    "relative_error": .number(check.relativeError),
-                    "same_bits_alone": .bool(check.isSameAlone),
-                    "share_with_the_cpus_bits": .number(check.equalShare),
-                ])
-                checkTable.add([
-                    form.rawValue, "\(element)", Self.scientific(check.relativeError),
-                    check.isSameAlone ? "yes" : "NO", Self.fixed(100 * check.equalShare, 0) + " %",
-                ])
-            }
-        }
-        let probe = try DeviceProbe(device, element: .bf16)
-        for form in probe.forms where form != .sharedTiles {
-            for (inputs, outputs) in description.isSoftware ? [(576, 1536)] : Self.shapes {
-                for rows in counts {
-                    let seconds = try probe.seconds(
-                        form, inputs: inputs, outputs: outputs, rows: rows)
-                    let bandwidth = Double(2 * inputs * outputs) / seconds / 1e9
-                    let rate = 2 * Double(inputs * outputs * rows) / seconds / 1e12
-                    products.append([
-                        "form": .string(form.rawValue), "inputs": .integer(inputs),
-                        "outputs": .integer(outputs), "rows": .integer(rows),
-                        "microseconds": .number(seconds * 1e6),
-                        "gigabytes_per_second": .number(bandwidth), "teraflops": .number(rate),
-                    ])
-                    table.add([
-                        form.rawValue, "\(inputs) × \(outputs)", "\(rows)",
-                        Self.fixed(seconds * 1e6, 1), Self.fixed(bandwidth, 1), Self.fixed(rate, 3),
-                    ])
-                }
-            }
-        }
-        let (dispatch, upload) = (try probe.dispatchSeconds(), try probe.uploadRate())
-        if json {
-            let result: JSON = [
+        var report = BenchReport(printsText: !json)
+        report.add(
+            "device",
+            [
                 "gpu": .string(description.identifier.description),
-                "name": .string(description.name),
-                "driver": .string(description.driver), "version": .string(description.version),
+                "name": .string(description.name), "driver": .string(description.driver),
+                "version": .string(description.version),
                 "memory": .integer(description.byteCount),
+                "free": description.freeByteCount.map { .integer($0) } ?? .null,
                 "subgroup": .integer(description.subgroupSize),
                 "bf16_tiles": .bool(description.hasBF16Tiles),
                 "half_tiles": .bool(description.hasHalfTiles),
                 "copy_queue": .bool(description.hasCopyQueue),
                 "largest_allocation": .integer(description.largestAllocation),
-                "checks": .array(checks), "products": .array(products),
-                "dispatch_microseconds": .number(dispatch * 1e6),
-                "upload_gigabytes_per_second": .number(upload / 1e9),
-            ]
-            return print(result.text())
+            ], "\(description.identifier), \(description.name), \(description.driver)")
+        try ProductBench(device: device, rowCounts: try rowCounts(description))
+            .run(into: &report)
+        if let conformance { try compare(with: conformance, device, into: &report) }
+        if let steps {
+            try StepBench(
+                gpu: description.identifier.description, model: steps.model,
+                rowCounts: steps == .tiny ? [1, 4] : [1, 32, 256], mostAdapters: adapters
+            ).run(into: &report, progress: Progress())
         }
-        print("\(description.identifier), \(description.name), \(description.driver)\n")
-        print(checkTable.text + "\n\n" + table.text + "\n")
-        print(
-            "a dispatch with its barrier \(Self.fixed(dispatch * 1e6, 1)) µs, uploads \(Self.fixed(upload / 1e9, 1)) GB/s"
-        )
+        if json { print(report.json.text()) }
+    }
+
+    /// All adapters of each family in one batch: in f32 within 1e-4 of PEFT, in bf16 about as near as the CPU.
+    private func compare(
+        with folder: String, _ device: Device, into report: inout BenchReport
+    ) throws {
+        var found: [JSON] = []
+        var table = TextTable([
+            "family", "element", "adapters", "largest difference", "the CPU's", "adapter",
+        ])
+        for family in ConformanceSuite.families {
+            let suite = try ConformanceSuite(family, in: folder)
+            for format in [WeightFormat.f32, .bf16] {
+                let differences = try suite.differences(format: format) {
+                    weights, rowCount, blockCount in
+                    try DeviceModel(
+                        weights: weights, adapterFormat: format,
+                        activations: format == .f32 ? .f32 : .bf16, blockCount: blockCount,
+                        poolByteCount: 64 << 20, device: device, kernels: KernelSet.best(),
+                        team: WorkerTeam(memberCount: 1), maximumRows: rowCount,
+                        maximumContext: 64)
+                }
+                let host = try suite.differences(format: format) { weights, rowCount, blockCount in
+                    BenchDevice.hostModel(weights, rowCount: rowCount, blockCount: blockCount)
+                }
+                guard let worst = differences.max(by: { $0.difference < $1.difference }),
+                    let hostWorst = host.map(\.difference).max()
+                else { continue }
+                found.append([
+                    "family": .string(family), "element": .string(format.rawValue),
+                    "adapters": .integer(differences.count - 1),
+                    "largest_difference": .number(Double(worst.difference)),
+                    "largest_difference_of_the_cpu": .number(Double(hostWorst)),
+                    "adapter": .string(worst.name),
+                ])
+                table.add([
+                    family, format.rawValue, "\(differences.count - 1)",
+                    BenchReport.scientific(Double(worst.difference)),
+                    BenchReport.scientific(Double(hostWorst)), worst.name,
+                ])
+            }
+        }
+        report.add("conformance", .array(found), table.text)
+    }
+
+    private static func hostModel(
+        _ weights: ModelWeights, rowCount: Int, blockCount: Int
+    ) -> DecoderModel {
+        let c = weights.configuration
+        return DecoderModel(
+            weights: weights, adapterFormat: weights.format,
+            cache: KeyValueCache(
+                format: weights.format == .f32 ? .f32 : .bf16, layerCount: c.layerCount,
+                headCount: c.keyValueHeadCount, headDimension: c.headDimension,
+                blockCount: blockCount), kernels: KernelSet.available[0],
+            team: WorkerTeam(memberCount: 2), maximumRows: rowCount, maximumContext: 64)
     }
 
     private func rowCounts(_ device: DeviceDescription) throws -> [Int] {
@@ -106,13 +144,5 @@ struct BenchDevice: ParsableCommand {
             throw ValidationError("--rows takes numbers between 1 and 65536, such as 1,16,64.")
         }
         return counts
-    }
-
-    private static func fixed(_ value: Double, _ digits: Int) -> String {
-        String(format: "%.\(digits)f", value)
-    }
-
-    private static func scientific(_ value: Double) -> String {
-        String(format: "%.1e", value)
     }
 }

@@ -1,0 +1,88 @@
+package import Adapters
+internal import JSONTree
+package import ModelFiles
+package import StepModels
+package import Tensors
+internal import Foundation
+
+/// Tiny models of a family and adapters for them, with the logits that PEFT gives, or the code by which what cannot run is
+/// refused: what an adapter file means. scripts/make_conformance.py makes them.
+package struct ConformanceSuite {
+    package static let families = ["llama", "mistral", "qwen2", "qwen3"]
+
+    package let tokens: [Int32]
+    /// Cases by name; the code for those that are refused.
+    package let cases: [(name: String, code: String?)]
+    package let expected: SafetensorsFile
+    /// Of the family.
+    package let folder: String
+
+    /// - Parameter path: the folder of all families.
+    package init(_ family: String, in path: String) throws {
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: path + "/cases.json"))
+        let summary = try JSON(parsing: Array(bytes))
+        tokens =
+            summary["tokens"]?.arrayValue?.compactMap { $0.integerValue.map(Int32.init) } ?? []
+        cases =
+            summary["families"]?[family]?.objectValue?.members.map {
+                ($0.name, $0.value["code"]?.stringValue)
+            } ?? []
+        folder = path + "/" + family
+        expected = try SafetensorsFile(path: folder + "/expected.safetensors")
+    }
+
+    /// Adapters that run.
+    package var accepted: [String] { cases.filter { $0.code == nil }.map(\.name) }
+
+    package func logits(_ name: String) throws -> Matrix {
+        guard let tensor = expected.tensors[name] else {
+            throw ModelFileError(.missingTensor, "\(folder) has no logits of \(name)")
+        }
+        return try tensor.matrix()
+    }
+
+    package func adapter(
+        _ name: String, _ base: Checkpoint, format: WeightFormat = .f32
+    ) throws -> DeviceAdapter {
+        let file = try AdapterFile.open(
+            path: folder + "/" + name, base: base, limits: AdapterLimits())
+        return try DeviceAdapter(file, base: base, format: format)
+    }
+
+    /// A model that such a batch fits: weights, rows, blocks.
+    package typealias MakeModel = (ModelWeights, Int, Int) throws -> any StepModel
+
+    /// Computes the base and all its adapters in ONE batch.
+    ///
+    /// - Parameter modelFile: the base as safetensors or as a GGUF file.
+    /// - Returns: for each the largest difference of a logit from PEFT's.
+    package func differences(
+        modelFile: String = "model", format: WeightFormat = .f32, _ makeModel: MakeModel
+    ) throws -> [(name: String, difference: Float)] {
+        let base = try Checkpoint.open(path: folder + "/" + modelFile)
+        let names = ["base"] + accepted
+        let blocksEach = (tokens.count + 15) / 16
+        let weights = try ModelWeights(base, format: format, team: WorkerTeam(memberCount: 2))
+        let model = try makeModel(weights, names.count * tokens.count, names.count * blocksEach)
+        var batch = Batch()
+        for (index, name) in names.enumerated() {
+            let blocks = (0..<blocksEach).map { Int32(index * blocksEach + $0) }
+            let adapter = name == "base" ? nil : try adapter(name, base, format: format)
+            batch.append(
+                tokens: tokens, firstPosition: 0, blocks: blocks, adapter: adapter,
+                adapterStart: adapter?.start(in: tokens) ?? 0)
+        }
+        let wanted = try model.forward(batch, wanting: Array(0..<batch.rowCount))
+        return try names.enumerated().map { index, name in
+            let rows = index * tokens.count..<(index + 1) * tokens.count
+            let (found, _) = try model.logits(of: rows, in: wanted, peaksOnly: false)
+            let expected = try logits(name)
+            let differences = (0..<expected.rowCount).flatMap { row in
+                zip(found.row(row), expected.row(row)).map { abs($0 - $1) }
+            }
+            // A NaN is not close to anything.
+            let isNumber = differences.allSatisfy { !$0.isNaN }
+            return (name, isNumber ? differences.max() ?? 0 : .infinity)
+        }
+    }
+}
