@@ -99,6 +99,7 @@ let package = Package(
         module("Devices", ["CMartletDevices"]),
         module("Tensors", ["CMartletKernels"]),
         module("ModelFiles", ["Tensors", "JSONTree"]),
+        module("Grammar", ["JSONTree"]),
         module("Tokenization", ["JSONTree", heap]),
         module("ChatTemplates", ["JSONTree"]),
         module("Adapters", ["Tensors", "ModelFiles", "JSONTree", crypto]),
@@ -142,13 +143,13 @@ let package = Package(
         module(
             "Generation",
             [
-                "AdapterStore", "Engine", "Tokenization", "ChatTemplates", "Adapters", "ModelFiles",
-                "Tensors", "JSONTree",
+                "AdapterStore", "Engine", "Grammar", "Tokenization", "ChatTemplates", "Adapters",
+                "ModelFiles", "Tensors", "JSONTree",
             ]),
         module(
             "Server",
             [
-                "AdapterSources", "AdapterStore", "Catalog", "Generation", "OpenAIWire",
+                "AdapterSources", "AdapterStore", "Catalog", "Generation", "Grammar", "OpenAIWire",
                 "Placement", "Telemetry", "Engine", "Adapters", "ModelFiles", "Tokenization",
                 "JSONTree", hummingbird, hummingbirdCore, crypto, logging, metrics, lifecycle,
                 nioCore,
@@ -161,7 +162,8 @@ let package = Package(
                 "LoadGenerator", "OpenAIWire", "ClusterSimulation", "Placement", "Router",
                 httpClient, nioCore, nioHTTP1,
                 "AdapterSources", "AdapterStore", "Catalog",
-                "Conformance", "Server", "Telemetry", "Generation", "Engine", "StepModels",
+                "Conformance", "Grammar", "Server", "Telemetry", "Generation", "Engine",
+                "StepModels",
                 "Transformer",
                 "Adapters",
                 "ModelFiles",
@@ -185,6 +187,7 @@ let package = Package(
             ]),
         tests("TidyTests", []),
         tests("JSONTreeTests", ["JSONTree"]),
+        tests("GrammarTests", ["Grammar", "JSONTree"]),
         tests("AdaptersTests", ["Adapters", "ModelFiles", "StepModels", "Tensors", "Transformer"]),
         tests("CatalogTests", ["Catalog"]),
         tests("AdapterSourcesTests", ["AdapterSources"]),

@@ -201,6 +201,8 @@ package struct EngineCore {
         var scores: TokenScores?
         /// False when the logits are not numbers.
         var isValid = true
+        /// The request's constraint leaves no token, or does not know.
+        var isStuck = false
     }
 
     /// A member's sampler, and what it has chosen so far.
@@ -251,14 +253,17 @@ package struct EngineCore {
             return scored(token, count: parameters.promptLogprobCount ?? 0)
         }
         guard sequence.wantsToken else { return Choice() }
-        let token = chooser.sampler.sample(logits, row: index, peak: peak, for: sequence)
+        guard
+            let token = chooser.sampler.sample(logits, row: index, peak: peak, for: sequence)
+        else { return Choice(isStuck: true) }
         return scored(token, count: parameters.logprobCount)
     }
 
     private mutating func output(for want: Want, _ choice: Choice) -> Output? {
-        guard choice.isValid else {
+        guard choice.isValid, !choice.isStuck else {
             guard scheduler.remove(want.id) != nil else { return nil }
-            return Output(id: want.id, event: .failed(.notFinite))
+            return Output(
+                id: want.id, event: .failed(choice.isStuck ? .constraintFailed : .notFinite))
         }
         let maximumContext = limits.maximumContext
         var event: EngineEvent.Step?
@@ -303,6 +308,8 @@ package enum EngineFailure: Error, Sendable {
     case notFinite
     /// The engine is stopping.
     case stopped
+    /// What the request asks its answer to be leaves no token, or takes too much work to follow.
+    case constraintFailed
     /// The device that it runs on cannot go on.
     case deviceLost
     /// The device has no room for the adapter, though it is not too large by itself.

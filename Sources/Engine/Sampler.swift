@@ -40,17 +40,25 @@ final class Sampler {
     /// - Parameters:
     ///   - logits: the choice is made from row `row`. Not read when the peak says it all.
     ///   - peak: of that row.
+    /// - Returns: nil when the request's constraint leaves no token.
     func sample(
         _ logits: Matrix, row: Int, peak: LogitPeak, for sequence: TokenSequence
-    ) -> Int32 {
+    ) -> Int32? {
         if Sampler.needsPeakOnly(sequence) { return Int32(peak.column) }
+        if Sampler.takesThePeak(sequence), sequence.allows(Int32(peak.column)) {
+            return Int32(peak.column)
+        }
         let parameters = sequence.request.parameters
         let holdsBackEnd = sequence.completionCount < parameters.minimumTokens
         var (logits, row, peak) = (logits, row, peak)
-        if parameters.changesLogits || holdsBackEnd {
+        if parameters.changesLogits || holdsBackEnd || sequence.request.constraint != nil {
             change(logits, row: row, for: sequence, holdsBackEnd: holdsBackEnd)
+            if sequence.request.constraint != nil {
+                guard constrain(for: sequence, holdsBackEnd: holdsBackEnd) else { return nil }
+            }
             (logits, row) = (changed, 0)
             peak = kernels.peak(changed, row: 0, columns: 0..<vocabularySize)
+            guard peak.maximum > -.infinity else { return nil }
         }
         if parameters.temperature == 0 { return Int32(peak.column) }
         // A temperature may be so low that its reciprocal overflows.
@@ -67,9 +75,39 @@ final class Sampler {
 
     /// Whether the likeliest token is the next one.
     static func needsPeakOnly(_ sequence: TokenSequence) -> Bool {
+        sequence.request.constraint == nil && takesThePeak(sequence)
+    }
+
+    /// The same, unless a constraint has something against it.
+    private static func takesThePeak(_ sequence: TokenSequence) -> Bool {
         let parameters = sequence.request.parameters
         return parameters.temperature == 0 && !parameters.changesLogits
             && sequence.completionCount >= parameters.minimumTokens
+    }
+
+    /// Takes from the changed logits what the request's constraint forbids. End tokens stay where the completion may
+    /// end; where it must, they stay whatever else was asked.
+    ///
+    /// - Returns: false when the constraint does not know.
+    private func constrain(for sequence: TokenSequence, holdsBackEnd: Bool) -> Bool {
+        guard let constraint = sequence.request.constraint,
+            let allowed = constraint.allowed(in: sequence.constraintState)
+        else { return false }
+        let ends = constraint.mayEnd(in: sequence.constraintState) && !holdsBackEnd
+        let endTokens = sequence.request.parameters.endTokens
+        changed.withMutableRow(0) { logits in
+            for index in logits.indices {
+                let isAllowed =
+                    index / 64 < allowed.count && allowed[index / 64] >> UInt64(index % 64) & 1 != 0
+                if !isAllowed, !(ends && endTokens.contains(Int32(index))) {
+                    logits[index] = -.infinity
+                }
+            }
+            if !ends {
+                for token in endTokens { logits[Int(token)] = -.infinity }
+            }
+        }
+        return true
     }
 
     private func change(

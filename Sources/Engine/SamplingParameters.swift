@@ -67,6 +67,8 @@ package struct TokenScores: Sendable, Equatable {
 
 /// Why a completion ended.
 package enum FinishReason: Sendable, Equatable {
+    /// Nothing may follow in what the request asks for.
+    case complete
     /// An end token, which is not part of the completion's text.
     case endToken(Int32)
     /// The token limit or the end of the context.

@@ -20,13 +20,16 @@ package struct EngineRequest: Sendable {
     /// Whatever the adapter's owner wants kept alive as long as the request is.
     package var lease: (any AnyObject & Sendable)?
     package var parameters: SamplingParameters
+    /// What the completion may be; nil for anything.
+    package let constraint: (any TokenConstraint)?
     /// The first position where the adapter acts; 0 for most, nowhere if what invokes it is not in the
     /// prompt.
     let adapterStart: Int
 
     package init(
         id: RequestID, prompt: [Int32], adapter: DeviceAdapter?, adapterName: String?,
-        lease: (any AnyObject & Sendable)? = nil, parameters: SamplingParameters
+        lease: (any AnyObject & Sendable)? = nil, parameters: SamplingParameters,
+        constraint: (any TokenConstraint)? = nil
     ) {
         self.id = id
         self.prompt = prompt
@@ -34,6 +37,7 @@ package struct EngineRequest: Sendable {
         self.adapterName = adapterName
         self.lease = lease
         self.parameters = parameters
+        self.constraint = constraint
         adapterStart = adapter?.start(in: prompt) ?? 0
     }
 
@@ -59,12 +63,15 @@ struct TokenSequence {
     var foundPromptCount: Int?
     /// How often a sequence that came later was admitted before this one.
     var passedOverCount = 0
+    /// Where the completion is in its constraint.
+    private(set) var constraintState: Int32 = 0
     /// Scores of prompt tokens 1, 2, … so far.
     var promptScores: [TokenScores] = []
 
     init(_ request: EngineRequest) {
         self.request = request
         tokens = request.prompt
+        constraintState = request.constraint?.start ?? 0
         if request.parameters.repetitionPenalty != 1 { promptTokens = Set(request.prompt) }
     }
 
@@ -108,12 +115,25 @@ struct TokenSequence {
         return event
     }
 
-    private func finish(after token: Int32, maximumContext: Int) -> FinishReason? {
+    private mutating func finish(after token: Int32, maximumContext: Int) -> FinishReason? {
         let parameters = request.parameters
         if parameters.endTokens.contains(token) { return .endToken(token) }
+        if let constraint = request.constraint {
+            constraintState = constraint.next(constraintState, token) ?? constraintState
+            if !constraint.mayContinue(in: constraintState) { return .complete }
+        }
         let isLong =
             completionCount >= parameters.maximumTokens || tokens.count >= maximumContext
         return isLong ? .length : nil
+    }
+
+    /// Whether a token may be the next one.
+    func allows(_ token: Int32) -> Bool {
+        guard let constraint = request.constraint else { return true }
+        if request.parameters.endTokens.contains(token) {
+            return constraint.mayEnd(in: constraintState)
+        }
+        return constraint.next(constraintState, token) != nil
     }
 
     /// Whether the prompt's scores are still wanted from row `position` on.

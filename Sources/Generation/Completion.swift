@@ -105,6 +105,7 @@ package struct Completion: Sendable {
         piece.text += stops.finish()
         switch finish {
         case .length: piece.finish = .length
+        case .complete: piece.finish = .end
         case .endToken(let token):
             piece.finish = options.stopTokens.contains(Int(token)) ? .stopToken(Int(token)) : .end
         }
@@ -125,6 +126,11 @@ package struct Completion: Sendable {
 extension GenerationError {
     fileprivate init(_ failure: EngineFailure) {
         switch failure {
+        case .constraintFailed:
+            self.init(
+                .constraintFailed,
+                "What the answer must be leaves the model no token, or takes too much work to follow."
+            )
         case .notFinite:
             self.init(
                 .modelFailed,

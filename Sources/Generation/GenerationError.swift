@@ -14,6 +14,8 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
         case tooManyRequests
         case shuttingDown
         case modelFailed
+        /// What the answer must be could not be followed to its end.
+        case constraintFailed
         case deviceLost
     }
 

@@ -2,6 +2,7 @@ internal import AdapterStore
 internal import Adapters
 package import ChatTemplates
 package import Engine
+package import Grammar
 package import JSONTree
 package import ModelFiles
 package import Tokenization
@@ -16,6 +17,7 @@ package struct TextGenerator: Sendable {
     private let toolTemplate: ChatTemplate?
     private let templateVariables: JSON.Object
     private let defaults: GenerationDefaults
+    private let constraints: ConstraintCache
 
     /// - Parameters:
     ///   - toolTemplate: renders conversations with tools; often the same template.
@@ -32,6 +34,7 @@ package struct TextGenerator: Sendable {
         self.toolTemplate = toolTemplate
         self.templateVariables = templateVariables
         self.defaults = defaults
+        constraints = ConstraintCache(tokenizer)
     }
 
     package var contextLength: Int { engine.limits.maximumContext }
@@ -122,6 +125,13 @@ package struct TextGenerator: Sendable {
         try check(options.logitBias.keys)
     }
 
+    /// What a completion must be, token by token. Compiling takes a while: not for an event loop.
+    ///
+    /// - Throws: `GrammarError` for what cannot be enforced exactly.
+    package func constraint(_ source: GrammarSource) throws(GrammarError) -> GrammarConstraint {
+        try constraints.constraint(source)
+    }
+
     // MARK: Completions
 
     /// Starts one completion.
@@ -146,7 +156,8 @@ package struct TextGenerator: Sendable {
         let request = EngineRequest(
             id: engine.nextID(), prompt: prompt.map { Int32($0) }, adapter: lease?.adapter,
             adapterName: lease?.name, lease: lease,
-            parameters: parameters(options, room: room, index: index))
+            parameters: parameters(options, room: room, index: index),
+            constraint: options.constraint)
         guard let events = engine.submit(request) else {
             throw GenerationError(
                 .tooManyRequests,
@@ -203,6 +214,8 @@ package struct CompletionOptions: Sendable {
     package var skipsSpecialTokens = true
     package var logprobCount: Int?
     package var promptLogprobCount: Int?
+    /// What the completion must be; nil for anything.
+    package var constraint: GrammarConstraint?
 
     package init() {}
 }

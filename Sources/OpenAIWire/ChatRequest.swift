@@ -56,11 +56,6 @@ public struct ChatRequest: Sendable, Equatable {
         }
         try parameters.accept("echo", only: false, because: "a chat has no prompt text to repeat.")
         try parameters.accept("modalities", only: ["text"], because: "the models here write text.")
-        if let format = parameters.json("response_format") {
-            var inner = try Parameters(format, path: "response_format")
-            try inner.accept("type", only: "text", because: "constrained output is not supported.")
-            try inner.finish()
-        }
         guard let messages = parameters.json("messages") else {
             throw APIError(
                 status: 400, code: "missing_parameter", message: "messages is missing.",

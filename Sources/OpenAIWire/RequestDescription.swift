@@ -43,7 +43,6 @@ public enum RequestDescription {
                     "description": "Reaches the template.",
                 ]
             ),
-            ("response_format", ["type": "object", "properties": ["type": only("text")]]),
             ("echo", only(false)), ("modalities", only(["text"])), ("verbosity", only("medium")),
             ("parallel_tool_calls", unused), ("prediction", unused),
             ("functions", only(.null)), ("function_call", only(.null)),
@@ -66,6 +65,25 @@ public enum RequestDescription {
 
     /// What both take.
     private static let sampling: [Parameter] = [
+        (
+            "response_format",
+            [
+                "type": "object", "description": "What the answer must be.",
+                "properties": ["type": ["enum": ["text", "json_object", "json_schema"]]],
+            ]
+        ),
+        (
+            "structured_outputs",
+            ["type": "object", "description": "The same: json, regex, choice or json_object."]
+        ),
+        ("guided_json", ["type": ["object", "string"], "description": "The same, a schema."]),
+        ("json_schema", ["type": ["object", "string"], "description": "The same, a schema."]),
+        ("guided_regex", text("The same, a regular expression.")),
+        ("regex", text("The same, a regular expression.")),
+        ("guided_choice", list("string", "The same, one of some texts.")),
+        ("grammar", only(.null)), ("guided_grammar", only(.null)), ("ebnf", only(.null)),
+        ("structural_tag", only(.null)), ("guided_decoding_backend", only(.null)),
+        ("guided_whitespace_pattern", only(.null)),
         ("temperature", number(0, 2)), ("top_p", number(0, 1)),
         ("top_k", integer(-1)), ("min_p", number(0, 1)),
         ("repetition_penalty", number(0.01, 100)), ("presence_penalty", number(-2, 2)),

@@ -23,6 +23,8 @@ public struct SamplingOptions: Sendable, Equatable {
     /// Log probabilities of the prompt, in vLLM's form.
     public var promptLogprobCount: Int?
     public var writesTokenIDs = false
+    /// What the answer must be.
+    public var form: AnswerForm?
 
     /// Bounds that keep one request from costing more than one.
     public enum Limits {
@@ -73,6 +75,7 @@ public struct SamplingOptions: Sendable, Equatable {
         promptLogprobCount = try parameters.integer("prompt_logprobs", in: 0...Limits.logprobs)
         writesTokenIDs = try parameters.bool("return_tokens_as_token_ids") ?? false
         try readLogitBias(&parameters)
+        form = try AnswerForm.read(&parameters)
         parameters.ignore(
             "user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
             "prompt_cache_options")

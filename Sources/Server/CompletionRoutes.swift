@@ -4,6 +4,7 @@ internal import Adapters
 internal import Engine
 internal import Foundation
 internal import Generation
+internal import Grammar
 internal import HTTPTypes
 internal import Hummingbird
 internal import JSONTree
@@ -111,6 +112,7 @@ struct CompletionRoutes {
             .chat, request.model, request.sampling, request.stream,
             logprobCount: request.logprobCount)
         prepared.prompts = [(prompt, nil)]
+        try constrain(&prepared)
         return prepared
     }
 
@@ -137,7 +139,21 @@ struct CompletionRoutes {
             prepared.options.promptLogprobCount = max(
                 count, prepared.options.promptLogprobCount ?? 0)
         }
+        try constrain(&prepared)
         return prepared
+    }
+
+    /// What the answer must be is compiled before anything is queued.
+    private func constrain(_ prepared: inout PreparedRequest) throws {
+        guard let form = prepared.sampling.form else { return }
+        let source: GrammarSource =
+            switch form {
+            case .schema(let schema): .schema(schema)
+            case .jsonObject: .jsonObject
+            case .pattern(let text): .pattern(text)
+            case .choice(let texts): .choice(texts)
+            }
+        prepared.options.constraint = try generator.constraint(source)
     }
 
     // MARK: Prompts to exchanges

@@ -2,6 +2,7 @@ internal import AdapterSources
 internal import AdapterStore
 internal import Catalog
 internal import Generation
+internal import Grammar
 internal import HTTPTypes
 internal import Hummingbird
 internal import JSONTree
@@ -17,6 +18,10 @@ extension APIError {
         switch error {
         case let error as APIError: self = error
         case let error as GenerationError: self.init(error)
+        case let error as GrammarError:
+            self.init(
+                status: 400, code: error.code.rawValue, message: error.description,
+                parameter: "response_format")
         case let error as LibraryError: self.init(error)
         case let error as SourceError: self.init(error)
         case let error as CatalogError:
@@ -108,6 +113,10 @@ extension APIError {
             self.init(
                 status: 503, type: "server_error", code: "device_lost", message: error.message,
                 retryAfter: 5)
+        case .constraintFailed:
+            self.init(
+                status: 400, code: "grammar_too_complex", message: error.message,
+                parameter: "response_format")
         case .modelFailed:
             self.init(
                 status: 500, type: "server_error", code: "model_failed", message: error.message)

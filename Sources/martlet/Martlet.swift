@@ -17,7 +17,7 @@ struct Martlet: AsyncParsableCommand {
         version: version,
         subcommands: [
             Serve.self, Route.self, Run.self, Inspect.self, AdaptersCommand.self, CacheCommand.self,
-            DevicesCommand.self, Bench.self, Simulate.self,
+            DevicesCommand.self, GrammarCommand.self, Bench.self, Simulate.self,
         ])
 
     static func main() async {

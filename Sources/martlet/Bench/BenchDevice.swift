@@ -3,6 +3,7 @@ import Conformance
 import DeviceTransformer
 import Devices
 import JSONTree
+import ModelFiles
 import StepModels
 import Tensors
 import Transformer

@@ -1,0 +1,294 @@
+/// A symbol of a grammar's rules.
+enum Symbol: Hashable, Sendable {
+    case terminal(RegularLanguages.ID)
+    case rule(Int)
+}
+
+/// A context-free grammar whose rules are made when somebody asks for them.
+protocol GrammarRules: AnyObject {
+    var start: Int { get }
+    /// What a rule may be, each as a sequence of symbols.
+    func productions(
+        of rule: Int, _ languages: inout RegularLanguages
+    ) throws(GrammarError) -> [[Symbol]]
+}
+
+/// Reads bytes by a grammar: an Earley parser (Earley, 1970) over terminals that are regular languages.
+///
+/// Rows are numbered by their content, so that a list's elements lead back to the row of the first, and what has been
+/// worked out once is a look-up for every text afterwards. A rule at the end of another takes its place, which makes lists
+/// that are written with their rest at the end as good as those with it in front.
+struct Machine {
+    private var languages: RegularLanguages
+    private let rules: any GrammarRules
+
+    /// A production on its way: as `rule`, from a row on.
+    private struct Item: Hashable, Comparable {
+        var rule: Int32
+        var body: Int32
+        var dot: Int32
+        var origin: Int32
+
+        static func < (a: Item, b: Item) -> Bool {
+            (a.origin, a.rule, a.body, a.dot) < (b.origin, b.rule, b.body, b.dot)
+        }
+    }
+
+    private struct Row {
+        /// Items by the terminal that they want.
+        var scans: [(terminal: RegularLanguages.ID, item: Item)] = []
+        /// Items by the rule that they wait for.
+        var waiting: [Int32: [Item]] = [:]
+        var accepts = false
+        /// Where each terminal leads.
+        var next: [RegularLanguages.ID: Int32] = [:]
+        /// What a text may be in that begins in this row, and whether nothing has to follow.
+        var entry: Entry?
+    }
+
+    private struct Kernel: Hashable {
+        var items: [Item]
+        var accepts: Bool
+    }
+
+    /// Inside a terminal of a row.
+    private struct Place: Hashable, Comparable {
+        var row: Int32
+        var terminal: RegularLanguages.ID
+        var rest: RegularLanguages.ID
+
+        static func < (a: Place, b: Place) -> Bool {
+            (a.row, a.terminal, a.rest) < (b.row, b.terminal, b.rest)
+        }
+    }
+
+    private struct Entry: Hashable {
+        var places: [Place]
+        var accepts: Bool
+    }
+
+    private var bodies: [[Symbol]] = []
+    private var bodyNumbers: [[Symbol]: Int32] = [:]
+    private var productions: [Int32: [Int32]] = [:]
+    private var rows: [Row] = []
+    private var rowNumbers: [Kernel: Int32] = [:]
+    private var entries: [Entry] = []
+    private var entryNumbers: [Entry: Int32] = [:]
+    /// Of states that are one place.
+    private var placeNumbers: [Place: Int32] = [:]
+    /// 256 for each state; -1 for nothing, -2 for what is not known yet.
+    private var transitions: [Int32] = []
+
+    /// Where reading begins.
+    private(set) var start: Int32 = 0
+    private static let mostPlaces = 4_000
+
+    init(_ rules: any GrammarRules, _ languages: RegularLanguages) throws(GrammarError) {
+        self.rules = rules
+        self.languages = languages
+        // While texts are read each byte may ask.
+        self.languages.searchLimit = 200
+        let first = try row(
+            Kernel(items: [], accepts: false), adding: try predicted(Int32(rules.start), origin: 0))
+        start = state(try entry(of: first))
+    }
+
+    var stateCount: Int { entries.count }
+    /// Roughly what has been worked out so far.
+    var byteCount: Int { 1200 * entries.count + 600 * rows.count + 1200 * languages.count }
+
+    // MARK: States
+
+    /// Whether a text may end here.
+    func accepts(_ state: Int32) -> Bool { entries[Int(state)].accepts }
+
+    /// Whether a text may go on.
+    func continues(_ state: Int32) -> Bool { !entries[Int(state)].places.isEmpty }
+
+    /// What it is after a byte; nil when no text goes on so.
+    @inline(__always)
+    mutating func next(_ state: Int32, _ byte: UInt8) throws(GrammarError) -> Int32? {
+        let known = transitions[Int(state) << 8 | Int(byte)]
+        if known > -2 { return known < 0 ? nil : known }
+        return try find(state, byte)
+    }
+
+    private mutating func find(_ state: Int32, _ byte: UInt8) throws(GrammarError) -> Int32? {
+        var places: [Place] = []
+        var accepts = false
+        for place in entries[Int(state)].places {
+            let rest = languages.derivative(place.rest, byte)
+            if rest == RegularLanguages.never { continue }
+            if rest != RegularLanguages.empty {
+                places.append(Place(row: place.row, terminal: place.terminal, rest: rest))
+            }
+            if languages.isNullable(rest) {
+                let behind = try entry(of: try goto(place.row, place.terminal))
+                places += behind.places
+                accepts = accepts || behind.accepts
+            }
+        }
+        if places.count > 1 { places = Set(places).sorted() }
+        guard places.count <= Self.mostPlaces, !languages.isTooLarge else {
+            throw GrammarError(.tooComplex, "the grammar has too many readings of the text")
+        }
+        let result = places.isEmpty && !accepts ? -1 : number(places, accepts)
+        transitions[Int(state) << 8 | Int(byte)] = result
+        return result < 0 ? nil : result
+    }
+
+    /// The state of some places; most texts are in one place at a time.
+    private mutating func number(_ places: [Place], _ accepts: Bool) -> Int32 {
+        guard places.count == 1, !accepts else {
+            return state(Entry(places: places, accepts: accepts))
+        }
+        if let known = placeNumbers[places[0]] { return known }
+        let result = state(Entry(places: places, accepts: false))
+        placeNumbers[places[0]] = result
+        return result
+    }
+
+    private mutating func state(_ entry: Entry) -> Int32 {
+        if let number = entryNumbers[entry] { return number }
+        let number = Int32(entries.count)
+        entries.append(entry)
+        transitions.append(contentsOf: repeatElement(-2, count: 256))
+        entryNumbers[entry] = number
+        return number
+    }
+
+    /// Characters that may come next whatever they are, as long as they stand for themselves in a JSON string.
+    func plainRoom(_ state: Int32) -> Int {
+        entries[Int(state)].places.reduce(0) { max($0, languages.plainRoom($1.rest)) }
+    }
+
+    // MARK: Rows
+
+    private mutating func entry(of row: Int32) throws(GrammarError) -> Entry {
+        if let known = rows[Int(row)].entry { return known }
+        var places: Set<Place> = []
+        var accepts = false
+        var (seen, waiting): (Set<Int32>, [Int32]) = ([row], [row])
+        // Terminals that may be nothing lead on at once.
+        while let next = waiting.popLast() {
+            accepts = accepts || rows[Int(next)].accepts
+            for (terminal, _) in rows[Int(next)].scans {
+                if terminal != RegularLanguages.empty {
+                    places.insert(Place(row: next, terminal: terminal, rest: terminal))
+                }
+                guard languages.isNullable(terminal) else { continue }
+                let behind = try goto(next, terminal)
+                if seen.insert(behind).inserted { waiting.append(behind) }
+            }
+        }
+        let entry = Entry(places: places.sorted(), accepts: accepts)
+        rows[Int(row)].entry = entry
+        return entry
+    }
+
+    /// The row after a terminal.
+    private mutating func goto(
+        _ row: Int32, _ terminal: RegularLanguages.ID
+    ) throws(GrammarError) -> Int32 {
+        if let known = rows[Int(row)].next[terminal] { return known }
+        var items: Set<Item> = []
+        var accepts = false
+        var waiting = rows[Int(row)].scans.filter { $0.terminal == terminal }.map(\.item)
+        var done: Set<Item> = []
+        while let item = waiting.popLast() {
+            var next = item
+            next.dot += 1
+            guard next.dot == Int32(bodies[Int(next.body)].count) else {
+                items.insert(next)
+                continue
+            }
+            guard done.insert(next).inserted else { continue }
+            if next.rule == Int32(rules.start), next.origin == 0 { accepts = true }
+            waiting += rows[Int(next.origin)].waiting[next.rule] ?? []
+        }
+        let kernel = Kernel(items: items.sorted(), accepts: accepts)
+        let result = try self.row(kernel, adding: kernel.items)
+        rows[Int(row)].next[terminal] = result
+        return result
+    }
+
+    private mutating func row(
+        _ kernel: Kernel, adding first: [Item]
+    ) throws(GrammarError) -> Int32 {
+        if let number = rowNumbers[kernel] { return number }
+        let number = Int32(rows.count)
+        rowNumbers[kernel] = number
+        rows.append(Row(accepts: kernel.accepts))
+        try close(number, first)
+        return number
+    }
+
+    /// Adds what follows from a row's items.
+    private mutating func close(_ number: Int32, _ first: [Item]) throws(GrammarError) {
+        var row = rows[Int(number)]
+        var seen = Set(first)
+        var waiting = first
+        var predictedRules: Set<Int32> = []
+        /// Rules that begin in this row and may be nothing.
+        var doneHere: Set<Int32> = []
+        func add(_ item: Item) {
+            if seen.insert(item).inserted { waiting.append(item) }
+        }
+        func advance(_ item: Item) {
+            var next = item
+            next.dot += 1
+            add(next)
+        }
+        while let item = waiting.popLast() {
+            let body = bodies[Int(item.body)]
+            guard Int(item.dot) < body.count else {
+                if item.rule == Int32(rules.start), item.origin == 0 { row.accepts = true }
+                if item.origin == number {
+                    guard doneHere.insert(item.rule).inserted else { continue }
+                    for other in row.waiting[item.rule] ?? [] { advance(other) }
+                } else {
+                    for other in rows[Int(item.origin)].waiting[item.rule] ?? [] { advance(other) }
+                }
+                continue
+            }
+            switch body[Int(item.dot)] {
+            case .terminal(let terminal): row.scans.append((terminal, item))
+            case .rule(let rule):
+                let rule = Int32(rule)
+                if Int(item.dot) == body.count - 1 {
+                    // In place of the one that it ends.
+                    for production in try numbers(of: rule) {
+                        add(Item(rule: item.rule, body: production, dot: 0, origin: item.origin))
+                    }
+                    continue
+                }
+                row.waiting[rule, default: []].append(item)
+                if doneHere.contains(rule) { advance(item) }
+                if predictedRules.insert(rule).inserted {
+                    for item in try predicted(rule, origin: number) { add(item) }
+                }
+            }
+        }
+        row.scans.sort { ($0.terminal, $0.item) < ($1.terminal, $1.item) }
+        rows[Int(number)] = row
+    }
+
+    private mutating func predicted(
+        _ rule: Int32, origin: Int32
+    ) throws(GrammarError) -> [Item] {
+        try numbers(of: rule).map { Item(rule: rule, body: $0, dot: 0, origin: origin) }
+    }
+
+    private mutating func numbers(of rule: Int32) throws(GrammarError) -> [Int32] {
+        if let known = productions[rule] { return known }
+        let made = try rules.productions(of: Int(rule), &languages).map { body in
+            if let known = bodyNumbers[body] { return known }
+            let number = Int32(bodies.count)
+            bodies.append(body)
+            bodyNumbers[body] = number
+            return number
+        }
+        productions[rule] = made
+        return made
+    }
+}

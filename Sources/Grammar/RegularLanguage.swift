@@ -1,0 +1,324 @@
+/// Regular languages of bytes, by their derivatives.
+///
+/// A language is a number; equal expressions have equal numbers, so that a derivative computed once is a look-up
+/// afterwards. Intersection, complement and counted repetition are expressions like the others and cost nothing until
+/// bytes are read. (Brzozowski, "Derivatives of Regular Expressions", 1964.)
+struct RegularLanguages {
+    typealias ID = Int32
+
+    private enum Node: Hashable {
+        case never
+        case empty
+        case bytes(ByteSet)
+        case sequence(ID, ID)
+        case either([ID])
+        case both([ID])
+        case not(ID)
+        /// At least so often, at most so often or any number of times.
+        case repeated(ID, Int, Int?)
+        /// A table's state.
+        case table(Int, Int)
+    }
+
+    /// A finite automaton that is easier said as a table. State 0 is where it begins, -1 is no state.
+    struct Table: Hashable {
+        /// By state, by byte.
+        var next: [[UInt8: Int]]
+        var accepts: [Bool]
+    }
+
+    private var nodes: [Node] = [.never, .empty]
+    private var ids: [Node: ID] = [.never: 0, .empty: 1]
+    /// By language: whether it has the empty string, and whether only a search tells that it has any.
+    private var nullable: [Bool] = [false, true]
+    private var needsSearch: [Bool] = [false, false]
+    /// Whether there are only so many strings in it, as far as its expression shows.
+    private var isFinite: [Bool] = [true, true]
+    /// Any character of a JSON string: in one spelling, and in all.
+    var characters: Set<ID> = []
+    /// By language and byte; -1 is unknown.
+    private var derivatives: [[ID]?] = [nil, nil]
+    private var isKnownEmpty: [Bool?] = [true, false]
+    private var tables: [Table] = []
+    /// Where any set of bytes begins or ends: bytes between are alike to all languages.
+    private var boundaries = ByteSet()
+
+    /// Nothing, and the empty string.
+    static let never: ID = 0
+    static let empty: ID = 1
+
+    var count: Int { nodes.count }
+    /// Something has become larger than anybody needs.
+    private(set) var isTooLarge = false
+    /// Languages looked at so far to find whether others are empty.
+    private(set) var searchedCount = 0
+    private static let mostParts = 20_000
+    /// Languages looked at to find whether one is empty.
+    var searchLimit = 2_000
+
+    func isNullable(_ id: ID) -> Bool { nullable[Int(id)] }
+
+    // MARK: Making them
+
+    private mutating func make(_ node: Node) -> ID {
+        if let id = ids[node] { return id }
+        let id = ID(nodes.count)
+        nodes.append(node)
+        ids[node] = id
+        derivatives.append(nil)
+        isKnownEmpty.append(nil)
+        isFinite.append(finite(node))
+        switch node {
+        case .never, .empty: break
+        case .bytes(let set):
+            boundaries = boundaries.union(set.boundaries)
+            nullable.append(false)
+            needsSearch.append(false)
+        case .sequence(let a, let b):
+            nullable.append(isNullable(a) && isNullable(b))
+            needsSearch.append(needsSearch[Int(a)] || needsSearch[Int(b)])
+        case .either(let parts):
+            nullable.append(parts.contains { isNullable($0) })
+            needsSearch.append(parts.contains { needsSearch[Int($0)] })
+        case .both(let parts):
+            nullable.append(parts.allSatisfy { isNullable($0) })
+            needsSearch.append(true)
+        case .not(let inner):
+            nullable.append(!isNullable(inner))
+            needsSearch.append(true)
+        case .repeated(let inner, let least, _):
+            nullable.append(least == 0 || isNullable(inner))
+            needsSearch.append(needsSearch[Int(inner)])
+        case .table(let table, let state):
+            nullable.append(tables[table].accepts[state])
+            needsSearch.append(true)
+        }
+        return id
+    }
+
+    private func finite(_ node: Node) -> Bool {
+        switch node {
+        case .never, .empty, .bytes: true
+        case .sequence(let a, let b): isFinite[Int(a)] && isFinite[Int(b)]
+        case .either(let parts): parts.allSatisfy { isFinite[Int($0)] }
+        case .both(let parts): parts.contains { isFinite[Int($0)] }
+        case .repeated(let inner, _, let most): most != nil && isFinite[Int(inner)]
+        case .not, .table: false
+        }
+    }
+
+    /// How many characters may come next whatever they are, as far as the expression shows.
+    func plainRoom(_ id: ID) -> Int {
+        switch nodes[Int(id)] {
+        case .sequence(let first, _): plainRoom(first)
+        case .repeated(let inner, _, let most): characters.contains(inner) ? most ?? .max : 0
+        // All but some strings: nothing that begins anyhow is lost.
+        case .not(let inner): isFinite[Int(inner)] ? .max : 0
+        case .both(let parts): parts.reduce(.max) { min($0, plainRoom($1)) }
+        case .either(let parts): parts.reduce(0) { max($0, plainRoom($1)) }
+        default: 0
+        }
+    }
+
+    mutating func bytes(_ set: ByteSet) -> ID { set.isEmpty ? Self.never : make(.bytes(set)) }
+
+    mutating func literal(_ bytes: some Collection<UInt8>) -> ID {
+        bytes.reversed().reduce(Self.empty) { rest, byte in
+            let first = self.bytes(ByteSet(byte...byte))
+            return sequence(first, rest)
+        }
+    }
+
+    mutating func sequence(_ a: ID, _ b: ID) -> ID {
+        if a == Self.never || b == Self.never { return Self.never }
+        if a == Self.empty { return b }
+        if b == Self.empty { return a }
+        if case .sequence(let first, let second) = nodes[Int(a)] {
+            return sequence(first, sequence(second, b))
+        }
+        return make(.sequence(a, b))
+    }
+
+    mutating func sequence(_ parts: [ID]) -> ID {
+        parts.reversed().reduce(Self.empty) { rest, part in sequence(part, rest) }
+    }
+
+    mutating func either(_ parts: [ID]) -> ID {
+        var flat: Set<ID> = []
+        var set = ByteSet()
+        func add(_ id: ID) {
+            switch nodes[Int(id)] {
+            case .never: break
+            case .either(let inner): for part in inner { add(part) }
+            case .bytes(let bytes): set = set.union(bytes)
+            default: flat.insert(id)
+            }
+        }
+        for part in parts { add(part) }
+        if !set.isEmpty { flat.insert(bytes(set)) }
+        if flat.contains(all) { return all }
+        if flat.count > Self.mostParts { isTooLarge = true }
+        let sorted = flat.sorted()
+        return sorted.count < 2 ? sorted.first ?? Self.never : make(.either(sorted))
+    }
+
+    mutating func both(_ parts: [ID]) -> ID {
+        var flat: Set<ID> = []
+        var set: ByteSet?
+        func add(_ id: ID) {
+            switch nodes[Int(id)] {
+            case .both(let inner): for part in inner { add(part) }
+            case .bytes(let bytes): set = set?.intersection(bytes) ?? bytes
+            default: flat.insert(id)
+            }
+        }
+        for part in parts { add(part) }
+        if let set { flat.insert(bytes(set)) }
+        if flat.contains(Self.never) { return Self.never }
+        let everything = all
+        flat.remove(everything)
+        if flat.contains(Self.empty) {
+            return flat.allSatisfy { isNullable($0) } ? Self.empty : Self.never
+        }
+        let sorted = flat.sorted()
+        return sorted.isEmpty ? everything : sorted.count == 1 ? sorted[0] : make(.both(sorted))
+    }
+
+    mutating func not(_ id: ID) -> ID {
+        if case .not(let inner) = nodes[Int(id)] { return inner }
+        return make(.not(id))
+    }
+
+    /// All strings.
+    var all: ID { mutating get { make(.not(Self.never)) } }
+
+    mutating func repeated(_ id: ID, _ least: Int, _ most: Int?) -> ID {
+        if most == 0 || id == Self.empty { return Self.empty }
+        if id == Self.never { return least == 0 ? Self.empty : Self.never }
+        if least == 1, most == 1 { return id }
+        // What may be nothing may be left out.
+        let least = isNullable(id) ? 0 : least
+        if least == 0, case .repeated(_, 0, nil) = nodes[Int(id)] { return id }
+        return make(.repeated(id, least, most))
+    }
+
+    mutating func optional(_ id: ID) -> ID { either([Self.empty, id]) }
+
+    mutating func table(_ table: Table) -> ID {
+        tables.append(table)
+        for row in table.next {
+            for byte in row.keys {
+                boundaries.insert(byte)
+                if byte < 255 { boundaries.insert(byte + 1) }
+            }
+        }
+        return make(.table(tables.count - 1, 0))
+    }
+
+    /// One of some strings, by their common beginnings: as many as there are cost a byte no more than a few.
+    mutating func oneOf(_ strings: [[UInt8]]) -> ID {
+        oneOf(strings.sorted { $0.lexicographicallyPrecedes($1) }[...], from: 0)
+    }
+
+    private mutating func oneOf(_ strings: ArraySlice<[UInt8]>, from place: Int) -> ID {
+        var parts: [ID] = []
+        var rest = strings
+        while let first = rest.first {
+            guard first.count > place else {
+                parts.append(Self.empty)
+                rest.removeFirst()
+                continue
+            }
+            let byte = first[place]
+            let end = rest.firstIndex { $0[place] != byte } ?? rest.endIndex
+            let group = rest[rest.startIndex..<end]
+            rest = rest[end...]
+            // What one string alone has left needs no branching.
+            let tail =
+                group.count == 1 ? literal(first[(place + 1)...]) : oneOf(group, from: place + 1)
+            parts.append(sequence(bytes(ByteSet(byte...byte)), tail))
+        }
+        return either(parts)
+    }
+
+    // MARK: Reading them
+
+    /// What may come after a byte; `never` when nothing that begins so is in the language.
+    mutating func derivative(_ id: ID, _ byte: UInt8) -> ID {
+        let result = remembered(id, byte)
+        return needsSearch[Int(result)] && isEmpty(result) ? Self.never : result
+    }
+
+    /// The same, which may be empty without saying so.
+    private mutating func remembered(_ id: ID, _ byte: UInt8) -> ID {
+        if let known = derivatives[Int(id)]?[Int(byte)], known >= 0 { return known }
+        let result = raw(id, byte)
+        if derivatives[Int(id)] == nil {
+            derivatives[Int(id)] = Array(repeating: -1, count: 256)
+        }
+        derivatives[Int(id)]?[Int(byte)] = result
+        return result
+    }
+
+    private mutating func raw(_ id: ID, _ byte: UInt8) -> ID {
+        switch nodes[Int(id)] {
+        case .never, .empty: return Self.never
+        case .bytes(let set): return set.contains(byte) ? Self.empty : Self.never
+        case .sequence(let a, let b):
+            let first = sequence(remembered(a, byte), b)
+            return isNullable(a) ? either([first, remembered(b, byte)]) : first
+        case .either(let parts): return either(parts.map { remembered($0, byte) })
+        case .both(let parts): return both(parts.map { remembered($0, byte) })
+        case .not(let inner): return not(remembered(inner, byte))
+        case .repeated(let inner, let least, let most):
+            let rest = repeated(inner, max(0, least - 1), most.map { $0 - 1 })
+            return sequence(remembered(inner, byte), rest)
+        case .table(let table, let state):
+            guard let next = tables[table].next[state][byte], next >= 0 else { return Self.never }
+            return make(.table(table, next))
+        }
+    }
+
+    /// Whether no string is in the language. Looks at a bounded number of languages behind it, beyond which it says no.
+    mutating func isEmpty(_ id: ID) -> Bool {
+        guard needsSearch[Int(id)] else { return id == Self.never }
+        if let known = isKnownEmpty[Int(id)] { return known }
+        // Short strings first: mostly one is at hand. What is found for one holds for those on the way to it.
+        var queue = [(id: id, parent: -1)]
+        var seen: Set<ID> = [id]
+        var place = 0
+        while place < queue.count {
+            let next = queue[place].id
+            searchedCount += 1
+            if isNullable(next) || isKnownEmpty[Int(next)] == false
+                || next != Self.never && !needsSearch[Int(next)] || queue.count > searchLimit
+            {
+                var step = place
+                while step >= 0 {
+                    isKnownEmpty[Int(queue[step].id)] = false
+                    step = queue[step].parent
+                }
+                return false
+            }
+            if isKnownEmpty[Int(next)] != true {
+                for byte in [0] + boundaries.bytes {
+                    let behind = remembered(next, byte)
+                    if seen.insert(behind).inserted { queue.append((behind, place)) }
+                }
+            }
+            place += 1
+        }
+        for id in seen { isKnownEmpty[Int(id)] = true }
+        return true
+    }
+
+    /// Whether the bytes are in the language.
+    mutating func contains(_ bytes: some Sequence<UInt8>, _ id: ID) -> Bool {
+        var id = id
+        for byte in bytes {
+            id = derivative(id, byte)
+            if id == Self.never { return false }
+        }
+        return isNullable(id)
+    }
+}

@@ -1,0 +1,100 @@
+import Grammar
+import JSONTree
+import Testing
+
+/// Which tokens may come next.
+struct MaskTests {
+    /// Single bytes, and tokens of several that cross the borders of JSON's own; the first stands for no text.
+    static let vocabulary: TokenVocabulary = {
+        let longer = [
+            "\":", "\",", "\"}", "{\"", "[1", ", ", "\": \"", "true", "false", "null", "abc", "ab",
+            "b\"",
+            "\\n", "\\u00", "é", "12", ".5", "\n  ", "]}", "\"name\"", "name",
+        ]
+        let bytes = (0...255 as ClosedRange<UInt8>).map { [$0] }
+        return TokenVocabulary([nil] + bytes + longer.map { Array($0.utf8) })
+    }()
+
+    static let sources: [GrammarSource] = [
+        .jsonObject, .choice(["yes", "no", "né"]), .pattern("[ab]{2,3}(\\.5)?"),
+        .schema([
+            "type": "object", "required": ["name"], "additionalProperties": false,
+            "properties": [
+                "name": ["type": "string", "maxLength": 3],
+                "tags": ["type": "array", "items": ["enum": ["ab", "abc", 12]]],
+            ],
+        ]),
+    ]
+
+    /// A mask says of each token what reading it says, whatever was asked before.
+    @Test(arguments: sources)
+    func masksAgreeWithReading(_ source: GrammarSource) throws {
+        let grammar = try CompiledGrammar(source, Self.vocabulary)
+        var (seen, waiting): (Set<Int32>, [Int32]) = ([grammar.start], [grammar.start])
+        var checked = 0
+        while let state = waiting.popLast(), checked < 60 {
+            checked += 1
+            let mask = try grammar.mask(state)
+            for token in Int32(0)..<Int32(279) {
+                let isAllowed = mask[Int(token) / 64] >> UInt64(token % 64) & 1 != 0
+                let next = try grammar.next(state, token)
+                #expect(isAllowed == (next != nil), "token \(token)")
+                if let next, seen.insert(next).inserted { waiting.append(next) }
+            }
+        }
+        #expect(checked > 3)
+    }
+
+    /// Tokens drawn at random among those allowed: there is always one, or the text may end; and what ends is JSON that
+    /// the schema accepts.
+    @Test(arguments: 0..<40)
+    func randomTextsAreComplete(_ seed: Int) throws {
+        let source = Self.sources[3]
+        let grammar = try CompiledGrammar(source, Self.vocabulary)
+        guard case .schema(let schema) = source else { return }
+        var state = grammar.start
+        var text: [UInt8] = []
+        var random = UInt64(seed) &* 0x9E37_79B9_7F4A_7C15 &+ 1
+        for step in 0..<400 {
+            let mask = try grammar.mask(state)
+            let allowed = (0..<Int32(279)).filter { mask[Int($0) / 64] >> UInt64($0 % 64) & 1 != 0 }
+            #expect(!allowed.isEmpty || grammar.mayEnd(state))
+            if allowed.isEmpty || grammar.mayEnd(state) && step > 10 { break }
+            random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            let token = allowed[Int(random >> 33) % allowed.count]
+            text += Self.bytes(token)
+            guard let next = try grammar.next(state, token) else { break }
+            state = next
+        }
+        guard grammar.mayEnd(state) else { return }
+        let value = try JSON(parsing: text)
+        var checker = try SchemaChecker(schema)
+        #expect(try checker.accepts(value), "\(String(decoding: text, as: UTF8.self))")
+    }
+
+    private static func bytes(_ token: Int32) -> [UInt8] {
+        let longer = [
+            "\":", "\",", "\"}", "{\"", "[1", ", ", "\": \"", "true", "false", "null", "abc", "ab",
+            "b\"",
+            "\\n", "\\u00", "é", "12", ".5", "\n  ", "]}", "\"name\"", "name",
+        ]
+        return token <= 256 ? [UInt8(token - 1)] : Array(longer[Int(token) - 257].utf8)
+    }
+
+    @Test func endsAreKnown() throws {
+        let grammar = try CompiledGrammar(.choice(["ab", "abc"]), Self.vocabulary)
+        var state = grammar.start
+        for byte in "ab".utf8 { state = try #require(try grammar.next(state, Int32(byte) + 1)) }
+        #expect(grammar.mayEnd(state) && grammar.mayContinue(state))
+        state = try #require(try grammar.next(state, Int32(UInt8(ascii: "c")) + 1))
+        #expect(grammar.mayEnd(state) && !grammar.mayContinue(state))
+        #expect(try grammar.next(grammar.start, 0) == nil)
+    }
+
+    @Test(arguments: ["a{20000}", "(", "(?<=a)b", "a\\b", "[z-a]"])
+    func patternsThatCannotBeAreRefused(_ pattern: String) {
+        #expect(throws: GrammarError.self) {
+            _ = try CompiledGrammar(.pattern(pattern), Self.vocabulary)
+        }
+    }
+}
