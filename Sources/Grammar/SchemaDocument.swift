@@ -14,6 +14,8 @@ struct SchemaDocument {
     /// Nodes by identifier, and by identifier and anchor.
     private var identified: [String: Int] = [:]
     private var anchors: [String: Int] = [:]
+    /// By node, where it has an enum.
+    private(set) var listed: [Int: ListedValues] = [:]
     private let root: JSON
     /// Before draft 2019-09 nothing counts beside a reference.
     let referencesStandAlone: Bool
@@ -68,6 +70,14 @@ struct SchemaDocument {
             identified[""] = 0
         }
         nodes.append(Node(schema: schema, pointer: pointer, base: base))
+        if let values = schema["enum"]?.arrayValue {
+            guard values.count(where: { $0.stringValue == nil }) <= ListedValues.mostOthers else {
+                throw GrammarError(
+                    .tooComplex, "an enum lists too many values that are no strings",
+                    pointer: pointer, keyword: "enum")
+            }
+            listed[number] = ListedValues(values)
+        }
         numbers[pointer] = number
         for keyword in ["$anchor", "$dynamicAnchor"] {
             if let anchor = schema[keyword]?.stringValue { anchors[base + "#" + anchor] = number }

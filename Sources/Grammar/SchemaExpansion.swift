@@ -112,23 +112,22 @@ struct SchemaExpansion {
         if let list = object["enum"] {
             guard let list = list.arrayValue else { throw malformed(node, "enum") }
             values = list
-            if let constant = object["const"] {
-                values = values.filter { $0.isSameValue(as: constant) }
-            }
         } else {
             values = [object["const"] ?? .null]
         }
+        let before = way.flat.values.map { ListedValues($0) }
         var validator = SchemaValidator(document: document, matcher: matcher)
         var left: [JSON] = []
-        for value in values {
-            var isFine = way.flat.values?.contains { $0.isSameValue(as: value) } ?? true
+        var seen = ListedValues([])
+        for value in values where seen.insert(value) {
+            var isFine = before?.contains(value) ?? true
             for node in way.seen.holds where isFine {
                 isFine = try validator.isValid(value, node)
             }
             for node in way.seen.fails where isFine {
                 isFine = try !validator.isValid(value, node)
             }
-            if isFine, !left.contains(where: { $0.isSameValue(as: value) }) { left.append(value) }
+            if isFine { left.append(value) }
         }
         document = validator.document
         // Every node of the way has been asked, those that were still to be read too.

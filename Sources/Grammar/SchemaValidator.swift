@@ -52,7 +52,7 @@ struct SchemaValidator {
             }
             return types.contains { !$0.isDisjoint(with: TypeSet(of: value)) }
         case "enum":
-            return argument.arrayValue?.contains { $0.isSameValue(as: value) } ?? false
+            return document.listed[node]?.contains(value) ?? false
         case "const": return argument.isSameValue(as: value)
         case "allOf", "anyOf", "oneOf":
             var count = 0

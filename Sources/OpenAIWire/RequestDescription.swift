@@ -63,18 +63,42 @@ public enum RequestDescription {
             ("add_special_tokens", flag(true)), ("suffix", only("")),
         ] + sampling
 
+    private static let anySchema: JSON = [
+        "type": ["object", "boolean", "string"], "description": "A JSON Schema, or its text.",
+    ]
+
     /// What both take.
     private static let sampling: [Parameter] = [
         (
             "response_format",
             [
                 "type": "object", "description": "What the answer must be.",
-                "properties": ["type": ["enum": ["text", "json_object", "json_schema"]]],
+                "properties": [
+                    "type": ["enum": ["text", "json_object", "json_schema"]],
+                    "json_schema": [
+                        "type": "object",
+                        "properties": [
+                            "name": ["type": "string"], "strict": ["type": "boolean"],
+                            "description": ["type": "string"], "schema": anySchema,
+                        ],
+                    ],
+                    "schema": anySchema,
+                ],
             ]
         ),
         (
             "structured_outputs",
-            ["type": "object", "description": "The same: json, regex, choice or json_object."]
+            [
+                "type": "object", "description": "The same: exactly one of the first four.",
+                "properties": [
+                    "json": anySchema, "regex": ["type": "string"], "choice": list("string", ""),
+                    "json_object": ["type": "boolean"], "grammar": only(.null),
+                    "structural_tag": only(.null), "whitespace_pattern": only(.null),
+                    "disable_any_whitespace": only(false),
+                    "disable_additional_properties": only(false),
+                    "disable_fallback": only(false),
+                ],
+            ]
         ),
         ("guided_json", ["type": ["object", "string"], "description": "The same, a schema."]),
         ("json_schema", ["type": ["object", "string"], "description": "The same, a schema."]),

@@ -4,6 +4,7 @@ import checks
 from api_server import *
 import api_exactness
 import api_clients
+import api_forms
 import api_bad_input
 import api_hostile
 import api_hub
