@@ -1,0 +1,83 @@
+import ArgumentParser
+import Foundation
+import Generation
+import Grammar
+import JSONTree
+import ModelFiles
+import Tokenization
+
+struct BenchGrammar: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "grammar",
+        abstract: "Measures what compiling schemas and masks of tokens take.",
+        discussion: """
+            FOLDER holds files with a "schema" and "tests", each with "data" and whether it is "valid", as MaskBench of \
+            JSONSchemaBench has them. Every valid value is read token by token, with a mask before each, by the model's \
+            tokenizer; on one core, as a server does. --every takes one file of so many.
+            """)
+
+    @Argument(help: "A folder of schemas with values.")
+    var folder: String
+
+    @Option(help: "A model, for its tokenizer: a Hugging Face folder or a GGUF file.")
+    var model: String
+
+    @Option(help: "Takes one file of so many.")
+    var every = 40
+
+    func run() throws {
+        let tokenizer = try Tokenizer(try Checkpoint.open(path: model).tokenizer)
+        let vocabulary = TokenVocabulary(
+            (0..<tokenizer.tokenCount).map {
+                tokenizer.isSpecial($0) ? nil : tokenizer.bytes(of: $0)
+            })
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+            .filter { $0.hasSuffix(".json") }.sorted()
+        var (compiling, masks, refused): ([Double], [Double], Int) = ([], [], 0)
+        for index in stride(from: 0, to: names.count, by: max(1, every)) {
+            let url = URL(fileURLWithPath: folder).appendingPathComponent(names[index])
+            guard let file = try? JSON(parsing: Array(try Data(contentsOf: url))) else { continue }
+            let start = ContinuousClock.now
+            let grammar = try? CompiledGrammar(.schema(file["schema"] ?? .null), vocabulary)
+            compiling.append((.now - start) / .milliseconds(1))
+            guard let grammar else {
+                refused += 1
+                continue
+            }
+            for test in file["tests"]?.arrayValue ?? [] where test["valid"] == .bool(true) {
+                try read(test["data"] ?? .null, grammar, tokenizer, &masks)
+            }
+        }
+        print(
+            "\(tokenizer.tokenCount) tokens, \(compiling.count) schemas, \(refused) refused, \(masks.count) masks\n"
+        )
+        var table = TextTable(["", "mean", "p50", "p90", "p99", "max"])
+        table.add(["compiling, ms"] + figures(compiling))
+        table.add(["a mask, µs"] + figures(masks))
+        print(table.text)
+    }
+
+    private func read(
+        _ value: JSON, _ grammar: CompiledGrammar, _ tokenizer: Tokenizer, _ masks: inout [Double]
+    ) throws {
+        let text = String(decoding: CanonicalJSON.bytes(of: value), as: UTF8.self)
+        var state = grammar.start
+        for token in tokenizer.encode(text, addsSpecialTokens: false) {
+            let start = ContinuousClock.now
+            _ = try grammar.mask(state)
+            masks.append((.now - start) / .microseconds(1))
+            guard let next = try grammar.next(state, Int32(token)) else { return }
+            state = next
+        }
+    }
+
+    private func figures(_ values: [Double]) -> [String] {
+        let sorted = values.sorted()
+        guard !sorted.isEmpty else { return Array(repeating: "-", count: 5) }
+        func at(_ share: Double) -> String {
+            String(format: "%.1f", sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))])
+        }
+        let mean = sorted.reduce(0, +) / Double(sorted.count)
+        return [String(format: "%.1f", mean), at(0.5), at(0.9), at(0.99), at(1)]
+    }
+}
