@@ -66,7 +66,7 @@ def without_a_driver_it_says_so():
 
 @check
 def what_it_cannot_do_is_refused():
-    for options, words in [(["--gpu", "vulkan:7"], "no_device"), (["--gpu", "cuda:0"], "vulkan:0"), (["--device", "cpu", "--gpu", "vulkan:0"], "--device is cpu"),
+    for options, words in [(["--gpu", "vulkan:7"], "no_device"), (["--gpu", "metal:0"], "vulkan:0"), (["--device", "cpu", "--gpu", "vulkan:0"], "--device is cpu"),
                            (["--device", "gpu", "--weights", "q8"], "unsupported_device"), (["--device", "gpu", "--activations", "f32"], "unsupported_device"),
                            (["--device", "gpu", "--adapter-weights", "q8"], "unsupported_device"), (["--device", "gpu", "--kv-memory", "900GiB", "--max-sequences", "4096"], "out_of_device_memory")]:
         result = martlet("serve", "--model", MODEL, "--port", "0", *options)

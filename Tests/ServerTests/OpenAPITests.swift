@@ -43,7 +43,8 @@ struct OpenAPITests {
         }
         // Of messages and formats, whose members the description leaves open.
         read.subtract([
-            "role", "content", "tool_calls", "annotations", "type", "refusal", "tool_call_id", "audio",
+            "role", "content", "tool_calls", "annotations", "type", "refusal", "tool_call_id",
+            "audio",
         ])
         try await TinyServer.run { [read] server in
             let document = try await server.send(.get, "/openapi.json")
