@@ -50,16 +50,41 @@ final class Sampler {
         }
         let parameters = sequence.request.parameters
         let holdsBackEnd = sequence.completionCount < parameters.minimumTokens
-        var (logits, row, peak) = (logits, row, peak)
-        if parameters.changesLogits || holdsBackEnd || sequence.request.constraint != nil {
+        guard sequence.request.constraint == nil else {
             change(logits, row: row, for: sequence, holdsBackEnd: holdsBackEnd)
-            if sequence.request.constraint != nil {
-                guard constrain(for: sequence, holdsBackEnd: holdsBackEnd) else { return nil }
-            }
-            (logits, row) = (changed, 0)
-            peak = kernels.peak(changed, row: 0, columns: 0..<vocabularySize)
-            guard peak.maximum > -.infinity else { return nil }
+            return constrained(sequence, holdsBackEnd: holdsBackEnd)
         }
+        guard parameters.changesLogits || holdsBackEnd else {
+            return choose(logits, row: row, peak: peak, for: sequence)
+        }
+        change(logits, row: row, for: sequence, holdsBackEnd: holdsBackEnd)
+        return chooseChanged(for: sequence)
+    }
+
+    private func chooseChanged(for sequence: TokenSequence) -> Int32? {
+        let peak = kernels.peak(changed, row: 0, columns: 0..<vocabularySize)
+        guard peak.maximum > -.infinity else { return nil }
+        return choose(changed, row: 0, peak: peak, for: sequence)
+    }
+
+    /// From the changed logits of tokens that a request's constraint allows.
+    private func constrained(_ sequence: TokenSequence, holdsBackEnd: Bool) -> Int32? {
+        guard constrain(for: sequence, holdsBackEnd: holdsBackEnd) else { return nil }
+        // A mask may have tokens that do not pass when they are read.
+        for _ in 0..<Sampler.mostTries {
+            guard let token = chooseChanged(for: sequence) else { return nil }
+            if sequence.allows(token) { return token }
+            changed.withMutableRow(0) { $0[Int(token)] = -.infinity }
+        }
+        return nil
+    }
+
+    private static let mostTries = 256
+
+    private func choose(
+        _ logits: Matrix, row: Int, peak: LogitPeak, for sequence: TokenSequence
+    ) -> Int32 {
+        let parameters = sequence.request.parameters
         if parameters.temperature == 0 { return Int32(peak.column) }
         // A temperature may be so low that its reciprocal overflows.
         let inverse = min(1 / parameters.temperature, .greatestFiniteMagnitude)

@@ -5,7 +5,8 @@ package protocol TokenConstraint: AnyObject, Sendable {
     /// The state before the first token.
     var start: Int32 { get }
 
-    /// A bit for each token that may come next, end tokens apart; nil when that takes too much work.
+    /// A bit for each token that may come next, end tokens apart, and perhaps for some that `next` does not take; nil when
+    /// that takes too much work.
     func allowed(in state: Int32) -> [UInt64]?
 
     /// The state after a token; nil when it may not come.

@@ -139,7 +139,9 @@ extension RegularLanguages {
         if set.has(0x22) { parts.append(literal(Array(#"\""#.utf8))) }
         if set.has(0x5C) { parts.append(literal(Array(#"\\"#.utf8))) }
         let result = either(parts)
-        if set == .all { characters.insert(result) }
+        if CharacterRanges.sliced.ranges.allSatisfy({ set.covers($0) }) {
+            characters.insert(result)
+        }
         return result
     }
 
@@ -210,5 +212,15 @@ extension RegularLanguages {
 }
 
 extension CharacterRanges {
+    /// What tokens have that are allowed together: all that stands for itself in a JSON string but for line ends of text,
+    /// which a pattern's point does not match.
+    static let sliced = CharacterRanges([
+        0x20...0x21, 0x23...0x5B, 0x5D...0x84, 0x86...0x2027, 0x202A...0xD7FF, 0xE000...last,
+    ])
+
+    func covers(_ range: ClosedRange<UInt32>) -> Bool {
+        ranges.contains { $0.lowerBound <= range.lowerBound && range.upperBound <= $0.upperBound }
+    }
+
     func has(_ value: UInt32) -> Bool { ranges.contains { $0.contains(value) } }
 }

@@ -60,11 +60,18 @@ public final class CompiledGrammar: Sendable {
         }
     }
 
-    /// A bit for each token that may come next.
+    /// A bit for each token that may come next. It has no fewer than `next` takes, and may have a few more: where a count
+    /// of characters is far from its end its bounds are not looked at.
     public func mask(_ state: Int32) throws(GrammarError) -> [UInt64] {
         try locked { (core) throws(GrammarError) in
             if let known = core.masks[state] { return known }
-            let mask = try mask(of: state, &core.machine)
+            let relaxed = core.machine.relaxed(state, beyond: vocabulary.longest)
+            if let known = core.masks[relaxed] {
+                core.masks[state] = known
+                return known
+            }
+            let mask = try mask(of: relaxed, &core.machine)
+            core.masks[relaxed] = mask
             core.masks[state] = mask
             return mask
         }

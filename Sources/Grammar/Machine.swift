@@ -157,6 +157,17 @@ struct Machine {
         return number
     }
 
+    /// A state that allows every token of so many bytes that this one allows, and hardly any other.
+    mutating func relaxed(_ state: Int32, beyond byteCount: Int) -> Int32 {
+        let entry = entries[Int(state)]
+        var places: Set<Place> = []
+        for place in entry.places {
+            let rest = languages.relaxed(place.rest, beyond: byteCount)
+            places.insert(Place(row: place.row, terminal: place.terminal, rest: rest))
+        }
+        return self.state(Entry(places: places.sorted(), accepts: entry.accepts))
+    }
+
     /// Characters that may come next whatever they are, as long as they stand for themselves in a JSON string.
     func plainRoom(_ state: Int32) -> Int {
         entries[Int(state)].places.reduce(0) { max($0, languages.plainRoom($1.rest)) }

@@ -241,6 +241,28 @@ struct RegularLanguages {
         return either(parts)
     }
 
+    /// The language with counts that so many bytes cannot use up left open: for those bytes it allows all that the
+    /// language does, and what more it allows is rare. Many places of a long text have the same.
+    mutating func relaxed(_ id: ID, beyond byteCount: Int) -> ID {
+        switch nodes[Int(id)] {
+        case .sequence(let first, let rest):
+            let relaxed = relaxed(first, beyond: byteCount)
+            return relaxed == first ? id : sequence(relaxed, rest)
+        case .both(let parts):
+            var relaxedParts: [ID] = []
+            for part in parts { relaxedParts.append(relaxed(part, beyond: byteCount)) }
+            return relaxedParts == parts ? id : both(relaxedParts)
+        case .either(let parts):
+            var relaxedParts: [ID] = []
+            for part in parts { relaxedParts.append(relaxed(part, beyond: byteCount)) }
+            return relaxedParts == parts ? id : either(relaxedParts)
+        case .repeated(let inner, let least, let most) where !isNullable(inner):
+            let open = most.map { $0 > byteCount + 1 } ?? true
+            return repeated(inner, min(least, byteCount + 1), open ? nil : most)
+        default: return id
+        }
+    }
+
     // MARK: Reading them
 
     /// What may come after a byte; `never` when nothing that begins so is in the language.

@@ -33,6 +33,8 @@ public final class TokenVocabulary: Sendable {
     let others: Tree
     let tokenCount: Int
     let bytes: [[UInt8]?]
+    /// Of the longest token.
+    let longest: Int
 
     private static let sizes = [10, 30]
 
@@ -40,6 +42,7 @@ public final class TokenVocabulary: Sendable {
     public init(_ bytes: [[UInt8]?]) {
         self.bytes = bytes
         tokenCount = bytes.count
+        longest = bytes.reduce(0) { max($0, $1?.count ?? 0) }
         let order = bytes.indices.filter { bytes[$0]?.isEmpty == false }.sorted {
             (bytes[$0] ?? []).lexicographicallyPrecedes(bytes[$1] ?? [])
         }
@@ -60,7 +63,8 @@ public final class TokenVocabulary: Sendable {
     /// The characters of a text that stands for itself in a JSON string; nil for another.
     private static func plainCount(_ bytes: [UInt8]) -> Int? {
         guard bytes.allSatisfy({ $0 >= 0x20 && $0 != 0x22 && $0 != 0x5C }),
-            let text = String(validating: bytes, as: UTF8.self)
+            let text = String(validating: bytes, as: UTF8.self),
+            text.unicodeScalars.allSatisfy({ CharacterRanges.sliced.has($0.value) })
         else { return nil }
         return text.unicodeScalars.count
     }

@@ -31,18 +31,20 @@ struct MaskTests {
     func masksAgreeWithReading(_ source: GrammarSource) throws {
         let grammar = try CompiledGrammar(source, Self.vocabulary)
         var (seen, waiting): (Set<Int32>, [Int32]) = ([grammar.start], [grammar.start])
-        var checked = 0
+        var (checked, extra) = (0, 0)
         while let state = waiting.popLast(), checked < 60 {
             checked += 1
             let mask = try grammar.mask(state)
             for token in Int32(0)..<Int32(279) {
                 let isAllowed = mask[Int(token) / 64] >> UInt64(token % 64) & 1 != 0
                 let next = try grammar.next(state, token)
-                #expect(isAllowed == (next != nil), "token \(token)")
+                #expect(isAllowed || next == nil, "token \(token)")
+                // Where counts are far from their ends a mask does not look at them.
+                if isAllowed, next == nil { extra += 1 }
                 if let next, seen.insert(next).inserted { waiting.append(next) }
             }
         }
-        #expect(checked > 3)
+        #expect(checked > 3 && extra == 0)
     }
 
     /// Tokens drawn at random among those allowed: there is always one, or the text may end; and what ends is JSON that
