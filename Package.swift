@@ -247,8 +247,8 @@ if Context.environment["MARTLET_FUZZ"] != nil {
         .executableTarget(
             name: "martlet-fuzz",
             dependencies: [
-                "Adapters", "ChatTemplates", "JSONTree", "ModelFiles", "OpenAIWire", "Placement",
-                "Tensors", "Tokenization",
+                "Adapters", "ChatTemplates", "Grammar", "JSONTree", "ModelFiles", "OpenAIWire",
+                "Placement", "Tensors", "Tokenization",
             ], path: "Fuzz/Sources",
             swiftSettings: swiftSettings,
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes what the fuzzers begin with, from the repository's goldens: make_fuzz_seeds.py FOLDER."""
-import json, pathlib, shutil, sys
+import json, re, pathlib, shutil, sys
 
 tests = pathlib.Path(__file__).resolve().parent.parent / "Tests"
 target = pathlib.Path(sys.argv[1])
@@ -31,7 +31,11 @@ seed("gguf", "types", (tests / "ModelFilesTests" / "Goldens" / "types.gguf").rea
 for number, pattern in enumerate([
     r".*\.(q|v)_proj", r"model\.layers\.[0-3]\..*", r"(?!.*lm_head).*proj$", r"(?:a|b){1,3}?\w+\d*",
     r"^(?=.*mlp)[^.]+(\.[a-z_0-9]+)*+", "q_proj", r"\bx\B\Z",
-]): seed("pattern", str(number), pattern)
+]):
+    seed("pattern", str(number), pattern)
+    seed("regex", str(number), pattern)
+schemas = (tests / "GrammarTests" / "SchemaTests.swift").read_text()
+for number, schema in enumerate(re.findall(r'#"(\{.*?\})"#', schemas)): seed("schema", str(number), schema)
 
 goldens = tests / "TokenizationTests" / "Goldens"
 for line, text in enumerate(json.loads((goldens / "corpus.json").read_bytes())): seed("prompt", str(line), str(text))

@@ -1,6 +1,7 @@
 import Adapters
 import ChatTemplates
 import Foundation
+import Grammar
 import JSONTree
 import ModelFiles
 import OpenAIWire
@@ -33,6 +34,10 @@ enum FuzzTarget: String, CaseIterable {
     case template
     /// What a replica says to a router, and a router's look into a request.
     case router
+    /// A schema that an answer is held to.
+    case schema
+    /// A pattern that it must match.
+    case regex
 }
 
 /// Gives an input to a parser. Errors are what bad inputs should come to; a trap, a hang or memory without
@@ -111,6 +116,14 @@ final class FuzzedParsers: Sendable {
         case .tensors: takeAdapter(input, "adapter_model.safetensors")
         case .pack: takePack(input)
         case .pattern: takePattern(input)
+        case .schema:
+            guard let json = try? JSON(parsing: input), var checker = try? SchemaChecker(json)
+            else { return }
+            // A schema is a value too.
+            _ = try? checker.accepts(json)
+        case .regex:
+            guard let text = String(validating: input, as: UTF8.self) else { return }
+            _ = try? SchemaChecker(["type": "string", "pattern": .string(text)])
         case .tokenizer:
             guard let json = try? JSON(parsing: input),
                 let tokenizer = try? Tokenizer(huggingFace: json)

@@ -171,8 +171,13 @@ struct SchemaExpansion {
             guard way.flat.contained == nil else {
                 throw refusal(node, keyword, "cannot be enforced twice")
             }
-            let least = object["minContains"]?.doubleValue.map { Int(min($0, 1e9)) } ?? 1
-            let most = object["maxContains"]?.doubleValue.map { Int(min($0, 1e9)) }
+            let least =
+                try object["minContains"].map { (value) throws(GrammarError) in
+                    try size(value, node, "minContains")
+                } ?? 1
+            let most = try object["maxContains"].map { (value) throws(GrammarError) in
+                try size(value, node, "maxContains")
+            }
             guard least > 0 || most != nil else { return [way] }
             let counted = try child(node, keyword)
             if most != nil, !canFail(counted, depth: 8) {
@@ -233,15 +238,20 @@ struct SchemaExpansion {
         return result
     }
 
+    /// A keyword's number of things, a thousand million at most: nothing has more.
+    private func size(
+        _ value: JSON, _ node: Int, _ keyword: String
+    ) throws(GrammarError) -> Int {
+        guard let number = value.doubleValue, number >= 0, number.rounded() == number else {
+            throw malformed(node, keyword)
+        }
+        return number < 1e9 ? Int(number) : Int(1e9)
+    }
+
     func applySimple(
         _ keyword: String, _ value: JSON, _ node: Int, _ flat: inout Flat
     ) throws(GrammarError) {
-        func size() throws(GrammarError) -> Int {
-            guard let number = value.doubleValue, number >= 0, number.rounded() == number else {
-                throw malformed(node, keyword)
-            }
-            return number < 1e9 ? Int(number) : Int(1e9)
-        }
+        func size() throws(GrammarError) -> Int { try self.size(value, node, keyword) }
         func lower(_ bound: inout Int?, _ size: Int) { bound = min(bound ?? size, size) }
         switch keyword {
         case "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum":

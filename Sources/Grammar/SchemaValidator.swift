@@ -81,7 +81,7 @@ struct SchemaValidator {
     }
 
     private func size(_ argument: JSON) -> Int {
-        argument.doubleValue.map { $0 < 1e9 ? Int($0) : Int(1e9) } ?? 0
+        Int(max(0, min(argument.doubleValue ?? 0, 1e9)))
     }
 
     private func check(
