@@ -120,7 +120,7 @@ def the_command_line():
             reader = threading.Thread(target=read); reader.start()
             def is_told():
                 good(server.act("x", "warm")); demote(server, "x")
-                return any('"evicted"' in line for line in lines)
+                return all(any(f'"{what}"' in line for line in lines) for what in ("loaded", "evicted"))
             eventually(is_told, "events are printed as they come")
             assert server.stop() == 0, server.text()[-2000:]
             code = listener.wait(20)
