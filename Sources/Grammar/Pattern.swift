@@ -344,9 +344,12 @@ extension RegularLanguages {
             return either(languages)
         case .sequence(let parts):
             return try sequence(
-                parts[...], encoding, atStart: atStart, atEnd: atEnd, isOpen: isOpen)
+                parts[...], encoding, isSkipping: atStart && isOpen, isFirst: atStart,
+                atEnd: atEnd, isOpen: isOpen)
         case .start, .end, .look:
-            return try sequence([pattern], encoding, atStart: atStart, atEnd: atEnd, isOpen: isOpen)
+            return try sequence(
+                [pattern], encoding, isSkipping: atStart && isOpen, isFirst: atStart, atEnd: atEnd,
+                isOpen: isOpen)
         case .characters(let set):
             return open(character(set, encoding), encoding, atStart && isOpen, atEnd && isOpen)
         case .repeated(let inner, let least, let most):
@@ -368,47 +371,16 @@ extension RegularLanguages {
         return sequence([before ? any : Self.empty, language, behind ? any : Self.empty])
     }
 
+    /// - Parameters:
+    ///   - isSkipping: anything may stand before the sequence.
+    ///   - isFirst: nothing of the pattern does, so that it may begin with ^.
     private mutating func sequence(
-        _ parts: ArraySlice<Pattern>, _ encoding: Encoding, atStart: Bool, atEnd: Bool, isOpen: Bool
+        _ parts: ArraySlice<Pattern>, _ encoding: Encoding, isSkipping: Bool, isFirst: Bool,
+        atEnd: Bool, isOpen: Bool
     ) throws(GrammarError) -> ID {
         let any = repeated(character(.all, encoding), 0, nil)
         guard let first = parts.first else {
-            return isOpen && (atStart || atEnd) ? any : Self.empty
-        }
-        let rest = parts.dropFirst()
-        switch first {
-        case .start:
-            guard atStart else {
-                throw GrammarError(
-                    .unsupported, "patterns with ^ behind something are not supported")
-            }
-            return try anchored(rest, encoding, atEnd: atEnd, isOpen: isOpen)
-        case .look:
-            let inner = try anchored(parts, encoding, atEnd: atEnd, isOpen: isOpen)
-            return atStart && isOpen ? sequence(any, inner) : inner
-        case .end:
-            guard atEnd, rest.allSatisfy({ $0 == .end }) else {
-                throw GrammarError(
-                    .unsupported, "patterns with $ before something are not supported")
-            }
-            return atStart && isOpen ? any : Self.empty
-        default:
-            // Parts that may be anchors stand at the ends; a group at the start may hold some.
-            let head = try language(
-                first, encoding, atStart: atStart, atEnd: atEnd && rest.isEmpty, isOpen: isOpen)
-            guard !rest.isEmpty else { return head }
-            return sequence(
-                head, try anchored(rest, encoding, atEnd: atEnd, isOpen: isOpen, isFirst: false))
-        }
-    }
-
-    /// The rest of a sequence from a fixed place on: nothing is skipped before it.
-    private mutating func anchored(
-        _ parts: ArraySlice<Pattern>, _ encoding: Encoding, atEnd: Bool, isOpen: Bool,
-        isFirst: Bool = true
-    ) throws(GrammarError) -> ID {
-        guard let first = parts.first else {
-            return isOpen && atEnd ? repeated(character(.all, encoding), 0, nil) : Self.empty
+            return isOpen && (isSkipping || atEnd) ? any : Self.empty
         }
         let rest = parts.dropFirst()
         switch first {
@@ -417,28 +389,36 @@ extension RegularLanguages {
                 throw GrammarError(
                     .unsupported, "patterns with ^ behind something are not supported")
             }
-            return try anchored(rest, encoding, atEnd: atEnd, isOpen: isOpen)
+            return try sequence(
+                rest, encoding, isSkipping: false, isFirst: true, atEnd: atEnd, isOpen: isOpen)
         case .end:
             guard atEnd, rest.allSatisfy({ $0 == .end }) else {
                 throw GrammarError(
                     .unsupported, "patterns with $ before something are not supported")
             }
-            return Self.empty
+            return isSkipping ? any : Self.empty
         case .look(let inner, let isPositive):
             guard atEnd else {
                 throw GrammarError(
                     .unsupported, "patterns with lookahead inside a group are not supported")
             }
-            let wanted = try anchored([inner], encoding, atEnd: true, isOpen: true)
-            let behind = try anchored(
-                rest, encoding, atEnd: atEnd, isOpen: isOpen, isFirst: isFirst)
-            return both([isPositive ? wanted : not(wanted), behind])
+            // Where something may have been skipped no ^ may follow.
+            let isFirst = isFirst && !isSkipping
+            let wanted = try sequence(
+                [inner], encoding, isSkipping: false, isFirst: isFirst, atEnd: true, isOpen: true)
+            let behind = try sequence(
+                rest, encoding, isSkipping: false, isFirst: isFirst, atEnd: atEnd, isOpen: isOpen)
+            let found = both([isPositive ? wanted : not(wanted), behind])
+            return isSkipping ? sequence(any, found) : found
         default:
+            // Parts that may be anchors stand at the ends; a group at the start may hold some.
             let head = try language(
-                first, encoding, atStart: false, atEnd: atEnd && rest.isEmpty, isOpen: isOpen)
+                first, encoding, atStart: isSkipping || isFirst && !isOpen,
+                atEnd: atEnd && rest.isEmpty, isOpen: isOpen)
             guard !rest.isEmpty else { return head }
-            return sequence(
-                head, try anchored(rest, encoding, atEnd: atEnd, isOpen: isOpen, isFirst: false))
+            let behind = try sequence(
+                rest, encoding, isSkipping: false, isFirst: false, atEnd: atEnd, isOpen: isOpen)
+            return sequence(head, behind)
         }
     }
 }

@@ -93,7 +93,7 @@ struct MaskTests {
         #expect(try grammar.next(grammar.start, 0) == nil)
     }
 
-    @Test(arguments: ["a{20000}", "(", "(?<=a)b", "a\\b", "[z-a]"])
+    @Test(arguments: ["a{20000}", "(", "(?<=a)b", "a\\b", "[z-a]", "a((?=b)^b)"])
     func patternsThatCannotBeAreRefused(_ pattern: String) {
         #expect(throws: GrammarError.self) {
             _ = try CompiledGrammar(.pattern(pattern), Self.vocabulary)

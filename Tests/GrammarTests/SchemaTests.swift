@@ -125,6 +125,8 @@ struct SchemaTests {
         arguments: [
             (#"{"type":"string","pattern":"(a)\\1"}"#, "", "pattern", "unsupported_grammar"),
             (#"{"type":"string","pattern":"("}"#, "", "pattern", "invalid_grammar"),
+            (#"{"type":"string","pattern":"(?=b)^b"}"#, "", "pattern", "unsupported_grammar"),
+            (#"{"type":"string","pattern":"(?=^b)b"}"#, "", "pattern", "unsupported_grammar"),
             (
                 #"{"properties":{"a":{"$ref":"other.json"}}}"#, "/properties/a", "$ref",
                 "unsupported_grammar"
