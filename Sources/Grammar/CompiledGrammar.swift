@@ -81,6 +81,7 @@ public final class CompiledGrammar: Sendable {
         _ body: (inout Core) throws(GrammarError) -> Value
     ) throws(GrammarError) -> Value where Value: Sendable {
         let result: Result<Value, GrammarError> = core.withLock { core in
+            core.machine.allow(work: Machine.mostWork)
             do throws(GrammarError) { return .success(try body(&core)) } catch {
                 return .failure(error)
             }

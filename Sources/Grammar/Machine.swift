@@ -82,6 +82,8 @@ struct Machine {
     /// Where reading begins.
     private(set) var start: Int32 = 0
     private static let mostPlaces = 4_000
+    /// For a token, or for all that may come at a place.
+    static let mostWork = 1_500_000
 
     init(_ rules: any GrammarRules, _ languages: RegularLanguages) throws(GrammarError) {
         self.rules = rules
@@ -111,6 +113,12 @@ struct Machine {
         let known = transitions[Int(state) << 8 | Int(byte)]
         if known > -2 { return known < 0 ? nil : known }
         return try find(state, byte)
+    }
+
+    /// What follows may take so much work before it is given up.
+    mutating func allow(work: Int) {
+        languages.work = 0
+        languages.workLimit = work
     }
 
     private mutating func find(_ state: Int32, _ byte: UInt8) throws(GrammarError) -> Int32? {

@@ -20,6 +20,10 @@ final class PatternMatcher {
                 try PatternParser.parse(pattern), .text, isWhole: isWhole)
             known[key] = language
         }
-        return languages.contains(text.utf8, language)
+        let isMatch = languages.contains(text.utf8, language)
+        guard !languages.isTooLarge else {
+            throw GrammarError(.tooComplex, "the pattern takes too much work")
+        }
+        return isMatch
     }
 }

@@ -48,10 +48,15 @@ struct RegularLanguages {
     static let empty: ID = 1
 
     var count: Int { nodes.count }
-    /// Something has become larger than anybody needs.
-    private(set) var isTooLarge = false
+    /// Something has become larger than anybody needs, or has taken more work.
+    var isTooLarge: Bool { hasTooManyParts || work > workLimit }
+    private var hasTooManyParts = false
     /// Languages looked at so far to find whether others are empty.
     private(set) var searchedCount = 0
+    /// Parts of expressions looked at so far. Whoever sets the limit asks `isTooLarge` afterwards: beyond it answers may
+    /// be wrong.
+    var work = 0
+    var workLimit = 1_500_000
     private static let mostParts = 20_000
     /// Languages looked at to find whether one is empty.
     var searchLimit = 2_000
@@ -155,9 +160,10 @@ struct RegularLanguages {
             }
         }
         for part in parts { add(part) }
+        work += flat.count
         if !set.isEmpty { flat.insert(bytes(set)) }
         if flat.contains(all) { return all }
-        if flat.count > Self.mostParts { isTooLarge = true }
+        if flat.count > Self.mostParts { hasTooManyParts = true }
         let sorted = flat.sorted()
         return sorted.count < 2 ? sorted.first ?? Self.never : make(.either(sorted))
     }
@@ -173,6 +179,7 @@ struct RegularLanguages {
             }
         }
         for part in parts { add(part) }
+        work += flat.count
         if let set { flat.insert(bytes(set)) }
         if flat.contains(Self.never) { return Self.never }
         let everything = all
@@ -283,6 +290,7 @@ struct RegularLanguages {
     }
 
     private mutating func raw(_ id: ID, _ byte: UInt8) -> ID {
+        work += 1
         switch nodes[Int(id)] {
         case .never, .empty: return Self.never
         case .bytes(let set): return set.contains(byte) ? Self.empty : Self.never
@@ -314,6 +322,7 @@ struct RegularLanguages {
             searchedCount += 1
             if isNullable(next) || isKnownEmpty[Int(next)] == false
                 || next != Self.never && !needsSearch[Int(next)] || queue.count > searchLimit
+                || isTooLarge
             {
                 var step = place
                 while step >= 0 {
@@ -323,7 +332,7 @@ struct RegularLanguages {
                 return false
             }
             if isKnownEmpty[Int(next)] != true {
-                for byte in [0] + boundaries.bytes {
+                for byte in [0] + boundaries.bytes where !isTooLarge {
                     let behind = remembered(next, byte)
                     if seen.insert(behind).inserted { queue.append((behind, place)) }
                 }

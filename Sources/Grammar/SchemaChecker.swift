@@ -17,6 +17,7 @@ public struct SchemaChecker {
     public mutating func accepts(_ value: JSON) throws(GrammarError) -> Bool {
         var state = machine.start
         for byte in CanonicalJSON.bytes(of: value, keepsPoints: integersHaveNoPoint) {
+            machine.allow(work: Machine.mostWork)
             guard let next = try machine.next(state, byte) else { return false }
             state = next
         }

@@ -36,6 +36,7 @@ extension SchemaExpansion {
         for (name, part) in value.objectValue?.members ?? []
         where part.isSchema && part != .bool(true) {
             let child = try child(node, keyword, name)
+            try spend(3 * ways.count, node)
             ways = ways.flatMap { way in
                 var (absent, present, other) = (way, way, way)
                 absent.flat.forbidden.insert(name)
@@ -100,6 +101,7 @@ extension SchemaExpansion {
         let (first, second) = (
             try flats(of: Demand(holds: [a])), try flats(of: Demand(holds: [b]))
         )
+        try spend(first.count * second.count, a)
         for one in first {
             for other in second where try !areApart(one, other, depth: depth) { return false }
         }
@@ -127,6 +129,7 @@ extension SchemaExpansion {
             let isInBoth = a.required.contains(name) && b.required.contains(name)
             if isInBoth {
                 let (first, second) = (try flats(of: one), try flats(of: other))
+                try spend(first.count * second.count, one.holds.min() ?? 0)
                 var isApart = true
                 for x in first where isApart {
                     for y in second where isApart { isApart = try areApart(x, y, depth: depth - 1) }

@@ -11,6 +11,9 @@ struct SchemaExpansion {
     var comparing: Set<[Int]> = []
     static let mostFlats = 200
     static let mostSteps = 4_000
+    /// Ways made, ways compared and listed values looked at.
+    private var work = 0
+    private static let mostWork = 400_000
 
     init(_ schema: JSON) throws(GrammarError) { document = try SchemaDocument(schema) }
 
@@ -18,6 +21,16 @@ struct SchemaExpansion {
     static let unsupported: Set<String> = [
         "$dynamicRef", "$recursiveRef",
     ]
+
+    /// Counts work, so that no schema takes more than some.
+    mutating func spend(_ amount: Int, _ node: Int) throws(GrammarError) {
+        work += amount
+        guard work <= Self.mostWork else {
+            throw GrammarError(
+                .tooComplex, "there are too many ways to satisfy the schema",
+                pointer: document.nodes[node].pointer)
+        }
+    }
 
     func refusal(_ node: Int, _ keyword: String, _ why: String) -> GrammarError {
         GrammarError(
@@ -100,6 +113,7 @@ struct SchemaExpansion {
             var next: [Way] = []
             for way in ways { next += try apply(keyword, value, node, object, way) }
             ways = next
+            try spend(ways.count, node)
         }
         return ways
     }
@@ -115,6 +129,7 @@ struct SchemaExpansion {
         } else {
             values = [object["const"] ?? .null]
         }
+        try spend(values.count, node)
         let before = way.flat.values.map { ListedValues($0) }
         var validator = SchemaValidator(document: document, matcher: matcher)
         var left: [JSON] = []
@@ -130,6 +145,7 @@ struct SchemaExpansion {
             if isFine { left.append(value) }
         }
         document = validator.document
+        try spend(validator.work, node)
         // Every node of the way has been asked, those that were still to be read too.
         var result = way
         result.flat.values = left

@@ -5,6 +5,9 @@ struct SchemaValidator {
     private(set) var document: SchemaDocument
     private let matcher: PatternMatcher
     private var depth = 0
+    /// Parts of schemas that values were held against.
+    private(set) var work = 0
+    private static let mostWork = 400_000
 
     init(document: SchemaDocument, matcher: PatternMatcher) {
         self.document = document
@@ -29,10 +32,12 @@ struct SchemaValidator {
         if case .bool(let answer) = schema { return answer }
         guard let object = schema.objectValue else { throw refusal(node, "schema") }
         depth += 1
+        work += 1
         defer { depth -= 1 }
-        guard depth < 200 else {
+        guard depth < 200, work <= Self.mostWork else {
             throw GrammarError(
-                .tooComplex, "the schema leads back to itself",
+                .tooComplex,
+                depth < 200 ? "the schema takes too much work" : "the schema leads back to itself",
                 pointer: document.nodes[node].pointer)
         }
         for (keyword, argument) in document.assertions(object) {

@@ -188,4 +188,21 @@ struct SchemaTests {
         #expect(try checker.accepts("value 49999"))
         #expect(try !checker.accepts("value 50000"))
     }
+
+    /// Each of these once took seconds to minutes; the bound is counted, so that it is the same everywhere.
+    @Test(
+        arguments: [
+            #"{"type":"string","pattern":"^((a{2,100}){1010},){1,10z0}$"}"#,
+            "{\"dependentSchemas\":{"
+                + (0..<30).map { "\"p\($0)\":{\"required\":[\"q\($0)\"]}" }
+                .joined(separator: ",") + "}}",
+            "{\"anyOf\":[" + (0..<190).map { "{\"minLength\":\($0)}" }.joined(separator: ",")
+                + "],\"allOf\":[{\"enum\":["
+                + (0..<5000).map { "\"v\($0)\"" }.joined(separator: ",") + "]}]}",
+        ])
+    func whatTakesTooMuchWorkIsRefused(_ schema: String) throws {
+        let json = try JSON(parsing: Array(schema.utf8))
+        let error = #expect(throws: GrammarError.self) { _ = try SchemaChecker(json) }
+        #expect(error?.code == .tooComplex)
+    }
 }
