@@ -3,6 +3,12 @@ package enum AdapterPart: String, Hashable, Sendable {
     case configuration = "adapter_config.json"
     case weights = "adapter_model.safetensors"
     case gguf = "adapter.gguf"
+    /// Of `AdapterText`; they need not be there.
+    case template = "chat_template.jinja"
+    case tokenizer = "tokenizer_config.json"
+    case generation = "generation_config.json"
+
+    package static let texts: [AdapterPart] = [.template, .tokenizer, .generation]
 
     package var fileName: String { rawValue }
 
@@ -16,7 +22,8 @@ package enum AdapterPart: String, Hashable, Sendable {
                 + "adapter as safetensors: save_pretrained(..., safe_serialization=True).")
     }
 
-    /// Which files of a folder make up an adapter: PEFT's two, or else its only GGUF file.
+    /// Which files of a folder make up an adapter: PEFT's two and what texts are beside them, or else its only GGUF
+    /// file.
     ///
     /// - Parameter names: what is directly in the folder.
     /// - Throws: `SourceError`: `pickle_refused` or `not_found`.
@@ -24,8 +31,15 @@ package enum AdapterPart: String, Hashable, Sendable {
         among names: [String], in place: String
     ) throws(SourceError) -> [(part: AdapterPart, name: String)] {
         let all = Set(names)
+        if all.contains("additional_chat_templates") {
+            throw SourceError(
+                .unreadableFile,
+                "\(place) has additional_chat_templates, which are not read for adapters: list the templates as "
+                    + "chat_template in \(tokenizer.fileName)")
+        }
         if all.contains(weights.fileName), all.contains(configuration.fileName) {
-            return [(.configuration, configuration.fileName), (.weights, weights.fileName)]
+            let more = texts.filter { all.contains($0.fileName) }
+            return ([.configuration, .weights] + more).map { ($0, $0.fileName) }
         }
         let files = names.filter { $0.hasSuffix(".gguf") }
         if files.count == 1 { return [(.gguf, files[0])] }

@@ -49,7 +49,10 @@ struct HubListing {
             return [(.gguf, location.path)]
         }
         let (prefix, names) = folder
-        let direct = names.filter { !$0.contains("/") }
+        let direct = names.filter {
+            !$0.contains("/") || $0.hasPrefix("additional_chat_templates/")
+        }
+        .map { String($0.prefix { $0 != "/" }) }
         return try AdapterPart.choose(among: direct, in: location.description)
             .map { ($0.part, prefix + $0.name) }
     }

@@ -72,8 +72,15 @@ extension AdapterSource {
     /// - Returns: false also where only `pin` can tell.
     package func isUnchanged(since revision: String) -> Bool {
         guard case .path(let path) = self else { return false }
-        let parts: [AdapterPart] = isFile ? [.gguf] : [.configuration, .weights]
-        let files = parts.map { (part: $0, path: isFile ? path : path + "/" + $0.fileName) }
+        guard !isFile else {
+            return (try? AdapterSource.revision(of: [(.gguf, path)])) == revision
+        }
+        var files: [(part: AdapterPart, path: String)] = []
+        for part in [.configuration, .weights] + AdapterPart.texts {
+            let file = path + "/" + part.fileName
+            if AdapterPart.texts.contains(part), FileVersion(of: file) == nil { continue }
+            files.append((part, file))
+        }
         return (try? AdapterSource.revision(of: files)) == revision
     }
 

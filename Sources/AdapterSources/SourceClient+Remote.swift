@@ -78,6 +78,13 @@ extension SourceClient {
                     at: address(AdapterPart.configuration.fileName), of: service,
                     until: deadline)
                 files = [configuration, weights]
+                for part in AdapterPart.texts {
+                    if let file = try await optional(
+                        part.fileName, at: address(part.fileName), of: service, until: deadline)
+                    {
+                        files.append(file)
+                    }
+                }
             } else {
                 let pickle = try await probe(
                     AdapterPart.weights.fileName, at: address(AdapterPart.pickleName), of: service,
@@ -92,6 +99,19 @@ extension SourceClient {
             source: source,
             revision: validators.count == files.count ? validators.joined(separator: ", ") : "",
             localPath: nil, files: files)
+    }
+
+    /// A file that need not be there. S3 says of what is not there that it is forbidden, to those who may not list.
+    private func optional(
+        _ name: String, at address: WebAddress, of service: RemoteService,
+        until deadline: ContinuousClock.Instant
+    ) async throws(SourceError) -> RemoteFile? {
+        do {
+            return try await probe(name, at: address, of: service, until: deadline)
+        } catch {
+            if case .s3 = service, error.code == .unauthorized { return nil }
+            throw error
+        }
     }
 
     private func existing(

@@ -64,7 +64,7 @@ package struct SourceClient: Sendable {
         for file in pinned.files {
             let before = done
             var limit = policy.byteLimit - done
-            if file.name == AdapterPart.configuration.fileName {
+            if file.name != AdapterPart.weights.fileName, file.name != AdapterPart.gguf.fileName {
                 limit = min(limit, policy.configurationByteLimit)
             }
             let download = Download(

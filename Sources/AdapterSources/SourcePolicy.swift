@@ -20,7 +20,7 @@ package struct SourcePolicy: Hashable, Sendable {
     /// Bytes of all files of a source together.
     package var byteLimit = 8 << 30
     /// Bytes of `adapter_config.json`.
-    package var configurationByteLimit = 1 << 20
+    package var configurationByteLimit = 4 << 20
     package var redirectLimit = 5
     package var retries = RetrySchedule()
     package var connectTimeout = Duration.seconds(10)

@@ -182,7 +182,8 @@ extension AdapterLibrary {
         AdapterRecord(
             digest: adapter.digest.description, rank: adapter.rank,
             modules: adapter.targets.count, bytes: adapter.byteCount,
-            packBytes: AdapterPack.byteCount(of: adapter, base: base), base: adapter.baseModelName)
+            packBytes: AdapterPack.byteCount(of: adapter, base: base), base: adapter.baseModelName,
+            text: adapter.text?.summary)
     }
 
     /// Keeps in RAM what was read anyway, if there is room that nobody waits for.
@@ -251,7 +252,7 @@ extension AdapterLibrary {
         _ pinned: PinnedSource, in place: String, name: String
     ) async throws -> DeviceAdapter {
         let start = ContinuousClock.now
-        let (base, format, limits) = (base, format, limits)
+        let (base, format, limits, check) = (base, format, limits, configuration.check)
         let room = configuration.hostBudget
         var reading = FileReading.mapped
         if let path = pinned.localPath {
@@ -279,6 +280,7 @@ extension AdapterLibrary {
                 let file = try AdapterFile.open(
                     path: path, base: base, limits: limits, reading: reading)
                 let byteCount = DeviceAdapter.byteCount(of: file, base: base, format: format)
+                if let text = file.text { try check(text) }
                 guard byteCount <= room else { throw AdapterLibrary.tooLarge(name, byteCount) }
                 return try DeviceAdapter(file, base: base, format: format, pace: pace)
             } catch let error as ModelFileError {
@@ -358,14 +360,19 @@ extension AdapterLibrary {
         _ path: String, into place: String, _ limits: AdapterLimits
     ) throws {
         let isFolder = (try? FileManager.default.contentsOfDirectory(atPath: path)) != nil
-        let parts: [(from: String, part: AdapterPart)] =
-            isFolder
-            ? [.configuration, .weights].map { (path + "/" + $0.fileName, $0) } : [(path, .gguf)]
+        var parts: [(from: String, part: AdapterPart)] = [(path, .gguf)]
+        if isFolder {
+            let texts = AdapterPart.texts.filter {
+                FileVersion(of: path + "/" + $0.fileName) != nil
+            }
+            parts = ([.configuration, .weights] + texts).map { (path + "/" + $0.fileName, $0) }
+        }
         for (from, part) in parts {
+            let isLarge = part == .weights || part == .gguf
             do {
                 try BinaryFile.copy(
                     from, to: place + "/" + part.fileName,
-                    byteLimit: part == .configuration ? 1 << 20 : limits.byteCount)
+                    byteLimit: isLarge ? limits.byteCount : 4 << 20)
             } catch  where error.isDiskFull {
                 throw SourceError(.unwritableFile, "\(error)")
             } catch  where error.isOfTheFile {

@@ -1,3 +1,4 @@
+internal import JSONTree
 package import ModelFiles
 package import Tensors
 
@@ -6,12 +7,13 @@ package import Tensors
 ///
 /// The header is little-endian words: magic, version (of this file and of the panels), format, bytes
 /// of memory; the base's fingerprint and the adapter's digest (4 each); the memory's checksum (3); the
-/// bytes of the base's name; the words of the shape; the shape; the name, padded to words; the header's
-/// checksum (3). The memory begins at the next multiple of 4096.
+/// bytes of the base's name; the bytes of the adapter's text as JSON; the words of the shape; the shape;
+/// the name and the text, each padded to words; the header's checksum (3). The memory begins at the next
+/// multiple of 4096.
 package enum AdapterPack {
     private static let magic: UInt64 = 0x314B_4341_504C_544D
-    private static let version: UInt64 = 2
-    private static let fixedCount = 17
+    private static let version: UInt64 = 3
+    private static let fixedCount = 18
     private static let nameLimit = 1 << 10
 
     /// Writes an adapter durably: under another name first, which then becomes `path`.
@@ -44,10 +46,10 @@ package enum AdapterPack {
     ) throws(PackError) -> DeviceAdapter {
         do {
             let file = try BinaryFile(reading: path)
-            guard let shapeCount = try shapeCount(in: file, path, base: base),
-                case let offset = memoryOffset(shapeCount: shapeCount), offset <= file.byteCount,
+            guard let counts = try counts(in: file, path, base: base),
+                counts.memoryOffset <= file.byteCount,
                 let header = Header(
-                    try file.bytes(at: 0, count: offset), shapeCount: shapeCount, base: base),
+                    try file.bytes(at: 0, count: counts.memoryOffset), counts, base: base),
                 header.fingerprint == fingerprint.words, header.digest == digest.words,
                 header.format == format
             else {
@@ -55,16 +57,19 @@ package enum AdapterPack {
             }
             let layout = AdapterLayout(header.shape, base: base.configuration, format: format)
             guard layout.byteCount == header.memoryByteCount,
-                file.byteCount == offset + layout.byteCount
+                file.byteCount == counts.memoryOffset + layout.byteCount
             else { throw PackError(path, "has another length than its header says") }
             let memory = Buffer(byteCount: layout.byteCount)
-            guard try file.read(at: offset, into: memory, pace: pace).words == header.checksum
+            guard
+                try file.read(at: counts.memoryOffset, into: memory, pace: pace).words
+                    == header.checksum
             else {
                 throw PackError(path, "is damaged: its checksum does not fit")
             }
             return DeviceAdapter(
-                digest: digest, shape: header.shape, baseModelName: header.baseModelName,
-                table: layout.table(in: memory), own: layout.ownWeights(in: memory), memory: memory)
+                digest: digest, shape: header.shape, text: header.text,
+                baseModelName: header.baseModelName, table: layout.table(in: memory),
+                own: layout.ownWeights(in: memory), memory: memory)
         } catch let error as PackError {
             throw error
         } catch let error as FileError {
@@ -78,29 +83,41 @@ package enum AdapterPack {
 
     /// Bytes of a pack on the disk.
     package static func byteCount(of adapter: DeviceAdapter, base: Checkpoint) -> Int {
-        memoryOffset(shapeCount: adapter.shape.words(for: base.configuration).count)
-            + adapter.byteCount
+        Counts(
+            shape: adapter.shape.words(for: base.configuration).count,
+            text: adapter.text?.json.text().utf8.count ?? 0
+        ).memoryOffset + adapter.byteCount
     }
 
-    private static func memoryOffset(shapeCount: Int) -> Int {
-        ((fixedCount + shapeCount + 3) * 8 + nameLimit).roundedUp(toMultipleOf: 4096)
+    /// What a header has no fixed number of.
+    private struct Counts {
+        /// Words.
+        var shape: Int
+        /// Bytes.
+        var text: Int
+
+        var textStart: Int { (fixedCount + shape) * 8 + nameLimit }
+        /// Of all that the header's checksum is of.
+        var end: Int { textStart + text.roundedUp(toMultipleOf: 8) }
+        var memoryOffset: Int { (end + 3 * 8).roundedUp(toMultipleOf: 4096) }
     }
 
-    /// Words of the shape that a file says it holds; nil when that cannot be.
+    /// What a file says it holds; nil when that cannot be.
     ///
     /// - Throws: `PackError` for a pack of another version, which is as good as none.
-    private static func shapeCount(
+    private static func counts(
         in file: BinaryFile, _ path: String, base: Checkpoint
-    ) throws -> Int? {
+    ) throws -> Counts? {
         guard file.byteCount >= fixedCount * 8 else { return nil }
         let words = try file.bytes(at: 0, count: fixedCount * 8).littleEndianWords
         guard words[0] != magic || (1..<version).contains(words[1]) == false else {
             throw PackError(path, "is of version \(words[1])", .missing)
         }
-        guard let count = Int(exactly: words[fixedCount - 1]),
-            count <= AdapterShape.wordLimit(for: base.configuration, AdapterLimits())
+        guard let shape = Int(exactly: words[17]), let text = Int(exactly: words[16]),
+            shape <= AdapterShape.wordLimit(for: base.configuration, AdapterLimits()),
+            text <= AdapterText.jsonByteLimit
         else { return nil }
-        return count
+        return Counts(shape: shape, text: text)
     }
 
     private static func header(
@@ -116,12 +133,14 @@ package enum AdapterPack {
         words += fingerprint.words + adapter.digest.words
         words += Checksum(of: adapter.memory).words
         let shape = adapter.shape.words(for: base.configuration)
-        words += [UInt64(name.count), UInt64(shape.count)] + shape
+        let text = (adapter.text?.json.text()).map { Array($0.utf8) } ?? []
+        let counts = Counts(shape: shape.count, text: text.count)
+        words += [UInt64(name.count), UInt64(text.count), UInt64(shape.count)] + shape
         name += Array(repeating: 0, count: nameLimit - name.count)
-        let bytes = words.littleEndianBytes + name
-        let whole = bytes + Checksum(of: bytes).words.littleEndianBytes
-        return whole
-            + Array(repeating: 0, count: memoryOffset(shapeCount: shape.count) - whole.count)
+        var bytes = words.littleEndianBytes + name + text
+        bytes += Array(repeating: 0, count: counts.end - bytes.count)
+        bytes += Checksum(of: bytes).words.littleEndianBytes
+        return bytes + Array(repeating: 0, count: counts.memoryOffset - bytes.count)
     }
 
     /// What a pack says of itself.
@@ -132,18 +151,19 @@ package enum AdapterPack {
         var digest: [UInt64]
         var checksum: [UInt64]
         var shape: AdapterShape
+        var text: AdapterText?
         var baseModelName: String?
 
         /// - Returns: nil when it is not a header, or not one for this base.
-        init?(_ bytes: [UInt8], shapeCount: Int, base: Checkpoint) {
+        init?(_ bytes: [UInt8], _ counts: Counts, base: Checkpoint) {
             let words = bytes.littleEndianWords
-            let shapeEnd = fixedCount + shapeCount
-            let nameEnd = shapeEnd * 8 + nameLimit
-            guard words.count >= nameEnd / 8 + 3,
-                Checksum(of: Array(bytes[..<nameEnd])).words
-                    == Array(words[nameEnd / 8..<nameEnd / 8 + 3]),
-                words[(nameEnd / 8 + 3)...].allSatisfy({ $0 == 0 }),
-                words[0] == magic, words[1] == version, words[fixedCount - 1] == shapeCount,
+            let shapeEnd = fixedCount + counts.shape
+            let end = counts.end / 8
+            guard words.count >= end + 3,
+                Checksum(of: Array(bytes[..<counts.end])).words == Array(words[end..<end + 3]),
+                words[(end + 3)...].allSatisfy({ $0 == 0 }),
+                words[0] == magic, words[1] == version, words[16] == counts.text,
+                words[17] == counts.shape,
                 let format = WeightFormat.allCases.first(where: { $0.packCode == words[2] }),
                 let memoryByteCount = Int(exactly: words[3]), words[15] <= nameLimit,
                 let shape = AdapterShape(
@@ -158,6 +178,13 @@ package enum AdapterPack {
             self.shape = shape
             let name = bytes[shapeEnd * 8..<shapeEnd * 8 + Int(words[15])]
             baseModelName = name.isEmpty ? nil : String(decoding: name, as: UTF8.self)
+            guard counts.text > 0 else { return }
+            guard
+                let json = try? JSON(
+                    parsing: Array(bytes[counts.textStart..<counts.textStart + counts.text])),
+                let text = AdapterText(json, vocabularySize: base.configuration.vocabularySize)
+            else { return nil }
+            self.text = text
         }
     }
 }

@@ -10,6 +10,8 @@ package import Tensors
 package final class DeviceAdapter: Sendable {
     package let digest: AdapterDigest
     package let shape: AdapterShape
+    /// What it says beside its weights; nil for most.
+    package let text: AdapterText?
     /// What the adapter says it was trained on.
     package let baseModelName: String?
     /// By `DeviceAdapter.update`.
@@ -107,23 +109,25 @@ package final class DeviceAdapter: Sendable {
             throw ModelFileError(.malformedFile, "\(file.path): \(error)")
         }
         self.init(
-            digest: AdapterDigest(of: file, pace: pace), shape: shape,
+            digest: AdapterDigest(of: file, pace: pace), shape: shape, text: file.text,
             baseModelName: file.baseModelName, table: table, own: own, memory: memory)
     }
 
     /// The same bytes under another digest: many adapters to a device, for measurements.
     package func copy(as digest: AdapterDigest) -> DeviceAdapter {
         DeviceAdapter(
-            digest: digest, shape: shape, baseModelName: baseModelName, table: table, own: own,
-            memory: memory)
+            digest: digest, shape: shape, text: text, baseModelName: baseModelName, table: table,
+            own: own, memory: memory)
     }
 
     init(
-        digest: AdapterDigest, shape: AdapterShape, baseModelName: String?, table: LowRankTable,
+        digest: AdapterDigest, shape: AdapterShape, text: AdapterText?, baseModelName: String?,
+        table: LowRankTable,
         own: OwnWeights?, memory: Buffer
     ) {
         self.digest = digest
         self.shape = shape
+        self.text = text
         self.baseModelName = baseModelName
         self.table = table
         self.own = own

@@ -88,6 +88,9 @@ package final class AdapterCatalog: Sendable {
         migrator.registerMigration("2 names of clients") { db in
             try db.execute(sql: "ALTER TABLE alias ADD COLUMN client TEXT")
         }
+        migrator.registerMigration("3 texts of adapters") { db in
+            try db.execute(sql: "ALTER TABLE adapter ADD COLUMN text TEXT")
+        }
         return migrator
     }
 
@@ -277,7 +280,7 @@ extension AdapterRecord {
             modules: try row.decode(forColumn: "modules"),
             bytes: try row.decode(forColumn: "bytes"),
             packBytes: try row.decode(forColumn: "packBytes"),
-            base: try row.decode(forColumn: "base"))
+            base: try row.decode(forColumn: "base"), text: try row.decode(forColumn: "text"))
         hits = try row.decode(forColumn: "hits")
         loads = try row.decode(forColumn: "loads")
         lastUse = try row.decode(forColumn: "lastUse")
@@ -289,10 +292,10 @@ extension AdapterRecord {
     fileprivate func insert(_ db: Database) throws {
         try db.execute(
             sql: """
-                INSERT OR IGNORE INTO adapter (digest, rank, modules, bytes, packBytes, base)
-                VALUES (?, ?, ?, ?, ?, ?)
+                INSERT OR IGNORE INTO adapter (digest, rank, modules, bytes, packBytes, base, text)
+                VALUES (?, ?, ?, ?, ?, ?, ?)
                 """,
-            arguments: [digest, rank, modules, bytes, packBytes, base])
+            arguments: [digest, rank, modules, bytes, packBytes, base, text])
     }
 }
 

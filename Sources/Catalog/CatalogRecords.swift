@@ -42,13 +42,16 @@ package struct AdapterRecord: Hashable, Sendable {
     package var packBytes: Int
     /// What it says it was trained on.
     package var base: String?
+    /// What it says beside its weights, in short and as JSON; nil for nothing.
+    package var text: String?
     package var hits: Int
     package var loads: Int
     /// Seconds since 1970; 0 for never.
     package var lastUse: Double
 
     package init(
-        digest: String, rank: Int, modules: Int, bytes: Int, packBytes: Int, base: String?
+        digest: String, rank: Int, modules: Int, bytes: Int, packBytes: Int, base: String?,
+        text: String? = nil
     ) {
         self.digest = digest
         self.rank = rank
@@ -56,6 +59,7 @@ package struct AdapterRecord: Hashable, Sendable {
         self.bytes = bytes
         self.packBytes = packBytes
         self.base = base
+        self.text = text
         hits = 0
         loads = 0
         lastUse = 0

@@ -40,13 +40,7 @@ extension Checkpoint.TokenizerSource {
     package func chatTemplate(forTools: Bool) -> String? {
         switch self {
         case .huggingFace(_, let config):
-            let template = config["chat_template"]
-            if let text = template?.stringValue { return text }
-            func named(_ name: String) -> String? {
-                template?.arrayValue?.last { $0["name"]?.stringValue == name }?["template"]?
-                    .stringValue
-            }
-            return forTools ? named("tool_use") ?? named("default") : named("default")
+            return config["chat_template"]?.chatTemplate(forTools: forTools)
         case .gguf(let metadata):
             let name = "tokenizer.chat_template"
             if forTools, let text = metadata[name + ".tool_use"]?.string { return text }

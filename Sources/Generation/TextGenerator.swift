@@ -1,10 +1,9 @@
 internal import AdapterStore
 internal import Adapters
-package import ChatTemplates
 package import Engine
 package import Grammar
-package import JSONTree
-package import ModelFiles
+internal import JSONTree
+internal import ModelFiles
 package import Tokenization
 
 /// Text in, text out: renders chats, tokenizes, submits to the engine, and turns tokens back into
@@ -13,27 +12,17 @@ package struct TextGenerator: Sendable {
     package let registry: ModelRegistry
     package let tokenizer: Tokenizer
     package let engine: InferenceEngine
-    private let template: ChatTemplate?
-    private let toolTemplate: ChatTemplate?
-    private let templateVariables: JSON.Object
-    private let defaults: GenerationDefaults
+    private let modelTexts: ModelText.Cache
     private let constraints: ConstraintCache
 
-    /// - Parameters:
-    ///   - toolTemplate: renders conversations with tools; often the same template.
-    ///   - templateVariables: what every rendering sees, such as `bos_token`.
+    /// - Parameter text: the base's.
     package init(
-        registry: ModelRegistry, tokenizer: Tokenizer, engine: InferenceEngine,
-        template: ChatTemplate?, toolTemplate: ChatTemplate?, templateVariables: JSON.Object,
-        defaults: GenerationDefaults
+        registry: ModelRegistry, tokenizer: Tokenizer, engine: InferenceEngine, text: ModelText
     ) {
         self.registry = registry
         self.tokenizer = tokenizer
         self.engine = engine
-        self.template = template
-        self.toolTemplate = toolTemplate
-        self.templateVariables = templateVariables
-        self.defaults = defaults
+        modelTexts = ModelText.Cache(text)
         constraints = ConstraintCache(tokenizer)
     }
 
@@ -41,53 +30,25 @@ package struct TextGenerator: Sendable {
 
     // MARK: Prompts
 
+    /// How conversations with a model are written.
+    ///
+    /// - Throws: `GenerationError`.
+    package func text(of model: ModelRegistry.Model) throws(GenerationError) -> ModelText {
+        try modelTexts.text(of: model.lease?.adapter)
+    }
+
     /// Renders a conversation and tokenizes it; the template writes its own special tokens.
     package func prompt(
-        messages: [JSON], tools: JSON?, addsGenerationPrompt: Bool, variables: JSON.Object
+        _ conversation: Conversation, for model: ModelRegistry.Model
     ) throws(GenerationError) -> [Int] {
-        tokenizer.encode(
-            try render(
-                messages: messages, tools: tools, addsGenerationPrompt: addsGenerationPrompt,
-                variables: variables), addsSpecialTokens: false)
+        tokenizer.encode(try render(conversation, for: model), addsSpecialTokens: false)
     }
 
-    /// The text of a conversation, by the chat template.
+    /// The text of a conversation, by the model's chat template.
     package func render(
-        messages: [JSON], tools: JSON?, addsGenerationPrompt: Bool, variables: JSON.Object
+        _ conversation: Conversation, for model: ModelRegistry.Model
     ) throws(GenerationError) -> String {
-        guard let template = tools == nil ? template : toolTemplate else {
-            throw GenerationError(
-                .noChatTemplate,
-                "This model has no chat template. Use /v1/completions, or serve a model that has one."
-            )
-        }
-        if tools != nil { try require("tools", "tools", of: template) }
-        if let index = messages.firstIndex(where: { $0["tool_calls"] != nil }) {
-            try require("tool_calls", "messages[\(index)].tool_calls", of: template)
-        }
-        var values = templateVariables
-        for (name, value) in variables.members { values[name] = value }
-        values["messages"] = .array(messages)
-        values["add_generation_prompt"] = .bool(addsGenerationPrompt)
-        values["tools"] = tools ?? .null
-        values["documents"] = values["documents"] ?? .null
-        do {
-            return try template.render(values)
-        } catch {
-            let code: GenerationError.Code =
-                error.kind == .raised ? .templateRefused : .templateFailed
-            throw GenerationError(code, "\(error)")
-        }
-    }
-
-    /// Refuses what a template would drop without a word.
-    private func require(
-        _ word: String, _ parameter: String, of template: ChatTemplate
-    ) throws(GenerationError) {
-        guard !template.mentions(word) else { return }
-        throw GenerationError(
-            .notShown(parameter),
-            "\(parameter) would not reach the model: its chat template has no place for \(word).")
+        try text(of: model).render(conversation)
     }
 
     /// Whether a prompt can be completed: its length, and every token id that a request brings, whichever
@@ -156,7 +117,8 @@ package struct TextGenerator: Sendable {
         let request = EngineRequest(
             id: engine.nextID(), prompt: prompt.map { Int32($0) }, adapter: lease?.adapter,
             adapterName: lease?.name, lease: lease,
-            parameters: parameters(options, room: room, index: index),
+            parameters: parameters(
+                options, try text(of: model).defaults, room: room, index: index),
             constraint: options.constraint)
         guard let events = engine.submit(request) else {
             throw GenerationError(
@@ -167,11 +129,12 @@ package struct TextGenerator: Sendable {
             id: request.id, prompt: prompt, events: events, generator: self, options: options)
     }
 
-    private func parameters(_ options: CompletionOptions, room: Int, index: Int)
-        -> SamplingParameters
-    {
+    private func parameters(
+        _ options: CompletionOptions, _ defaults: GenerationDefaults, room: Int, index: Int
+    ) -> SamplingParameters {
         var parameters = SamplingParameters()
-        parameters.maximumTokens = options.maximumTokens ?? room
+        parameters.maximumTokens =
+            options.maximumTokens ?? min(room, defaults.maximumTokens ?? room)
         parameters.minimumTokens = options.minimumTokens
         parameters.temperature = Float(options.temperature ?? defaults.temperature ?? 1)
         parameters.topK = max(0, options.topK ?? defaults.topK ?? 0)

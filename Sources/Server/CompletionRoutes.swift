@@ -41,7 +41,8 @@ struct CompletionRoutes {
         let reading = try await texts.body(of: request, context)
         // A client may leave while its text is worked on or its adapter is on the way.
         let starting = Task {
-            let prepared = try await texts.run(on: reading, prepare)
+            var prepared = try await texts.run(on: reading, prepare)
+            prepared.byteCount = reading.bytes.count
             timing.text = .now - timing.start
             return try await begin(prepared, timing, context)
         }
@@ -104,14 +105,10 @@ struct CompletionRoutes {
     private func chatPrompts(_ json: JSON) throws -> PreparedRequest {
         let request = try ChatRequest(json)
         try generator.registry.check(request.model)
-        let prompt = try generator.prompt(
-            messages: request.messages, tools: request.tools,
-            addsGenerationPrompt: request.addsGenerationPrompt, variables: request.templateVariables
-        )
         var prepared = PreparedRequest(
             .chat, request.model, request.sampling, request.stream,
             logprobCount: request.logprobCount)
-        prepared.prompts = [(prompt, nil)]
+        prepared.conversation = Conversation(request)
         try constrain(&prepared)
         return prepared
     }
@@ -158,44 +155,31 @@ struct CompletionRoutes {
 
     // MARK: Prompts to exchanges
 
-    /// What a request names. Where an operator's adapter comes from is none of a tenant's business.
-    private func model(_ name: String, _ context: APIContext) async throws -> ModelRegistry.Model {
-        do {
-            return try await generator.registry.model(name)
-        } catch let error as CancellationError {
-            throw error
-        } catch {
-            var answer = APIError(error)
-            if answer.parameter != nil { answer.parameter = "model" }
-            // The name is served; that its files are not there is the server's trouble, and may pass.
-            if let error = error as? SourceError, error.code == .notFound,
-                !generator.registry.library.isJustInTime(name)
-            {
-                answer.status = 503
-                answer.type = "server_error"
-                answer.retryAfter = 5
-            }
-            let isSecret = !context.isOperator && !generator.registry.library.isJustInTime(name)
-            if isSecret, APIError.namesPlaces(error) {
-                context.logger.error("adapter not read", metadata: ["error": .string("\(error)")])
-                answer.message =
-                    "The adapter \"\(name)\" cannot be read. The server's log says why."
-            }
-            throw answer
-        }
+    private func check(_ prepared: PreparedRequest) throws {
+        try prepared.check(contextLength: generator.contextLength)
+        for prompt in prepared.prompts { try generator.check(prompt.tokens, prepared.options) }
     }
 
     private func begin(
         _ prepared: PreparedRequest, _ timing: RequestTiming, _ context: APIContext
     ) async throws -> Exchange {
+        var (prepared, timing) = (prepared, timing)
         // What cannot be completed does not wait for its adapter.
-        try prepared.check(contextLength: generator.contextLength)
-        for prompt in prepared.prompts { try generator.check(prompt.tokens, prepared.options) }
-        var timing = timing
+        try check(prepared)
         let asked = ContinuousClock.now
-        let model = try await model(prepared.model, context)
+        let model = try await generator.registry.model(prepared.model, context)
         timing.adapter = .now - asked
         try Task.checkCancellation()
+        if let conversation = prepared.conversation {
+            // Only now is it known how the adapter writes it.
+            let rendering = ContinuousClock.now
+            let prompt = try await texts.run(byteCount: prepared.byteCount) { [generator] in
+                try generator.prompt(conversation, for: model)
+            }
+            timing.text += .now - rendering
+            prepared.prompts = [(prompt, nil)]
+            try check(prepared)
+        }
         let count = prepared.sampling.count
         var choices: [Exchange.Choice] = []
         do {
@@ -246,6 +230,10 @@ struct PreparedRequest: Sendable {
     let sampling: SamplingOptions
     let stream: StreamOptions?
     var options: CompletionOptions
+    /// What becomes a prompt once the model is at hand.
+    var conversation: Conversation?
+    /// Of the request's body.
+    var byteCount = 0
     /// With the text where it is to be repeated.
     var prompts: [(tokens: [Int], text: String?)] = []
 
@@ -313,5 +301,43 @@ extension CompletionOptions {
         ignoresEnd = sampling.ignoresEnd
         skipsSpecialTokens = sampling.skipsSpecialTokens
         promptLogprobCount = sampling.promptLogprobCount
+    }
+}
+
+extension Conversation {
+    init(_ request: ChatRequest) {
+        self.init(
+            messages: request.messages, tools: request.tools,
+            addsGenerationPrompt: request.addsGenerationPrompt,
+            variables: request.templateVariables)
+    }
+}
+
+extension ModelRegistry {
+    /// What a request names. Where an operator's adapter comes from is none of a tenant's business.
+    func model(_ name: String, _ context: APIContext) async throws -> Model {
+        do {
+            return try await model(name)
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            var answer = APIError(error)
+            if answer.parameter != nil { answer.parameter = "model" }
+            // The name is served; that its files are not there is the server's trouble, and may pass.
+            if let error = error as? SourceError, error.code == .notFound,
+                !library.isJustInTime(name)
+            {
+                answer.status = 503
+                answer.type = "server_error"
+                answer.retryAfter = 5
+            }
+            let isSecret = !context.isOperator && !library.isJustInTime(name)
+            if isSecret, APIError.namesPlaces(error) {
+                context.logger.error("adapter not read", metadata: ["error": .string("\(error)")])
+                answer.message =
+                    "The adapter \"\(name)\" cannot be read. The server's log says why."
+            }
+            throw answer
+        }
     }
 }

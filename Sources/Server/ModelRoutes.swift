@@ -74,6 +74,11 @@ struct ModelRoutes {
                 ("tier", .string(entry.tier.rawValue)),
                 ("rank", entry.record.map { .integer($0.rank) } ?? .null),
                 ("bytes", entry.record.map { .integer($0.bytes) } ?? .null),
+                // Its own template's names, tokens, ends and defaults; null where they are the base's, or not known yet.
+                (
+                    "text",
+                    entry.record?.text.flatMap { try? JSON(parsing: Array($0.utf8)) } ?? .null
+                ),
                 // Why it cannot be served.
                 ("fault", entry.alias.fault.map { .string($0) } ?? .null),
             ])

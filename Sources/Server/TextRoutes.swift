@@ -12,36 +12,56 @@ struct TextRoutes {
 
     func add(to group: RouterGroup<APIContext>) {
         group.post("tokenize") { request, context -> Response in
-            try await answer(request, context, tokenize)
+            try await answer(request, context) { json in
+                let request = try TokenizeRequest(json)
+                return (request.model, { try tokenize(request, for: $0) })
+            }
         }
         group.post("detokenize") { request, context -> Response in
-            try await answer(request, context, detokenize)
+            try await answer(request, context) { json in
+                let request = try DetokenizeRequest(json)
+                // Tokens are the base's for all models.
+                if let model = request.model { try generator.registry.check(model) }
+                return (nil, { _ in try detokenize(request) })
+            }
         }
         group.post("v1/chat/completions/render") { request, context -> Response in
-            try await answer(request, context, render)
+            try await answer(request, context) { json in
+                let request = try ChatRequest(json)
+                return (request.model, { try render(request, for: $0) })
+            }
         }
     }
 
+    private typealias Work = @Sendable (ModelRegistry.Model) throws -> JSON
+
+    /// Reads a request, waits for the model that it names, since an adapter may write conversations its own way, and
+    /// answers.
     private func answer(
         _ request: Request, _ context: APIContext,
-        _ work: @escaping @Sendable (JSON) throws -> JSON
+        _ read: @escaping @Sendable (JSON) throws -> (model: String?, work: Work)
     ) async throws -> Response {
         let body = try await texts.body(of: request, context)
-        return Response(jsonText: try await texts.run(on: body) { try work($0).text() })
+        let (name, work) = try await texts.run(on: body, read)
+        var model = ModelRegistry.Model.base
+        if let name { model = try await generator.registry.model(name, context) }
+        return Response(
+            jsonText: try await texts.run(byteCount: body.bytes.count) { [model] in
+                try work(model).text()
+            })
     }
 
-    @Sendable
-    private func tokenize(_ json: JSON) throws -> JSON {
-        let request = try TokenizeRequest(json)
-        if let model = request.model { try generator.registry.check(model) }
+    private func tokenize(_ request: TokenizeRequest, for model: ModelRegistry.Model) throws -> JSON
+    {
         let text =
             switch request.text {
             case .prompt(let prompt): prompt
             case .conversation(let chat):
                 try generator.render(
-                    messages: chat.messages, tools: chat.tools,
-                    addsGenerationPrompt: chat.addsGenerationPrompt,
-                    variables: chat.templateVariables)
+                    Conversation(
+                        messages: chat.messages, tools: chat.tools,
+                        addsGenerationPrompt: chat.addsGenerationPrompt,
+                        variables: chat.templateVariables), for: model)
             }
         let tokenizer = generator.tokenizer
         let tokens = tokenizer.encode(text, addsSpecialTokens: request.addsSpecialTokens)
@@ -54,10 +74,7 @@ struct TextRoutes {
         ]
     }
 
-    @Sendable
-    private func detokenize(_ json: JSON) throws -> JSON {
-        let request = try DetokenizeRequest(json)
-        if let model = request.model { try generator.registry.check(model) }
+    private func detokenize(_ request: DetokenizeRequest) throws -> JSON {
         let tokenizer = generator.tokenizer
         if let token = request.tokens.first(where: { tokenizer.token($0) == nil }) {
             throw APIError(
@@ -68,14 +85,8 @@ struct TextRoutes {
     }
 
     /// The prompt of a chat request, whose other parameters are checked as for a completion.
-    @Sendable
-    private func render(_ json: JSON) throws -> JSON {
-        let request = try ChatRequest(json)
-        try generator.registry.check(request.model)
-        let text = try generator.render(
-            messages: request.messages, tools: request.tools,
-            addsGenerationPrompt: request.addsGenerationPrompt,
-            variables: request.templateVariables)
+    private func render(_ request: ChatRequest, for model: ModelRegistry.Model) throws -> JSON {
+        let text = try generator.render(Conversation(request), for: model)
         let tokens = generator.tokenizer.encode(text, addsSpecialTokens: false)
         return [
             "model": .string(request.model), "prompt": .string(text),

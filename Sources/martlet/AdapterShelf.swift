@@ -34,6 +34,7 @@ enum AdapterShelf {
         configuration.justInTime = justInTime
         configuration.reservedNames = Set(baseNames)
         configuration.isBusy = isBusy
+        configuration.check = ModelText.check
         let base = model.checkpoint
         var disk: PackStore?
         do {

@@ -1,7 +1,6 @@
 import AdapterSources
 import AdapterStore
 import Adapters
-import ChatTemplates
 import Engine
 import Foundation
 import Generation
@@ -34,9 +33,7 @@ struct Assembly {
         if let token = tokenizer.encode("").first(where: { $0 >= configuration.vocabularySize }) {
             throw TokenizerMismatch(token: token, vocabulary: configuration.vocabularySize)
         }
-        let source = checkpoint.tokenizer
-        let template = try source.chatTemplate(forTools: false).map { try ChatTemplate($0) }
-        let toolTemplate = try source.chatTemplate(forTools: true).map { try ChatTemplate($0) }
+        let text = try ModelText(checkpoint)
 
         let baseNames = modelNames.isEmpty ? [settings.defaultName] : modelNames
         let engine = InferenceEngine(limits: model.limits) { model.makeCore() }
@@ -52,10 +49,7 @@ struct Assembly {
         progress.finish()
 
         generator = TextGenerator(
-            registry: registry, tokenizer: tokenizer, engine: engine, template: template,
-            toolTemplate: toolTemplate,
-            templateVariables: checkpoint.tokenizer.templateVariables,
-            defaults: checkpoint.generation)
+            registry: registry, tokenizer: tokenizer, engine: engine, text: text)
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         summary = """
             \(configuration.family.rawValue), \(configuration.layerCount) layers, \

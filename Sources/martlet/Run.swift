@@ -71,9 +71,9 @@ struct Run: AsyncParsableCommand {
             raw
             ? generator.tokenizer.encode(prompt)
             : try generator.prompt(
-                messages: (system.map { [["role": "system", "content": .string($0)]] } ?? [])
-                    + [["role": "user", "content": .string(prompt)]], tools: nil,
-                addsGenerationPrompt: true, variables: JSON.Object())
+                Conversation(
+                    messages: (system.map { [["role": "system", "content": .string($0)]] } ?? [])
+                        + [["role": "user", "content": .string(prompt)]]), for: served)
         var options = CompletionOptions()
         options.maximumTokens = min(maxTokens, generator.contextLength - tokens.count)
         options.temperature = temperature

@@ -69,6 +69,28 @@ struct FileServerTests {
         }
     }
 
+    /// To those who may not list a bucket, S3 says of what is not there that it is forbidden.
+    @Test(arguments: [403, 404])
+    func whatNeedNotBeThereIsNotMissed(_ status: Int) async throws {
+        try await ScriptedServer.run { request in
+            if request.path.hasSuffix("/generation_config.json") {
+                return .file(
+                    Array("{}".utf8), tag: "\"99914b932bd37a50b983c5e7c90ae93b\"", to: request)
+            }
+            let reply = FileServerTests.objects(request)
+            return reply.status == 404 ? ScriptedReply(status: status) : reply
+        } test: { server in
+            let client = try FileServerTests.client(of: server)
+            let pinned = try await client.pin(try AdapterSource("s3://bucket/a b"))
+            try await client.fetch(pinned, into: folder.url.path)
+            #expect(
+                pinned.files.map(\.name) == [
+                    "adapter_config.json", "adapter_model.safetensors", "generation_config.json",
+                ])
+            #expect(try bytes("generation_config.json") == Array("{}".utf8))
+        }
+    }
+
     /// What a server tells of an object, and what its content must hash to.
     @Test(arguments: [
         ([("x-amz-checksum-sha256", "OFSI0B9xrpdzdYrTHX9Rk7thTSXFPxT/i3FXxvEdqMk=")], "sha256"),

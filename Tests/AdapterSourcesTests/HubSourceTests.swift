@@ -1,5 +1,6 @@
 import AdapterSources
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
@@ -44,6 +45,32 @@ struct HubSourceTests {
             let last = try #require(progress.all.last)
             #expect(last.done == last.total && last.fileDone == TinyHub.weights.count)
             #expect(zip(progress.all, progress.all.dropFirst()).allSatisfy { $0.done <= $1.done })
+        }
+    }
+
+    /// What an adapter says beside its weights comes with them; templates in a folder of their own are refused.
+    @Test func textsArriveToo() async throws {
+        let files = ["adapter_config.json", "adapter_model.safetensors", "chat_template.jinja"]
+        let more = Mutex<[String]>([])
+        try await ScriptedServer.run { request in
+            if request.path == TinyHub.listing {
+                return TinyHub.siblings(files + ["other.txt"] + more.withLock { $0 })
+            }
+            if request.path.hasSuffix("/chat_template.jinja") {
+                return .file(
+                    Array("hello".utf8), tag: "\"b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0\"",
+                    to: request,
+                    headers: [("X-Repo-Commit", TinyHub.commit)])
+            }
+            return TinyHub.reply(request)
+        } test: { server in
+            let client = try TinyHub.client(of: server)
+            try await fetch(with: client)
+            #expect(try self.files == files)
+            #expect(try bytes("chat_template.jinja") == Array("hello".utf8))
+            more.withLock { $0 = ["additional_chat_templates/rag.jinja"] }
+            let error = await #expect(throws: SourceError.self) { try await client.pin(source) }
+            #expect(error?.description.contains("additional_chat_templates") == true)
         }
     }
 

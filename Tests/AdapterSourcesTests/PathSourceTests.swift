@@ -45,6 +45,14 @@ struct PathSourceTests {
         try FileManager.default.removeItem(atPath: folder.path("a/adapter_model.safetensors"))
         #expect(!source.isUnchanged(since: revision))
 
+        // What an adapter says beside its weights counts, and so does that it begins to.
+        let other = try writeAdapter("c")
+        let before = try await client.pin(other).revision
+        try folder.write("x", to: "c/chat_template.jinja")
+        #expect(!other.isUnchanged(since: before))
+        let after = try await client.pin(other).revision
+        #expect(after != before && other.isUnchanged(since: after))
+
         try folder.write([1, 2, 3], to: "b/x.gguf")
         let file = try AdapterSource(folder.path("b/x.gguf"))
         let pinned = try await client.pin(file)

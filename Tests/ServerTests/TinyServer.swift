@@ -57,13 +57,16 @@ struct TinyServer {
 
     /// Runs a server for as long as the body takes.
     ///
-    /// - Parameter adapters: of the conformance suite, by name.
+    /// - Parameters:
+    ///   - adapters: of the conformance suite, by name.
+    ///   - sources: further names with their folders.
     static func run(
-        adapters: [String] = ["plain", "dora"], hasKeys: Bool = false, origin: String? = nil,
+        adapters: [String] = ["plain", "dora"], sources: [(String, String)] = [],
+        hasKeys: Bool = false, origin: String? = nil,
         _ body: @escaping @Sendable (TinyServer) async throws -> Void
     ) async throws {
         let (server, engine) = try await make(
-            adapters: adapters, hasKeys: hasKeys, origin: origin)
+            adapters: adapters, sources: sources, hasKeys: hasKeys, origin: origin)
         let application = server.service()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await engine.run() }
@@ -80,7 +83,7 @@ struct TinyServer {
     }
 
     private static func make(
-        adapters: [String], hasKeys: Bool, origin: String?
+        adapters: [String], sources: [(String, String)] = [], hasKeys: Bool, origin: String?
     ) async throws -> (server: APIServer, engine: InferenceEngine) {
         let checkpoint = try Checkpoint.open(path: Repository.conformance("llama/model"))
         let limits = EngineLimits(
@@ -95,18 +98,22 @@ struct TinyServer {
         }
         var configuration = AdapterLibrary.Configuration()
         configuration.reservedNames = ["base"]
+        configuration.check = ModelText.check
         let library = try AdapterLibrary(
             configuration: configuration, base: checkpoint, format: .bf16,
             sources: try SourceClient(), disk: nil, catalog: nil)
         try await library.adopt(
-            try adapters.map { ($0, try AdapterSource(Repository.conformance("llama/\($0)"))) },
+            try (adapters.map { ($0, Repository.conformance("llama/\($0)")) } + sources).map {
+                ($0, try AdapterSource($1))
+            },
             keepsOthers: false)
         let generator = TextGenerator(
             registry: ModelRegistry(
                 baseNames: ["base"], checkpoint: checkpoint, library: library, created: 1),
             tokenizer: try Tokenizer(huggingFace: tokenizer), engine: engine,
-            template: try ChatTemplate(template), toolTemplate: try ChatTemplate(template),
-            templateVariables: JSON.Object(), defaults: checkpoint.generation)
+            text: try ModelText(
+                template: template, toolTemplate: template, templateVariables: JSON.Object(),
+                defaults: checkpoint.generation))
         var server = APIServer.Configuration()
         server.version = "test"
         server.allowedOrigin = origin

@@ -39,6 +39,10 @@ extension AdapterFile {
         try configuration.checkPatterns(folder)
         invocation = configuration.invocation
         baseModelName = configuration.baseModelName
+        let text = try AdapterText(
+            folder: folder, tokenizer: base.tokenizer,
+            vocabularySize: base.configuration.vocabularySize)
+        if !text.isEmpty { self.text = text }
         try reader.checkNothingIsLeft()
         guard invocation.isEmpty || replaced.isEmpty && tokenRows.isEmpty else {
             throw ModelFileError(

@@ -80,6 +80,7 @@ package struct AdapterFile: Sendable {
     /// The adapter acts from the last occurrence of these tokens in a prompt on, or not at all if they
     /// do not occur. Empty: it acts everywhere.
     package var invocation: [Int32] = []
+    package var text: AdapterText?
     /// What the adapter says it was trained on; advisory.
     package var baseModelName: String?
 
@@ -109,17 +110,20 @@ package struct AdapterFile: Sendable {
                     "scale": .number(Double(delta.scale)),
                 ]
             })
-        guard !replaced.isEmpty || !tokenRows.isEmpty || !invocation.isEmpty else { return modules }
+        guard !replaced.isEmpty || !tokenRows.isEmpty || !invocation.isEmpty || text != nil else {
+            return modules
+        }
         func integers(_ values: [Int32]) -> JSON { .array(values.map { .integer(Int($0)) }) }
-        return [
-            "modules": modules,
-            "replaced": .array(replaced.keys.map(\.name).sorted().map { .string($0) }),
-            "tokens": .array(
-                tokenRows.sorted { $0.key < $1.key }.map { target, rows in
-                    ["module": .string(target.moduleName), "indices": integers(rows.tokens)]
-                }),
-            "invocation": integers(invocation),
-        ]
+        let tokens = tokenRows.sorted { $0.key < $1.key }.map { target, rows -> JSON in
+            ["module": .string(target.moduleName), "indices": integers(rows.tokens)]
+        }
+        var whole = JSON.Object([
+            ("modules", modules),
+            ("replaced", .array(replaced.keys.map(\.name).sorted().map { .string($0) })),
+            ("tokens", .array(tokens)), ("invocation", integers(invocation)),
+        ])
+        whole["text"] = text?.json
+        return .object(whole)
     }
 
     /// An adapter for a base of other sizes.

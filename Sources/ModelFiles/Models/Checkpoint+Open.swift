@@ -1,5 +1,5 @@
 internal import Foundation
-package import JSONTree
+internal import JSONTree
 package import Tensors
 
 extension Checkpoint {
@@ -313,34 +313,5 @@ extension Checkpoint.Role {
             String(layer) == rest[..<dot], layer >= 0, layer < layerCount
         else { return nil }
         return (layer, rest[rest.index(after: dot)...])
-    }
-}
-
-extension GenerationDefaults {
-    /// `generation_config.json`, whose end tokens win over those of `config.json`.
-    package init(generation: JSON?, config: JSON, source: String) throws(ModelFileError) {
-        self.init()
-        for candidate in [generation?["eos_token_id"], config["eos_token_id"]] {
-            guard let candidate, !candidate.isNull else { continue }
-            let values = candidate.arrayValue ?? [candidate]
-            endTokens = values.compactMap(\.integerValue)
-            guard endTokens.count == values.count else {
-                throw ModelFileError(.invalidField, "\(source): eos_token_id is not a token id")
-            }
-            break
-        }
-        // Without do_sample these fields say nothing: transformers decodes greedily then, but servers
-        // sample at temperature 1 unless told otherwise.
-        guard let generation, generation["do_sample"]?.boolValue == true else { return }
-        let fields = Fields(config: generation, source: "\(source)/generation_config.json")
-        func number(_ name: String) throws(ModelFileError) -> Double? {
-            guard let value = generation[name], !value.isNull else { return nil }
-            return try fields.number(name)
-        }
-        temperature = try number("temperature")
-        topK = try fields.optionalInteger("top_k")
-        topP = try number("top_p")
-        minP = try number("min_p")
-        repetitionPenalty = try number("repetition_penalty")
     }
 }

@@ -1,6 +1,7 @@
 import AdapterStore
 import Adapters
 import Generation
+import JSONTree
 import ModelFiles
 import Tensors
 
@@ -11,6 +12,7 @@ struct AdapterReport {
 
     init(path: String, base: Checkpoint) throws {
         file = try AdapterFile.open(path: path, base: base, limits: AdapterLimits())
+        if let text = file.text { try ModelText.check(text) }
         digest = AdapterDigest(of: file)
     }
 
@@ -41,6 +43,7 @@ struct AdapterReport {
                 do {
                     let file = try AdapterFile.open(
                         path: adapter.path, base: base, limits: AdapterLimits())
+                    if let text = file.text { try ModelText.check(text) }
                     let digest = try DeviceAdapter(file, base: base, format: .f32).digest
                     print("\(adapter.name.padded(to: 24))ok  \(digest)")
                 } catch {
@@ -123,6 +126,31 @@ struct AdapterReport {
                 "acts from".padded(to: 18)
                     + file.invocation.map(String.init).joined(separator: " "))
         }
-        return lines.joined(separator: "\n")
+        return (lines + textLines).joined(separator: "\n")
+    }
+
+    private var textLines: [String] {
+        guard let text = file.text else { return [] }
+        var lines: [String] = []
+        func add(_ name: String, _ value: Any) { lines.append(name.padded(to: 18) + "\(value)") }
+        if let template = text.chatTemplate {
+            let names = template.arrayValue?.compactMap { $0["name"]?.stringValue }
+            add(
+                "chat template", names.map { "its own: \($0.joined(separator: ", "))" } ?? "its own"
+            )
+        }
+        for (name, value) in text.templateVariables.members { add(name, value.stringValue ?? "") }
+        let ends = text.endTokens + (text.generation?.endTokens ?? [])
+        if !ends.isEmpty {
+            add("ends with", Set(ends).sorted().map(String.init).joined(separator: ", "))
+        }
+        let defaults = [
+            ("temperature", text.generation?.temperature), ("top_p", text.generation?.topP),
+            ("top_k", text.generation?.topK.map(Double.init)), ("min_p", text.generation?.minP),
+            ("repetition_penalty", text.generation?.repetitionPenalty),
+            ("max_new_tokens", text.generation?.maximumTokens.map(Double.init)),
+        ].compactMap { name, value in value.map { "\(name) \($0)" } }
+        if !defaults.isEmpty { add("defaults", defaults.joined(separator: ", ")) }
+        return lines
     }
 }

@@ -1,0 +1,160 @@
+internal import Adapters
+package import ChatTemplates
+package import JSONTree
+package import ModelFiles
+internal import Synchronization
+
+/// A conversation as a request has it.
+package struct Conversation: Sendable {
+    package var messages: [JSON]
+    package var tools: JSON?
+    package var addsGenerationPrompt: Bool
+    /// Further variables for the template.
+    package var variables: JSON.Object
+
+    package init(
+        messages: [JSON], tools: JSON? = nil, addsGenerationPrompt: Bool = true,
+        variables: JSON.Object = JSON.Object()
+    ) {
+        self.messages = messages
+        self.tools = tools
+        self.addsGenerationPrompt = addsGenerationPrompt
+        self.variables = variables
+    }
+}
+
+/// How conversations with a model are written, and how its answers are drawn and end: the base's way, or an adapter's
+/// own.
+package struct ModelText: Sendable {
+    private let template: ChatTemplate?
+    /// Renders conversations with tools; often the same one.
+    private let toolTemplate: ChatTemplate?
+    /// What every rendering sees, such as `bos_token`.
+    private let templateVariables: JSON.Object
+    let defaults: GenerationDefaults
+
+    /// The base's.
+    ///
+    /// - Throws: `TemplateError`.
+    package init(_ base: Checkpoint) throws(TemplateError) {
+        try self.init(
+            template: base.tokenizer.chatTemplate(forTools: false),
+            toolTemplate: base.tokenizer.chatTemplate(forTools: true),
+            templateVariables: base.tokenizer.templateVariables, defaults: base.generation)
+    }
+
+    package init(
+        template: String?, toolTemplate: String?, templateVariables: JSON.Object,
+        defaults: GenerationDefaults
+    ) throws(TemplateError) {
+        self.template = try template.map { (text) throws(TemplateError) in try ChatTemplate(text) }
+        self.toolTemplate =
+            toolTemplate == template
+            ? self.template
+            : try toolTemplate.map { (text) throws(TemplateError) in try ChatTemplate(text) }
+        self.templateVariables = templateVariables
+        self.defaults = defaults
+    }
+
+    /// An adapter's, which is the base's where the adapter says nothing.
+    private init(_ text: AdapterText, over base: ModelText) throws(TemplateError) {
+        if text.chatTemplate == nil {
+            (template, toolTemplate) = (base.template, base.toolTemplate)
+        } else {
+            let own = try ModelText(
+                template: text.chatTemplate(forTools: false),
+                toolTemplate: text.chatTemplate(forTools: true),
+                templateVariables: JSON.Object(), defaults: GenerationDefaults())
+            (template, toolTemplate) = (own.template, own.toolTemplate)
+        }
+        var variables = base.templateVariables
+        for (name, value) in text.templateVariables.members { variables[name] = value }
+        templateVariables = variables
+        var defaults = text.generation ?? base.defaults
+        if defaults.endTokens.isEmpty { defaults.endTokens = base.defaults.endTokens }
+        defaults.endTokens += text.endTokens.filter { !defaults.endTokens.contains($0) }
+        self.defaults = defaults
+    }
+
+    /// Refuses an adapter whose chat template is none that is understood.
+    ///
+    /// - Throws: `ModelFileError` with the code `unsupported_chat_template`.
+    @Sendable
+    package static func check(_ text: AdapterText) throws(ModelFileError) {
+        do {
+            for forTools in [false, true] {
+                if let template = text.chatTemplate(forTools: forTools) {
+                    _ = try ChatTemplate(template)
+                }
+            }
+        } catch {
+            throw ModelFileError(.unsupportedChatTemplate, "its chat template: \(error)")
+        }
+    }
+
+    /// The text of a conversation, by the chat template.
+    func render(_ conversation: Conversation) throws(GenerationError) -> String {
+        guard let template = conversation.tools == nil ? template : toolTemplate else {
+            throw GenerationError(
+                .noChatTemplate,
+                "This model has no chat template. Use /v1/completions, or serve a model that has one."
+            )
+        }
+        if conversation.tools != nil { try ModelText.require("tools", "tools", of: template) }
+        let messages = conversation.messages
+        if let index = messages.firstIndex(where: { $0["tool_calls"] != nil }) {
+            try ModelText.require("tool_calls", "messages[\(index)].tool_calls", of: template)
+        }
+        var values = templateVariables
+        for (name, value) in conversation.variables.members { values[name] = value }
+        values["messages"] = .array(messages)
+        values["add_generation_prompt"] = .bool(conversation.addsGenerationPrompt)
+        values["tools"] = conversation.tools ?? .null
+        values["documents"] = values["documents"] ?? .null
+        do {
+            return try template.render(values)
+        } catch {
+            let code: GenerationError.Code =
+                error.kind == .raised ? .templateRefused : .templateFailed
+            throw GenerationError(code, "\(error)")
+        }
+    }
+
+    /// Refuses what a template would drop without a word.
+    private static func require(
+        _ word: String, _ parameter: String, of template: ChatTemplate
+    ) throws(GenerationError) {
+        guard !template.mentions(word) else { return }
+        throw GenerationError(
+            .notShown(parameter),
+            "\(parameter) would not reach the model: its chat template has no place for \(word).")
+    }
+
+    /// The texts of adapters that were used lately, by their digests, since making one parses a template.
+    final class Cache: Sendable {
+        let base: ModelText
+        private let known = Mutex<[AdapterDigest: ModelText]>([:])
+        private static let limit = 256
+
+        init(_ base: ModelText) { self.base = base }
+
+        func text(of adapter: DeviceAdapter?) throws(GenerationError) -> ModelText {
+            guard let adapter, let own = adapter.text else { return base }
+            if let found = known.withLock({ $0[adapter.digest] }) { return found }
+            do {
+                let made = try ModelText(own, over: base)
+                known.withLock { known in
+                    if known.count >= Cache.limit { known.removeAll() }
+                    known[adapter.digest] = made
+                }
+                return made
+            } catch {
+                throw GenerationError(.templateFailed, "\(error)")
+            }
+        }
+    }
+}
+
+extension ModelFileError.Code {
+    package static let unsupportedChatTemplate = Self("unsupported_chat_template")
+}
