@@ -1,0 +1,153 @@
+public import JSONTree
+
+/// How a model writes what is not plain text: its thoughts, and calls of tools.
+public struct AnswerFormat: Sendable, Hashable {
+    public var calls: CallFormat?
+    public var thoughts: ThoughtFormat?
+
+    public init(calls: CallFormat? = nil, thoughts: ThoughtFormat? = nil) {
+        self.calls = calls
+        self.thoughts = thoughts
+    }
+}
+
+/// Ways to write a call of a tool, each by the models that it is known from.
+public enum CallFormat: String, Sendable, CaseIterable {
+    /// `<tool_call>{"name": …, "arguments": {…}}</tool_call>`: Hermes, Qwen 2.5 and 3, SmolLM3.
+    case hermes
+    /// `<tool_call><function=NAME><parameter=KEY>VALUE</parameter></function></tool_call>`: Qwen3-Coder.
+    case qwenCoder = "qwen-coder"
+    /// `{"name": …, "parameters": {…}}` and nothing else: Llama 3.
+    case llama
+    /// `[name(key=value), …]`: Llama 3.2 and 4.
+    case pythonic
+    /// `[TOOL_CALLS][{…}]`, or `[TOOL_CALLS]NAME[ARGS]{…}`: Mistral.
+    case mistral
+    /// `<｜tool▁call▁begin｜>function<｜tool▁sep｜>NAME` with the arguments in a code block: DeepSeek and its distillations.
+    case deepseek
+
+    /// What begins calls, wherever in an answer it stands.
+    var triggers: [String] {
+        switch self {
+        case .hermes: ["<tool_call>"]
+        case .qwenCoder: ["<tool_call>", "<function="]
+        case .llama: ["<|python_tag|>"]
+        case .pythonic: ["<|python_start|>"]
+        case .mistral: ["[TOOL_CALLS]"]
+        case .deepseek: ["<｜tool▁calls▁begin｜>"]
+        }
+    }
+
+    /// A byte that begins calls where nothing stands before it.
+    var leading: UInt8? {
+        switch self {
+        case .llama: UInt8(ascii: "{")
+        case .pythonic: UInt8(ascii: "[")
+        default: nil
+        }
+    }
+
+    /// Markers that may be special tokens, which a text does not show unless it is asked to.
+    public var markers: [String] {
+        switch self {
+        case .hermes, .qwenCoder: ["<tool_call>", "</tool_call>"]
+        case .llama: ["<|python_tag|>"]
+        case .pythonic: ["<|python_start|>", "<|python_end|>"]
+        case .mistral: ["[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"]
+        case .deepseek:
+            [
+                "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>",
+                "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",
+            ]
+        }
+    }
+}
+
+/// Ways to write thoughts before an answer.
+public enum ThoughtFormat: String, Sendable, CaseIterable {
+    /// `<think>…</think>`.
+    case think
+    /// `[THINK]…[/THINK]`: Magistral.
+    case bracketed
+
+    public var begin: String { self == .think ? "<think>" : "[THINK]" }
+    public var end: String { self == .think ? "</think>" : "[/THINK]" }
+}
+
+extension AnswerFormat {
+    /// Finds how a model writes by what its template makes of a conversation with a call.
+    ///
+    /// - Parameters:
+    ///   - source: the template's text.
+    ///   - render: renders messages with tools; nil when the template refuses.
+    public static func find(
+        source: String, render: (_ messages: [JSON], _ tools: JSON) -> String?
+    ) -> AnswerFormat {
+        AnswerFormat(
+            calls: source.contains("tool") ? callFormat(source, render) : nil,
+            thoughts: ThoughtFormat.allCases.first { source.contains($0.end) }
+                ?? ThoughtFormat.allCases.first { source.contains($0.begin) })
+    }
+
+    private static let name = "probe_name"
+
+    private static func callFormat(
+        _ source: String, _ render: ([JSON], JSON) -> String?
+    ) -> CallFormat? {
+        let tools: JSON = [
+            [
+                "type": "function",
+                "function": [
+                    "name": "another", "description": "d",
+                    "parameters": [
+                        "type": "object", "properties": ["key": ["type": "string"]],
+                    ],
+                ],
+            ]
+        ]
+        let call: JSON = [
+            "id": "abcdef123", "type": "function",
+            "function": ["name": .string(name), "arguments": ["key": "value"]],
+        ]
+        let user: JSON = ["role": "user", "content": "u"]
+        let result: JSON = [
+            "role": "tool", "content": "r", "name": .string(name), "tool_call_id": "abcdef123",
+        ]
+        // Some want a text beside a call, some a result behind it.
+        for content in ["", nil] as [JSON?] {
+            for rest in [[result], []] {
+                var message = JSON.Object([("role", "assistant"), ("tool_calls", [call])])
+                message["content"] = content
+                guard let text = render([user, .object(message)] + rest, tools),
+                    let format = format(of: text)
+                else { continue }
+                return format
+            }
+        }
+        // A template that only describes tools says how to call them.
+        let text = render([user], tools) ?? source
+        return CallFormat.allCases.first { format in
+            format == .qwenCoder
+                ? text.contains("<function=")
+                : format.triggers.contains { text.contains($0) }
+                    && !(format == .hermes && text.contains("<function="))
+        }
+    }
+
+    /// What a call of the probe looks like.
+    private static func format(of text: String) -> CallFormat? {
+        guard text.contains(name) else { return nil }
+        if text.contains("<function=\(name)>") { return .qwenCoder }
+        if text.contains("[TOOL_CALLS]") { return .mistral }
+        if text.contains("<｜tool▁call▁begin｜>") { return .deepseek }
+        if text.contains("\(name)(key=") { return .pythonic }
+        guard let place = text.range(of: "\"\(name)\"") else { return nil }
+        if text[..<place].contains("<tool_call>") { return .hermes }
+        return text[place...].contains("\"parameters\"") ? .llama : nil
+    }
+}
+
+extension String {
+    /// Where a text begins.
+    fileprivate func range(of text: String) -> String.Index? { firstRange(of: text)?.lowerBound }
+}
