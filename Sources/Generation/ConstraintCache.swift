@@ -51,7 +51,9 @@ final class ConstraintCache: Sendable {
             if let known = state.vocabulary { return known }
             let made = TokenVocabulary(
                 (0..<tokenizer.tokenCount).map { id in
-                    tokenizer.isSpecial(id) ? nil : tokenizer.bytes(of: id)
+                    let bytes = tokenizer.bytes(of: id)
+                    return tokenizer.isSpecial(id)
+                        ? GrammarSource.bytes(ofSpecialToken: bytes) : bytes
                 })
             state.vocabulary = made
             return made

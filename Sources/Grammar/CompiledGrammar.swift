@@ -1,17 +1,4 @@
-public import JSONTree
 internal import Synchronization
-
-/// What a text must be.
-public enum GrammarSource: Hashable, Sendable {
-    /// JSON that satisfies a schema (draft 2020-12 and those before).
-    case schema(JSON)
-    /// A JSON object with any members.
-    case jsonObject
-    /// The whole text matches.
-    case pattern(String)
-    /// One of these.
-    case choice([String])
-}
 
 /// A grammar over the tokens of a vocabulary: which may come next, and whether the text may end.
 ///
@@ -132,42 +119,8 @@ public final class CompiledGrammar: Sendable {
 extension Machine {
     init(_ source: GrammarSource) throws(GrammarError) {
         var languages = RegularLanguages()
-        switch source {
-        case .schema(let schema):
-            try self.init(try SchemaGrammar(schema, &languages), languages)
-        case .jsonObject:
-            try self.init(try SchemaGrammar(["type": "object"], &languages), languages)
-        case .pattern(let text):
-            let language = try languages.matching(
-                try PatternParser.parse(text), .text, isWhole: true)
-            try self.init(try OneTerminal(language, &languages), languages)
-        case .choice(let texts):
-            let language = languages.oneOf(texts.map { Array($0.utf8) })
-            try self.init(try OneTerminal(language, &languages), languages)
-        }
-    }
-}
-
-/// A grammar that is a regular language.
-private final class OneTerminal: GrammarRules {
-    let start = 0
-    private let language: RegularLanguages.ID
-
-    init(
-        _ language: RegularLanguages.ID, _ languages: inout RegularLanguages
-    ) throws(GrammarError) {
-        guard !languages.isEmpty(language) else {
-            throw GrammarError(.unsatisfiable, "no text matches")
-        }
-        guard !languages.isTooLarge else {
-            throw GrammarError(.tooComplex, "the grammar is too large")
-        }
-        self.language = language
-    }
-
-    func productions(
-        of rule: Int, _ languages: inout RegularLanguages
-    ) throws(GrammarError) -> [[Symbol]] {
-        [[.terminal(language)]]
+        var parts = GrammarParts()
+        let start = try parts.add(source, &languages)
+        try self.init(try ComposedGrammar(parts, start: start, &languages), languages)
     }
 }

@@ -259,6 +259,10 @@ struct Machine {
             add(next)
         }
         while let item = waiting.popLast() {
+            languages.work += 1
+            guard !languages.isTooLarge else {
+                throw GrammarError(.tooComplex, "the grammar has too many readings of the text")
+            }
             let body = bodies[Int(item.body)]
             guard Int(item.dot) < body.count else {
                 if item.rule == Int32(rules.start), item.origin == 0 { row.accepts = true }

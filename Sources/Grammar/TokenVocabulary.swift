@@ -38,7 +38,7 @@ public final class TokenVocabulary: Sendable {
 
     private static let sizes = [10, 30]
 
-    /// - Parameter bytes: of each token by its number; nil for those that stand for no text, which no grammar allows.
+    /// - Parameter bytes: of each token by its number, of special ones as `GrammarSource.bytes(ofSpecialToken:)` has them.
     public init(_ bytes: [[UInt8]?]) {
         self.bytes = bytes
         tokenCount = bytes.count
