@@ -144,13 +144,15 @@ let package = Package(
         module(
             "Generation",
             [
-                "AdapterStore", "Engine", "Grammar", "Tokenization", "ChatTemplates", "Adapters",
+                "AdapterStore", "Answers", "Engine", "Grammar", "Tokenization", "ChatTemplates",
+                "Adapters",
                 "ModelFiles", "Tensors", "JSONTree",
             ]),
         module(
             "Server",
             [
-                "AdapterSources", "AdapterStore", "Catalog", "Generation", "Grammar", "OpenAIWire",
+                "AdapterSources", "AdapterStore", "Answers", "Catalog", "Generation", "Grammar",
+                "OpenAIWire",
                 "Placement", "Telemetry", "Engine", "Adapters", "ModelFiles", "Tokenization",
                 "JSONTree", hummingbird, hummingbirdCore, crypto, logging, metrics, lifecycle,
                 nioCore,

@@ -21,31 +21,36 @@ public enum CallFormat: String, Sendable, CaseIterable {
     case llama
     /// `[name(key=value), …]`: Llama 3.2 and 4.
     case pythonic
-    /// `[TOOL_CALLS][{…}]`, or `[TOOL_CALLS]NAME[ARGS]{…}`: Mistral.
+    /// `[TOOL_CALLS][{…}]`: Mistral.
     case mistral
+    /// `[TOOL_CALLS]NAME[ARGS]{…}`: Mistral since 2025.
+    case mistralNew = "mistral-new"
     /// `<｜tool▁call▁begin｜>function<｜tool▁sep｜>NAME` with the arguments in a code block: DeepSeek and its distillations.
     case deepseek
 
     /// What begins calls, wherever in an answer it stands.
-    var triggers: [String] {
+    public var triggers: [String] {
         switch self {
         case .hermes: ["<tool_call>"]
         case .qwenCoder: ["<tool_call>", "<function="]
         case .llama: ["<|python_tag|>"]
         case .pythonic: ["<|python_start|>"]
-        case .mistral: ["[TOOL_CALLS]"]
+        case .mistral, .mistralNew: ["[TOOL_CALLS]"]
         case .deepseek: ["<｜tool▁calls▁begin｜>"]
         }
     }
 
-    /// A byte that begins calls where nothing stands before it.
-    var leading: UInt8? {
+    /// A character that begins calls where nothing stands before it.
+    public var leading: Character? {
         switch self {
-        case .llama: UInt8(ascii: "{")
-        case .pythonic: UInt8(ascii: "[")
+        case .llama: "{"
+        case .pythonic: "["
         default: nil
         }
     }
+
+    /// Whether all calls of an answer stand together.
+    public var isWhole: Bool { self == .mistral || self == .deepseek }
 
     /// Markers that may be special tokens, which a text does not show unless it is asked to.
     public var markers: [String] {
@@ -53,7 +58,7 @@ public enum CallFormat: String, Sendable, CaseIterable {
         case .hermes, .qwenCoder: ["<tool_call>", "</tool_call>"]
         case .llama: ["<|python_tag|>"]
         case .pythonic: ["<|python_start|>", "<|python_end|>"]
-        case .mistral: ["[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"]
+        case .mistral, .mistralNew: ["[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"]
         case .deepseek:
             [
                 "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>",
@@ -138,7 +143,9 @@ extension AnswerFormat {
     private static func format(of text: String) -> CallFormat? {
         guard text.contains(name) else { return nil }
         if text.contains("<function=\(name)>") { return .qwenCoder }
-        if text.contains("[TOOL_CALLS]") { return .mistral }
+        if text.contains("[TOOL_CALLS]") {
+            return text.contains("[ARGS]") ? .mistralNew : .mistral
+        }
         if text.contains("<｜tool▁call▁begin｜>") { return .deepseek }
         if text.contains("\(name)(key=") { return .pythonic }
         guard let place = text.range(of: "\"\(name)\"") else { return nil }

@@ -58,9 +58,18 @@ public struct AnswerParser: Sendable {
 
     /// Whether a prompt ends inside of thoughts.
     public static func isOpen(_ prompt: String, _ format: ThoughtFormat) -> Bool {
+        ends(prompt, with: format.begin)
+    }
+
+    /// Whether a prompt ends behind thoughts, as templates have it that turn them off.
+    public static func isClosed(_ prompt: String, _ format: ThoughtFormat) -> Bool {
+        ends(prompt, with: format.end)
+    }
+
+    private static func ends(_ prompt: String, with marker: String) -> Bool {
         var end = Array(prompt.utf8.suffix(64))
         while let last = end.last, last.isSpace { end.removeLast() }
-        return end.suffix(format.begin.utf8.count).elementsEqual(format.begin.utf8)
+        return end.suffix(marker.utf8.count).elementsEqual(marker.utf8)
     }
 
     /// Whether what comes now is thought.
@@ -165,7 +174,7 @@ public struct AnswerParser: Sendable {
             tell(all, &parts)
             return false
         }
-        if isAtStart, let leading = calls.leading {
+        if isAtStart, let leading = calls.leading?.asciiValue {
             let start = waiting.firstIndex { !$0.isSpace && !(callCount > 0 && $0 == 0x3B) }
             guard let start else { return false }
             if waiting[start] == leading {

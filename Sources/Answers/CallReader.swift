@@ -39,7 +39,7 @@ struct CallReader: Sendable {
                 case .hermes, .qwenCoder: try tagged(&cursor, isEnd)
                 case .llama: try llama(&cursor)
                 case .pythonic: try pythonic(&cursor)
-                case .mistral: try mistral(&cursor)
+                case .mistral, .mistralNew: try mistral(&cursor)
                 case .deepseek: try deepseek(&cursor, isEnd)
                 }
             return .calls(calls, cursor.place)

@@ -50,7 +50,8 @@ package struct Completion: Sendable {
         self.options = options
         engine = generator.engine
         detokenizer = Detokenizer(
-            generator.tokenizer, skipsSpecialTokens: options.skipsSpecialTokens)
+            generator.tokenizer, skipsSpecialTokens: options.skipsSpecialTokens,
+            showing: options.shownTokens)
         stops = StopFinder(options.stopStrings, includesStop: options.includesStopString)
     }
 

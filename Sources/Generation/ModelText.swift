@@ -1,4 +1,5 @@
 internal import Adapters
+package import Answers
 package import ChatTemplates
 package import JSONTree
 package import ModelFiles
@@ -32,6 +33,8 @@ package struct ModelText: Sendable {
     /// What every rendering sees, such as `bos_token`.
     private let templateVariables: JSON.Object
     let defaults: GenerationDefaults
+    /// How the model writes what is not plain text.
+    package let format: AnswerFormat
 
     /// The base's.
     ///
@@ -54,18 +57,26 @@ package struct ModelText: Sendable {
             : try toolTemplate.map { (text) throws(TemplateError) in try ChatTemplate(text) }
         self.templateVariables = templateVariables
         self.defaults = defaults
+        let (compiled, source) = (self.toolTemplate, toolTemplate ?? "")
+        format = AnswerFormat.find(source: source) { messages, tools in
+            var values = templateVariables
+            values["messages"] = .array(messages)
+            values["tools"] = tools
+            values["add_generation_prompt"] = false
+            return try? compiled?.render(values)
+        }
     }
 
     /// An adapter's, which is the base's where the adapter says nothing.
     private init(_ text: AdapterText, over base: ModelText) throws(TemplateError) {
         if text.chatTemplate == nil {
-            (template, toolTemplate) = (base.template, base.toolTemplate)
+            (template, toolTemplate, format) = (base.template, base.toolTemplate, base.format)
         } else {
             let own = try ModelText(
                 template: text.chatTemplate(forTools: false),
                 toolTemplate: text.chatTemplate(forTools: true),
-                templateVariables: JSON.Object(), defaults: GenerationDefaults())
-            (template, toolTemplate) = (own.template, own.toolTemplate)
+                templateVariables: base.templateVariables, defaults: GenerationDefaults())
+            (template, toolTemplate, format) = (own.template, own.toolTemplate, own.format)
         }
         var variables = base.templateVariables
         for (name, value) in text.templateVariables.members { variables[name] = value }
@@ -107,12 +118,18 @@ package struct ModelText: Sendable {
         }
         var values = templateVariables
         for (name, value) in conversation.variables.members { values[name] = value }
-        values["messages"] = .array(messages)
         values["add_generation_prompt"] = .bool(conversation.addsGenerationPrompt)
         values["tools"] = conversation.tools ?? .null
         values["documents"] = values["documents"] ?? .null
-        do {
-            return try template.render(values)
+        do throws(TemplateError) {
+            values["messages"] = .array(messages)
+            do throws(TemplateError) {
+                return try template.render(values)
+            } catch  where error.kind != .raised && messages.contains(where: \.hasNoContent) {
+                // Some templates ask whether a message has a content, others take it for a text.
+                values["messages"] = .array(messages.map(\.withContent))
+                return try template.render(values)
+            }
         } catch {
             let code: GenerationError.Code =
                 error.kind == .raised ? .templateRefused : .templateFailed
@@ -152,6 +169,17 @@ package struct ModelText: Sendable {
                 throw GenerationError(.templateFailed, "\(error)")
             }
         }
+    }
+}
+
+extension JSON {
+    fileprivate var hasNoContent: Bool { self["content"] == .null }
+
+    /// A message whose content is a text.
+    fileprivate var withContent: JSON {
+        guard hasNoContent, case .object(var message) = self else { return self }
+        message["content"] = ""
+        return .object(message)
     }
 }
 

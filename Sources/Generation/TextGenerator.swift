@@ -37,11 +37,13 @@ package struct TextGenerator: Sendable {
         try modelTexts.text(of: model.lease?.adapter)
     }
 
-    /// Renders a conversation and tokenizes it; the template writes its own special tokens.
-    package func prompt(
-        _ conversation: Conversation, for model: ModelRegistry.Model
-    ) throws(GenerationError) -> [Int] {
-        tokenizer.encode(try render(conversation, for: model), addsSpecialTokens: false)
+    /// Special tokens with one of these texts.
+    package func specialTokens(_ texts: [String]) -> Set<Int> {
+        Set(
+            texts.compactMap { text in
+                let tokens = tokenizer.encode(text, addsSpecialTokens: false)
+                return tokens.count == 1 && tokenizer.isSpecial(tokens[0]) ? tokens[0] : nil
+            })
     }
 
     /// The text of a conversation, by the model's chat template.
@@ -175,6 +177,8 @@ package struct CompletionOptions: Sendable {
     package var includesStopString = false
     package var ignoresEnd = false
     package var skipsSpecialTokens = true
+    /// Special tokens that are text all the same.
+    package var shownTokens: Set<Int> = []
     package var logprobCount: Int?
     package var promptLogprobCount: Int?
     /// What the completion must be; nil for anything.

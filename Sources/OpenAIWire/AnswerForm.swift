@@ -1,12 +1,16 @@
 public import JSONTree
 
 /// What a request wants its answer to be, in any of the ways that clients say it: OpenAI's `response_format`, vLLM's
-/// `structured_outputs` and the `guided_…` before it, llama.cpp's `json_schema`, SGLang's `regex`.
+/// `structured_outputs` and the `guided_…` before it, llama.cpp's `grammar` and `json_schema`, SGLang's `regex` and `ebnf`.
 public enum AnswerForm: Hashable, Sendable {
     case schema(JSON)
     case jsonObject
     case pattern(String)
     case choice([String])
+    /// A grammar in GBNF.
+    case notation(String)
+    /// vLLM's tags, old and new.
+    case structuralTag(JSON)
 
     /// Choices and bytes of all of them.
     private static let mostChoices = 10_000
@@ -27,9 +31,11 @@ public enum AnswerForm: Hashable, Sendable {
         if let value = parameters.json("guided_choice") {
             found.append(("guided_choice", try choice(value, "guided_choice")))
         }
-        for name in ["grammar", "guided_grammar", "ebnf", "structural_tag"] {
-            try parameters.accept(
-                name, because: "grammars are not supported yet: a schema, a regex or a choice is.")
+        for name in ["grammar", "guided_grammar", "ebnf"] {
+            if let text = try parameters.string(name) { found.append((name, .notation(text))) }
+        }
+        if let value = parameters.json("structural_tag") {
+            found.append(("structural_tag", try tag(value, "structural_tag")))
         }
         for name in ["guided_decoding_backend", "guided_whitespace_pattern"] {
             try parameters.accept(name, because: "there is one way to enforce a form.")
@@ -78,10 +84,12 @@ public enum AnswerForm: Hashable, Sendable {
             }
             try named.finish()
             form = try schema(wanted, "response_format.json_schema.schema")
+        // Read where tags are read.
+        case "structural_tag": return .structuralTag(format)
         default:
             throw .unsupported(
                 "response_format",
-                "response_format.type = \"\(type.prefix(100))\" is not supported: text, json_object and json_schema are."
+                "response_format.type = \"\(type.prefix(100))\" is not supported: text, json_object, json_schema and structural_tag are."
             )
         }
         try inner.finish()
@@ -96,9 +104,9 @@ public enum AnswerForm: Hashable, Sendable {
         if let text = try inner.string("regex") { found.append(.pattern(text)) }
         if let value = inner.json("choice") { found.append(try choice(value, path + ".choice")) }
         if try inner.bool("json_object") == true { found.append(.jsonObject) }
-        for name in ["grammar", "structural_tag"] {
-            try inner.accept(
-                name, because: "grammars are not supported yet: a schema, a regex or a choice is.")
+        if let text = try inner.string("grammar") { found.append(.notation(text)) }
+        if let value = inner.json("structural_tag") {
+            found.append(try tag(value, path + ".structural_tag"))
         }
         for name in ["disable_any_whitespace", "disable_additional_properties", "disable_fallback"]
         {
@@ -108,9 +116,20 @@ public enum AnswerForm: Hashable, Sendable {
         try inner.finish()
         guard found.count == 1 else {
             throw .invalid(
-                path, "\(path) wants exactly one of json, regex, choice and json_object.")
+                path,
+                "\(path) wants exactly one of json, regex, choice, grammar, json_object and structural_tag."
+            )
         }
         return found[0]
+    }
+
+    /// Tags, or their text.
+    private static func tag(_ value: JSON, _ name: String) throws(APIError) -> AnswerForm {
+        guard let text = value.stringValue else { return .structuralTag(value) }
+        guard let parsed = try? JSON(parsing: Array(text.utf8)) else {
+            throw .invalid(name, "\(name) is not JSON.")
+        }
+        return .structuralTag(parsed)
     }
 
     /// A schema, or its text.

@@ -5,7 +5,13 @@ public struct ChatRequest: Sendable, Equatable {
     public var model: String
     /// As sent, contents that are lists of text parts joined to one text.
     public var messages: [JSON]
+    /// What the template shows, and what may be called of it.
     public var tools: JSON?
+    public var toolChoice: ToolChoice
+    /// Whether an answer may have no more than one call.
+    public var callsOnce: Bool
+    /// Whether the answer shows thoughts apart from its text, or in it as they are written, or not.
+    public var reasoning: Reasoning
     public var addsGenerationPrompt: Bool
     /// Further variables for the template, such as `enable_thinking`.
     public var templateVariables: JSON.Object
@@ -43,12 +49,18 @@ public struct ChatRequest: Sendable, Equatable {
         let input = try ChatRequest.templateInput(&parameters)
         (tools, addsGenerationPrompt) = (input.tools, input.addsGenerationPrompt)
         templateVariables = input.variables
-        try parameters.accept(
-            "tool_choice", only: "auto", "none",
-            because: "tools are shown to the model, whose answer is returned as text.")
+        toolChoice = try ToolChoice.read(&parameters, tools: tools)
+        if toolChoice == .none { tools = nil }
+        callsOnce = try parameters.bool("parallel_tool_calls") == false
+        reasoning = try Reasoning.read(&parameters)
+        if toolChoice.isNeeded, sampling.form != nil {
+            throw .invalid(
+                "tool_choice",
+                "tool_choice asks for a call and the request for another form of answer: send one.")
+        }
         try ChatRequest.readEffort(&parameters, into: &templateVariables)
-        // Drafts and one call at a time change how an answer is made, not what it says: there are no calls yet.
-        parameters.ignore("parallel_tool_calls", "prediction")
+        // A draft changes how an answer is made, not what it says.
+        parameters.ignore("prediction")
         try parameters.accept(
             "verbosity", only: "medium", because: "no template here tells it to the model.")
         for name in ["functions", "function_call"] {
@@ -96,9 +108,7 @@ public struct ChatRequest: Sendable, Equatable {
             variables = object
         }
         let tools = parameters.json("tools")
-        if let tools, tools.arrayValue?.allSatisfy({ $0.objectValue != nil }) != true {
-            throw .invalid("tools", "tools must be a list of objects.")
-        }
+        if let tools { try ToolChoice.check(tools) }
         return (
             tools?.arrayValue?.isEmpty == true ? Optional.none : tools, addsGenerationPrompt,
             variables
@@ -158,7 +168,8 @@ public struct ChatRequest: Sendable, Equatable {
             guard role == "assistant" else {
                 throw .invalid("\(path).content", "\(path).content is missing.")
             }
-            return nil
+            // Templates ask whether it is none.
+            return .null
         case .array(let parts)?: return .string(try text(of: parts, "\(path).content"))
         case let other?:
             throw APIError(

@@ -26,7 +26,16 @@ public enum RequestDescription {
                 ]
             ),
             ("tools", list("object", "Shown to the model through its template.")),
-            ("tool_choice", only("auto", "none")),
+            (
+                "tool_choice",
+                [
+                    "description":
+                        "none, auto, required, a function by its name, or allowed_tools.",
+                    "type": ["string", "object"],
+                ]
+            ),
+            ("parallel_tool_calls", flag(true)), ("include_reasoning", flag(true)),
+            ("reasoning_format", ["enum": ["auto", "deepseek", "none"]]),
             ("add_generation_prompt", flag(true)),
             (
                 "chat_template_kwargs",
@@ -44,7 +53,7 @@ public enum RequestDescription {
                 ]
             ),
             ("echo", only(false)), ("modalities", only(["text"])), ("verbosity", only("medium")),
-            ("parallel_tool_calls", unused), ("prediction", unused),
+            ("prediction", unused),
             ("functions", only(.null)), ("function_call", only(.null)),
         ] + sampling
 
@@ -92,8 +101,9 @@ public enum RequestDescription {
                 "type": "object", "description": "The same: exactly one of the first four.",
                 "properties": [
                     "json": anySchema, "regex": ["type": "string"], "choice": list("string", ""),
-                    "json_object": ["type": "boolean"], "grammar": only(.null),
-                    "structural_tag": only(.null), "whitespace_pattern": only(.null),
+                    "json_object": ["type": "boolean"], "grammar": ["type": "string"],
+                    "structural_tag": ["type": ["string", "object"]],
+                    "whitespace_pattern": only(.null),
                     "disable_any_whitespace": only(false),
                     "disable_additional_properties": only(false),
                     "disable_fallback": only(false),
@@ -105,8 +115,15 @@ public enum RequestDescription {
         ("guided_regex", text("The same, a regular expression.")),
         ("regex", text("The same, a regular expression.")),
         ("guided_choice", list("string", "The same, one of some texts.")),
-        ("grammar", only(.null)), ("guided_grammar", only(.null)), ("ebnf", only(.null)),
-        ("structural_tag", only(.null)), ("guided_decoding_backend", only(.null)),
+        ("grammar", text("A grammar in GBNF.")), ("guided_grammar", text("The same.")),
+        ("ebnf", text("The same.")),
+        (
+            "structural_tag",
+            [
+                "description": "vLLM's structural tags, or their text.",
+                "type": ["string", "object"],
+            ]
+        ), ("guided_decoding_backend", only(.null)),
         ("guided_whitespace_pattern", only(.null)),
         ("temperature", number(0, 2)), ("top_p", number(0, 1)),
         ("top_k", integer(-1)), ("min_p", number(0, 1)),

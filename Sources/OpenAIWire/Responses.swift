@@ -6,6 +6,8 @@ public struct Usage: Sendable, Equatable {
     public var completionTokens: Int
     /// Of the prompt's, those that were in the prefix cache.
     public var cachedTokens: Int
+    /// Of the completion's, those of thoughts; nil where nobody looks for thoughts.
+    public var reasoningTokens: Int?
 
     public init(promptTokens: Int = 0, completionTokens: Int = 0, cachedTokens: Int = 0) {
         self.promptTokens = promptTokens
@@ -14,12 +16,16 @@ public struct Usage: Sendable, Equatable {
     }
 
     public var json: JSON {
-        [
-            "prompt_tokens": .integer(promptTokens),
-            "completion_tokens": .integer(completionTokens),
-            "total_tokens": .integer(promptTokens + completionTokens),
-            "prompt_tokens_details": ["cached_tokens": .integer(cachedTokens)],
-        ]
+        var json = JSON.Object([
+            ("prompt_tokens", .integer(promptTokens)),
+            ("completion_tokens", .integer(completionTokens)),
+            ("total_tokens", .integer(promptTokens + completionTokens)),
+            ("prompt_tokens_details", ["cached_tokens": .integer(cachedTokens)]),
+        ])
+        if let reasoningTokens {
+            json["completion_tokens_details"] = ["reasoning_tokens": .integer(reasoningTokens)]
+        }
+        return .object(json)
     }
 }
 

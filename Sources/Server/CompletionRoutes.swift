@@ -1,6 +1,7 @@
 internal import AdapterSources
 internal import AdapterStore
 internal import Adapters
+internal import Answers
 internal import Engine
 internal import Foundation
 internal import Generation
@@ -108,7 +109,7 @@ struct CompletionRoutes {
         var prepared = PreparedRequest(
             .chat, request.model, request.sampling, request.stream,
             logprobCount: request.logprobCount)
-        prepared.conversation = Conversation(request)
+        prepared.chat = request
         try constrain(&prepared)
         return prepared
     }
@@ -143,14 +144,39 @@ struct CompletionRoutes {
     /// What the answer must be is compiled before anything is queued.
     private func constrain(_ prepared: inout PreparedRequest) throws {
         guard let form = prepared.sampling.form else { return }
-        let source: GrammarSource =
-            switch form {
-            case .schema(let schema): .schema(schema)
-            case .jsonObject: .jsonObject
-            case .pattern(let text): .pattern(text)
-            case .choice(let texts): .choice(texts)
-            }
-        prepared.options.constraint = try generator.constraint(source)
+        prepared.options.constraint = try generator.constraint(try GrammarSource(form))
+    }
+
+    /// Writes a chat's prompt the model's own way, and says how its answer is to be read and held to what was asked for.
+    private func render(
+        _ request: ChatRequest, for model: ModelRegistry.Model, _ prepared: inout PreparedRequest,
+        requestID: String
+    ) throws {
+        let text = try generator.render(Conversation(request), for: model)
+        let tokens = generator.tokenizer.encode(text, addsSpecialTokens: false)
+        prepared.prompts = [(tokens, nil)]
+        var format = try generator.text(of: model).format
+        let use = request.tools.map {
+            ToolUse(
+                tools: $0, names: request.toolChoice.names, isNeeded: request.toolChoice.isNeeded,
+                isSingle: request.callsOnce || request.toolChoice.isNamed)
+        }
+        if use == nil { format.calls = nil }
+        var source = try prepared.sampling.form.map { try GrammarSource($0) }
+        if let use, source == nil, use.isEnforced { source = try CallGrammar.answer(use, format) }
+        if let source, use?.isEnforced == true || format.thoughts != nil {
+            prepared.options.constraint = try generator.constraint(
+                CallGrammar.thoughts(format.thoughts, before: source, prompt: text))
+        }
+        let markers =
+            (format.calls?.markers ?? []) + (format.thoughts.map { [$0.begin, $0.end] } ?? [])
+        prepared.options.shownTokens = generator.specialTokens(markers)
+        if request.reasoning == .inText { format.thoughts = nil }
+        guard format != AnswerFormat() else { return }
+        prepared.reading = AnswerReading(
+            parser: AnswerParser(format, tools: request.tools, prompt: text),
+            hidesThoughts: request.reasoning == .hidden, isSingle: use?.isSingle ?? false,
+            isNamed: request.toolChoice.isNamed, requestID: requestID)
     }
 
     // MARK: Prompts to exchanges
@@ -170,14 +196,15 @@ struct CompletionRoutes {
         let model = try await generator.registry.model(prepared.model, context)
         timing.adapter = .now - asked
         try Task.checkCancellation()
-        if let conversation = prepared.conversation {
+        if let chat = prepared.chat {
             // Only now is it known how the adapter writes it.
             let rendering = ContinuousClock.now
-            let prompt = try await texts.run(byteCount: prepared.byteCount) { [generator] in
-                try generator.prompt(conversation, for: model)
+            prepared = try await texts.run(byteCount: prepared.byteCount) { [prepared] in
+                var rendered = prepared
+                try render(chat, for: model, &rendered, requestID: context.requestID)
+                return rendered
             }
             timing.text += .now - rendering
-            prepared.prompts = [(prompt, nil)]
             try check(prepared)
         }
         let count = prepared.sampling.count
@@ -206,7 +233,7 @@ struct CompletionRoutes {
             promptTokenCount: prepared.promptTokenCount, choicesPerPrompt: count,
             logprobCount: prepared.options.logprobCount,
             writesPromptLogprobs: prepared.sampling.promptLogprobCount != nil,
-            writesTokenIDs: prepared.sampling.writesTokenIDs,
+            writesTokenIDs: prepared.sampling.writesTokenIDs, reading: prepared.reading,
             metrics: ExchangeMetrics(
                 model: prepared.model, logger: context.logger,
                 library: generator.registry.library, adapter: model.lease?.adapter.digest),
@@ -231,7 +258,9 @@ struct PreparedRequest: Sendable {
     let stream: StreamOptions?
     var options: CompletionOptions
     /// What becomes a prompt once the model is at hand.
-    var conversation: Conversation?
+    var chat: ChatRequest?
+    /// How its answers are read.
+    var reading: AnswerReading?
     /// Of the request's body.
     var byteCount = 0
     /// With the text where it is to be repeated.
@@ -301,6 +330,23 @@ extension CompletionOptions {
         ignoresEnd = sampling.ignoresEnd
         skipsSpecialTokens = sampling.skipsSpecialTokens
         promptLogprobCount = sampling.promptLogprobCount
+    }
+}
+
+extension ToolChoice {
+    fileprivate var isNamed: Bool { if case .named = self { true } else { false } }
+}
+
+extension GrammarSource {
+    fileprivate init(_ form: AnswerForm) throws(GrammarError) {
+        switch form {
+        case .schema(let schema): self = .schema(schema)
+        case .jsonObject: self = .jsonObject
+        case .pattern(let text): self = .pattern(text)
+        case .choice(let texts): self = .choice(texts)
+        case .notation(let text): self = .notation(text)
+        case .structuralTag(let tag): self = try .structuralTag(tag)
+        }
     }
 }
 

@@ -30,6 +30,8 @@ struct Exchange: Sendable {
     let logprobCount: Int?
     let writesPromptLogprobs: Bool
     let writesTokenIDs: Bool
+    /// How answers of a chat are read; nil when they are text.
+    let reading: AnswerReading?
     let metrics: ExchangeMetrics
     let texts: TextQueue
     /// Where the adapter was when the request asked for it; nil for the base.
@@ -44,21 +46,26 @@ struct Exchange: Sendable {
 
     /// The whole response as JSON, once every completion has ended.
     func whole() async throws -> String {
-        let collected = Mutex<[Int: Collected]>([:])
+        let collected = Mutex(choices.map { Collected(reading, index: $0.index) })
         try await forEachPiece { choice, piece in
-            collected.withLock { $0[choice.index, default: Collected()].add(piece) }
+            let isComplete = collected.withLock { all in
+                all[choice.index].add(piece)
+                return all[choice.index].answer.isComplete
+            }
+            if isComplete { throw Enough() }
         }
         let results = collected.withLock { $0 }
-        var usage = Usage(promptTokens: promptTokenCount)
+        var usage = newUsage
         for choice in choices {
-            let result = results[choice.index] ?? Collected()
+            let result = results[choice.index]
+            usage.reasoningTokens? += result.answer.thoughtTokenCount
             usage.completionTokens += result.tokenCount
             usage.cachedTokens += cachedTokens(result.foundPromptCount, choice)
         }
         metrics.finish(usage)
-        let scoreCount = results.values.reduce(0) { $0 + $1.scoreCount }
+        let scoreCount = results.reduce(0) { $0 + $1.scoreCount }
         return try await write(scoreCount: scoreCount) { [usage] in
-            let json = choices.map { self.json(of: results[$0.index] ?? Collected(), $0) }
+            let json = choices.map { self.json(of: results[$0.index], $0) }
             return head.json(choices: json, usage: usage, isChunk: false).text()
         }
     }
@@ -74,13 +81,23 @@ struct Exchange: Sendable {
     /// As JSON, about.
     private static let scoreByteCount = 50
 
+    private var newUsage: Usage {
+        var usage = Usage(promptTokens: promptTokenCount)
+        if reading != nil { usage.reasoningTokens = 0 }
+        return usage
+    }
+
     private struct Collected {
-        var text = ""
+        var answer: ChatAnswer
         var scores: [TokenScores] = []
         var promptScores: [TokenScores]?
         var tokenCount = 0
         var foundPromptCount = 0
         var finish: Completion.Finish?
+
+        init(_ reading: AnswerReading?, index: Int) {
+            answer = ChatAnswer(reading, index: index)
+        }
 
         var scoreCount: Int {
             (scores + (promptScores ?? [])).reduce(0) { $0 + 1 + $1.top.count }
@@ -88,11 +105,12 @@ struct Exchange: Sendable {
 
         mutating func add(_ piece: Completion.Piece) {
             promptScores = piece.promptScores ?? promptScores
-            text += piece.text
+            _ = answer.add(piece)
             scores += piece.scores
             tokenCount += piece.tokens.count
             foundPromptCount = piece.foundPromptCount
             finish = piece.finish ?? finish
+            if answer.isComplete { finish = .end }
         }
     }
 
@@ -107,22 +125,20 @@ struct Exchange: Sendable {
         var json = JSON.Object([("index", .integer(choice.index))])
         switch head.kind {
         case .chat:
-            json["message"] = [
-                "role": "assistant", "content": .string(result.text), "refusal": .null,
-            ]
+            json["message"] = result.answer.message
             json["logprobs"] =
                 logprobCount == nil
                 ? .null
                 : ["content": .array(tokens.map { $0.chatJSON(writesIDs: writesTokenIDs) })]
         case .completion:
-            json["text"] = .string((choice.echo ?? "") + result.text)
+            json["text"] = .string((choice.echo ?? "") + result.answer.text)
             let all = (choice.echo == nil ? [] : prompt ?? []) + tokens
             json["logprobs"] =
                 logprobCount == nil
                 ? .null
                 : WireToken.completionJSON(all, offset: 0, writesIDs: writesTokenIDs)
         }
-        json["finish_reason"] = result.finish?.reason ?? .null
+        json["finish_reason"] = result.finish.map { result.answer.reason($0) } ?? .null
         json["stop_reason"] = result.finish?.stop ?? .null
         if writesPromptLogprobs, let prompt {
             json["prompt_logprobs"] = WireToken.promptJSON(prompt)
@@ -134,10 +150,11 @@ struct Exchange: Sendable {
 
     /// Writes server-sent events as the pieces come, usage and the end last.
     func stream(_ options: StreamOptions, write: (String) async throws -> Void) async throws {
-        let usage = Mutex(Usage(promptTokens: promptTokenCount))
+        let usage = Mutex(newUsage)
         func running() -> Usage? { options.includesRunningUsage ? usage.withLock { $0 } : nil }
         var offsets = Array(repeating: 0, count: choices.count)
         var hasBegun = Array(repeating: false, count: choices.count)
+        var answers = choices.map { ChatAnswer(reading, index: $0.index) }
         for choice in choices {
             guard let echo = choice.echo else { continue }
             // With log probabilities the prompt's text goes with their first piece.
@@ -154,15 +171,27 @@ struct Exchange: Sendable {
                 let delta: JSON = ["role": "assistant", "content": ""]
                 try await write(chunk(choiceJSON(choice, delta: delta, finish: nil), running()))
             }
+            var piece = piece
+            let before = answers[choice.index].thoughtTokenCount
+            let deltas = head.kind == .chat ? answers[choice.index].add(piece) : []
+            let answer = answers[choice.index]
+            if answer.isComplete { piece.finish = .end }
             usage.withLock {
                 $0.completionTokens += piece.tokens.count
+                $0.reasoningTokens? += answer.thoughtTokenCount - before
                 if piece.finish != nil {
                     $0.cachedTokens += cachedTokens(piece.foundPromptCount, choice)
                 }
             }
+            if head.kind == .chat {
+                let text = chunks(deltas, of: piece, choice, answer, running())
+                if !text.isEmpty { try await write(text) }
+                if answer.isComplete { throw Enough() }
+                return
+            }
             let scoreCount = (piece.promptScores ?? []).reduce(0) { $0 + 1 + $1.top.count }
             let (offset, usage) = (offsets[choice.index], running())
-            let (text, next) = try await self.write(scoreCount: scoreCount) {
+            let (text, next) = try await self.write(scoreCount: scoreCount) { [piece] in
                 var offset = offset
                 let json = self.json(of: piece, choice, &offset)
                 return (chunk(json, usage), offset)
@@ -183,20 +212,34 @@ struct Exchange: Sendable {
         ServerSentEvent.data(head.json(choices: [json], usage: usage, isChunk: true))
     }
 
+    /// A chat's deltas as chunks. Scores go with the first, the end with the last; a piece that tells nothing yet has none.
+    private func chunks(
+        _ deltas: [JSON], of piece: Completion.Piece, _ choice: Choice, _ answer: ChatAnswer,
+        _ usage: Usage?
+    ) -> String {
+        var deltas = deltas
+        if deltas.isEmpty, logprobCount != nil || piece.finish != nil { deltas = [[:]] }
+        var text = ""
+        for (place, delta) in deltas.enumerated() {
+            let isLast = place == deltas.count - 1
+            var json = JSON.Object([("index", .integer(choice.index)), ("delta", delta)])
+            let finish = isLast ? piece.finish : nil
+            json["finish_reason"] = finish.map { answer.reason($0) } ?? .null
+            if let finish { json["stop_reason"] = finish.stop ?? .null }
+            if logprobCount != nil {
+                let scores = place == 0 ? piece.scores : []
+                json["logprobs"] = [
+                    "content": .array(
+                        scores.map { token($0).chatJSON(writesIDs: writesTokenIDs) })
+                ]
+            }
+            text += chunk(.object(json), usage)
+        }
+        return text
+    }
+
     private func json(of piece: Completion.Piece, _ choice: Choice, _ offset: inout Int) -> JSON {
         let tokens = piece.scores.map { token($0) }
-        guard head.kind == .completion else {
-            var json = choiceJSON(
-                choice, delta: piece.text.isEmpty ? [:] : ["content": .string(piece.text)],
-                finish: piece.finish)
-            if logprobCount != nil, case .object(var object) = json {
-                object["logprobs"] = [
-                    "content": .array(tokens.map { $0.chatJSON(writesIDs: writesTokenIDs) })
-                ]
-                json = .object(object)
-            }
-            return json
-        }
         var text = piece.text
         var all = tokens
         if let scores = piece.promptScores, let echo = choice.echo {
@@ -240,13 +283,20 @@ struct Exchange: Sendable {
         _ choice: Choice, _ body: (Completion.Piece) async throws -> Void
     ) async throws {
         var last: ContinuousClock.Instant?
-        try await choice.completion.forEachPiece { piece in
-            let now = ContinuousClock.now
-            metrics.sawToken(after: last.map { (now - $0) / max(1, piece.tokens.count) })
-            last = now
-            try await body(piece)
+        do {
+            try await choice.completion.forEachPiece { piece in
+                let now = ContinuousClock.now
+                metrics.sawToken(after: last.map { (now - $0) / max(1, piece.tokens.count) })
+                last = now
+                try await body(piece)
+            }
+        } catch is Enough {
+            choice.completion.cancel()
         }
     }
+
+    /// Nobody wants more of a choice.
+    private struct Enough: Error {}
 
     /// All choices' pieces, each choice in a task of its own.
     private func forEachPiece(

@@ -4,12 +4,17 @@
 public struct Detokenizer: Sendable {
     private let tokenizer: Tokenizer
     private let skipsSpecialTokens: Bool
+    private let shown: Set<Int>
     /// Bytes that may yet become a character.
     private var pending: [UInt8] = []
     /// Whether `pending` came from byte-fallback tokens, whose bytes stand alone when they fail.
     private var pendingIsFallback = false
 
-    public init(_ tokenizer: Tokenizer, skipsSpecialTokens: Bool = true) {
+    /// - Parameter shown: special tokens that are text all the same.
+    public init(
+        _ tokenizer: Tokenizer, skipsSpecialTokens: Bool = true, showing shown: Set<Int> = []
+    ) {
+        self.shown = shown
         self.tokenizer = tokenizer
         self.skipsSpecialTokens = skipsSpecialTokens
     }
@@ -17,7 +22,7 @@ public struct Detokenizer: Sendable {
     /// Adds a token; returns the characters that are certain now.
     public mutating func append(_ id: Int) -> String {
         guard id >= 0, id < tokenizer.tokenCount else { return "" }
-        if skipsSpecialTokens, tokenizer.isSpecial(id) { return "" }
+        if skipsSpecialTokens, tokenizer.isSpecial(id), !shown.contains(id) { return "" }
         let isFallback = tokenizer.isFallbackByte(id)
         var text = ""
         if isFallback != pendingIsFallback { text = finish() }

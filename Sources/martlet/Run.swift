@@ -70,10 +70,12 @@ struct Run: AsyncParsableCommand {
         let tokens =
             raw
             ? generator.tokenizer.encode(prompt)
-            : try generator.prompt(
-                Conversation(
-                    messages: (system.map { [["role": "system", "content": .string($0)]] } ?? [])
-                        + [["role": "user", "content": .string(prompt)]]), for: served)
+            : generator.tokenizer.encode(
+                try generator.render(
+                    Conversation(
+                        messages: (system.map { [["role": "system", "content": .string($0)]] }
+                            ?? []) + [["role": "user", "content": .string(prompt)]]), for: served),
+                addsSpecialTokens: false)
         var options = CompletionOptions()
         options.maximumTokens = min(maxTokens, generator.contextLength - tokens.count)
         options.temperature = temperature

@@ -49,7 +49,7 @@ struct AnswerFormatTests {
                 .llama
             ),
             (#"<tool_call>{"name": "{{ c.function.name }}"}"#, .hermes),
-            ("[TOOL_CALLS]{{ c.function.name }}[ARGS]", .mistral),
+            ("[TOOL_CALLS]{{ c.function.name }}[ARGS]", .mistralNew),
             ("{{ c.function.name }}", nil),
         ] as [(String, CallFormat?)])
     func aFormatIsFoundByWhatACallLooksLike(_ call: String, _ format: CallFormat?) throws {

@@ -5,6 +5,7 @@ from api_server import *
 import api_exactness
 import api_clients
 import api_forms
+import api_tools
 import api_bad_input
 import api_hostile
 import api_hub

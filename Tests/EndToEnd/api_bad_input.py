@@ -26,11 +26,11 @@ def bad_requests_get_clear_answers(server):
         (C, {**good, "presence_penalty": 3}, 400, "invalid_value"), (C, {**good, "repetition_penalty": 0}, 400, "invalid_value"), (C, {**good, "logit_bias": {"x": 1}}, 400, "invalid_value"), (C, {**good, "logit_bias": {"999999": 1}}, 400, "invalid_token"),
         (C, {**good, "stop": ["x"] * 99}, 400, "invalid_value"), (C, {**good, "stop": ""}, 400, "invalid_value"), (C, {**good, "stop": [1]}, 400, "invalid_type"), (C, {**good, "stop": "x" * 5000}, 400, "invalid_value"),
         (C, {**good, "min_tokens": 9}, 400, "invalid_value"), (C, {**good, "stream": "yes"}, 400, "invalid_type"), (C, {**good, "stream_options": {"include_usage": True}}, 400, "invalid_value"),
-        (C, {**good, "best_of": 5}, 400, "unsupported_parameter"), (C, {**good, "suffix": "x"}, 400, "unsupported_parameter"), (C, {**good, "guided_grammar": "x"}, 400, "unsupported_parameter"), (C, {**good, "nonsense": 1}, 400, "unsupported_parameter"),
+        (C, {**good, "best_of": 5}, 400, "unsupported_parameter"), (C, {**good, "suffix": "x"}, 400, "unsupported_parameter"), (C, {**good, "guided_grammar": "x"}, 400, "invalid_grammar"), (C, {**good, "nonsense": 1}, 400, "unsupported_parameter"),
         (M, {**chat, "messages": []}, 400, "invalid_value"), (M, {**chat, "messages": "Hi"}, 400, "invalid_value"), (M, {**chat, "messages": [1]}, 400, "invalid_value"), (M, {**chat, "messages": [{"role": "king", "content": "x"}]}, 400, "invalid_value"),
         (M, {**chat, "messages": [{"role": "user"}]}, 400, "invalid_value"), (M, {**chat, "messages": [{"role": "user", "content": 5}]}, 400, "invalid_type"),
         (M, {**chat, "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, 400, "unsupported_parameter"),
-        (M, {**chat, "response_format": {"type": "xml"}}, 400, "unsupported_parameter"), (M, {**chat, "tool_choice": "required"}, 400, "unsupported_parameter"), (M, {**chat, "top_logprobs": 3}, 400, "invalid_value"),
+        (M, {**chat, "response_format": {"type": "xml"}}, 400, "unsupported_parameter"), (M, {**chat, "tool_choice": "required"}, 400, "invalid_value"), (M, {**chat, "top_logprobs": 3}, 400, "invalid_value"),
         (M, {**chat, "max_tokens": 0}, 400, "invalid_value"), (M, {**chat, "functions": []}, 400, "unsupported_parameter"), (M, {**chat, "tools": "x"}, 400, "invalid_value"),
         (C, b" " * (10 << 20), 413, "body_too_large"), (C, json.dumps({**good, "prompt": "a " * (5 << 20)}).encode(), 413, "body_too_large"),
     ]

@@ -35,6 +35,13 @@ struct AnswerFormTests {
             (#""guided_regex":"a+""#, .pattern("a+")), (#""regex":"a+""#, .pattern("a+")),
             (#""guided_choice":["x","y"]"#, .choice(["x", "y"])),
             (#""json_schema":{"type":"integer"}"#, .schema(schema)),
+            (#""grammar":"root ::= x""#, .notation("root ::= x")),
+            (#""structured_outputs":{"grammar":"x"}"#, .notation("x")),
+            (#""ebnf":"x""#, .notation("x")),
+            (
+                #""response_format":{"type":"structural_tag","format":{}}"#,
+                .structuralTag(["type": "structural_tag", "format": [:]])
+            ), (#""structured_outputs":{"structural_tag":"{}"}"#, .structuralTag([:])),
         ] as [(String, AnswerForm?)])
     func everyWayIsUnderstood(_ members: String, _ expected: AnswerForm?) throws {
         #expect(try Self.form(members) == expected)
@@ -54,8 +61,9 @@ struct AnswerFormTests {
             ),
             (#""structured_outputs":{}"#, "structured_outputs"),
             (#""structured_outputs":{"regex":"a","choice":["b"]}"#, "structured_outputs"),
-            (#""structured_outputs":{"grammar":"root ::= 1"}"#, "structured_outputs.grammar"),
-            (#""guided_grammar":"root ::= 1""#, "guided_grammar"), (#""ebnf":"x""#, "ebnf"),
+            (#""structured_outputs":{"grammar":1}"#, "structured_outputs.grammar"),
+            (#""structural_tag":"{""#, "structural_tag"),
+            (#""guided_grammar":["x"]"#, "guided_grammar"), (#""ebnf":{}"#, "ebnf"),
             (#""guided_json":"{""#, "guided_json"), (#""guided_json":1"#, "guided_json"),
             (#""guided_choice":[]"#, "guided_choice"),
             (#""guided_choice":["a",1]"#, "guided_choice"),

@@ -39,7 +39,7 @@ struct RequestTests {
     }
 
     @Test(arguments: [
-        ("nonsense", "1", "unsupported_parameter"), ("ebnf", "\"x\"", "unsupported_parameter"),
+        ("nonsense", "1", "unsupported_parameter"), ("echo", "\"x\"", "invalid_type"),
         ("suffix", "\"x\"", "unsupported_parameter"), ("best_of", "2", "unsupported_parameter"),
         ("store", "true", "unsupported_parameter"), ("temperature", "-0.1", "invalid_value"),
         ("temperature", "\"1\"", "invalid_type"), ("top_p", "0", "invalid_value"),

@@ -28,7 +28,7 @@ struct OpenAPITests {
         var read: Set<String> = ["model"]
         for file in [
             "AnswerForm", "ChatRequest", "CompletionRequest", "SamplingOptions", "TextRequests",
-            "AdapterChange",
+            "AdapterChange", "ToolChoice",
         ] {
             let text = try String(contentsOfFile: folder + file + ".swift", encoding: .utf8)
             for pattern in reads {
