@@ -112,7 +112,10 @@ package struct ModelText: Sendable {
             )
         }
         if conversation.tools != nil { try ModelText.require("tools", "tools", of: template) }
-        let messages = conversation.messages
+        // OpenAI's newer name for what most templates know as system.
+        let messages =
+            template.mentions("developer")
+            ? conversation.messages : conversation.messages.map(\.fromSystem)
         if let index = messages.firstIndex(where: { $0["tool_calls"] != nil }) {
             try ModelText.require("tool_calls", "messages[\(index)].tool_calls", of: template)
         }
@@ -173,6 +176,12 @@ package struct ModelText: Sendable {
 }
 
 extension JSON {
+    fileprivate var fromSystem: JSON {
+        guard self["role"] == "developer", case .object(var message) = self else { return self }
+        message["role"] = "system"
+        return .object(message)
+    }
+
     fileprivate var hasNoContent: Bool { self["content"] == .null }
 
     /// A message whose content is a text.

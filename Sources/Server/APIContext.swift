@@ -97,7 +97,7 @@ struct ErrorMiddleware: RouterMiddleware {
                 context.logger.error("request failed", metadata: ["error": .string("\(error)")])
             }
             code = answer.code
-            response = answer.response
+            response = answer.response(isMessages: request.uri.path.hasPrefix("/v1/messages"))
         }
         // Of errors too: a body after HEAD would be taken for the next response.
         if request.method == .head { response = response.createHeadResponse() }

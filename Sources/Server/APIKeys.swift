@@ -120,13 +120,17 @@ struct AdminOnly: RouterMiddleware {
 
 extension APIKeys {
     fileprivate func tenant(_ request: Request) throws -> Tenant {
-        guard let header = request.headers[.authorization], header.lowercased().hasPrefix("bearer ")
-        else {
+        // Anthropic's clients have a header of their own.
+        let plain = HTTPField.Name("x-api-key").flatMap { request.headers[$0] }
+        let bearer = request.headers[.authorization].flatMap { header in
+            header.lowercased().hasPrefix("bearer ") ? header.dropFirst("bearer ".count) : nil
+        }
+        guard let given = bearer.map(String.init) ?? plain else {
             throw APIError(
                 status: 401, type: "authentication_error", code: "missing_api_key",
                 message: "An API key is needed: send it as \"Authorization: Bearer KEY\".")
         }
-        let key = header.dropFirst("bearer ".count).trimmingCharacters(in: .whitespaces)
+        let key = given.trimmingCharacters(in: .whitespaces)
         guard let tenant = tenant(for: key) else {
             throw APIError(
                 status: 401, type: "authentication_error", code: "invalid_api_key",

@@ -49,6 +49,19 @@ struct APIRoute {
             body: RequestDescription.schema(
                 RequestDescription.completion, required: ["model", "prompt"]), otherType: events),
         APIRoute(
+            .post, "/v1/messages", .key, "Answers a conversation, as Anthropic has it.",
+            body: RequestDescription.schema(
+                RequestDescription.messages, required: ["model", "max_tokens", "messages"]),
+            otherType: events),
+        APIRoute(
+            .post, "/v1/messages/count_tokens", .key, "Counts a conversation's tokens.",
+            body: RequestDescription.schema(
+                RequestDescription.messages, required: ["model", "messages"])),
+        APIRoute(
+            .post, "/v1/responses", .key, "Answers a conversation that the server does not keep.",
+            body: RequestDescription.schema(
+                RequestDescription.responses, required: ["model", "input"]), otherType: events),
+        APIRoute(
             .post, "/tokenize", .key, "Text, or a conversation, to tokens.",
             body: RequestDescription.schema(RequestDescription.tokenize, required: [])),
         APIRoute(

@@ -99,7 +99,10 @@ package struct APIServer {
         let texts = TextQueue()
         let models = ModelRoutes(generator: generator, texts: texts)
         let open = router.group("v1").add(middleware: authentication)
-        CompletionRoutes(generator: generator, texts: texts, identity: identity).add(to: open)
+        let completions = CompletionRoutes(
+            generator: generator, texts: texts, identity: identity)
+        completions.add(to: open)
+        WireRoutes(completions: completions).add(to: open)
         models.add(to: open)
         TextRoutes(generator: generator, texts: texts)
             .add(to: router.group("").add(middleware: authentication))

@@ -33,7 +33,7 @@ struct CompletionRoutes {
 
     /// Reads the body, starts the completions, and answers whole or as a stream.
     @concurrent
-    private func respond(
+    func respond(
         _ request: Request, _ context: APIContext,
         _ prepare: @escaping @Sendable (JSON) throws -> PreparedRequest
     ) async throws -> Response {
@@ -82,7 +82,9 @@ struct CompletionRoutes {
                 } catch {
                     exchange.cancel()
                     logger.error("stream failed", metadata: ["error": .string("\(error)")])
-                    try await writer.write(ServerSentEvent.data(APIError(error).json))
+                    let answer = APIError(error)
+                    try await writer.write(
+                        exchange.writer?.failure(answer) ?? ServerSentEvent.data(answer.json))
                 }
                 try await writer.finish()
             })
@@ -104,7 +106,10 @@ struct CompletionRoutes {
 
     @Sendable
     private func chatPrompts(_ json: JSON) throws -> PreparedRequest {
-        let request = try ChatRequest(json)
+        try prepare(try ChatRequest(json))
+    }
+
+    func prepare(_ request: ChatRequest) throws -> PreparedRequest {
         try generator.registry.check(request.model)
         var prepared = PreparedRequest(
             .chat, request.model, request.sampling, request.stream,
@@ -234,6 +239,7 @@ struct CompletionRoutes {
             logprobCount: prepared.options.logprobCount,
             writesPromptLogprobs: prepared.sampling.promptLogprobCount != nil,
             writesTokenIDs: prepared.sampling.writesTokenIDs, reading: prepared.reading,
+            writer: prepared.writer,
             metrics: ExchangeMetrics(
                 model: prepared.model, logger: context.logger,
                 library: generator.registry.library, adapter: model.lease?.adapter.digest),
@@ -259,6 +265,8 @@ struct PreparedRequest: Sendable {
     var options: CompletionOptions
     /// What becomes a prompt once the model is at hand.
     var chat: ChatRequest?
+    /// Writes its answer; nil for OpenAI's completions.
+    var writer: (any AnswerWriter)?
     /// How its answers are read.
     var reading: AnswerReading?
     /// Of the request's body.

@@ -157,8 +157,13 @@ extension APIError {
     }
 
     /// The error as a response.
-    var response: Response {
-        var response = Response(json: json, status: HTTPResponse.Status(code: status))
+    var response: Response { response(isMessages: false) }
+
+    /// - Parameter isMessages: whether Anthropic's clients read it.
+    func response(isMessages: Bool) -> Response {
+        var response = Response(
+            json: isMessages ? MessagesWriter.json(self) : json,
+            status: HTTPResponse.Status(code: status))
         if let retryAfter { response.headers[.retryAfter] = String(retryAfter) }
         if status == 401 { response.headers[.wwwAuthenticate] = "Bearer" }
         return response

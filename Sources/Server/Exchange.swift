@@ -32,6 +32,8 @@ struct Exchange: Sendable {
     let writesTokenIDs: Bool
     /// How answers of a chat are read; nil when they are text.
     let reading: AnswerReading?
+    /// Writes the only answer another way.
+    let writer: (any AnswerWriter)?
     let metrics: ExchangeMetrics
     let texts: TextQueue
     /// Where the adapter was when the request asked for it; nil for the base.
@@ -63,6 +65,11 @@ struct Exchange: Sendable {
             usage.cachedTokens += cachedTokens(result.foundPromptCount, choice)
         }
         metrics.finish(usage)
+        if let writer {
+            let result = results[0]
+            let end = result.answer.end(result.finish ?? .end)
+            return writer.whole(result.answer.message, end, usage).text()
+        }
         let scoreCount = results.reduce(0) { $0 + $1.scoreCount }
         return try await write(scoreCount: scoreCount) { [usage] in
             let json = choices.map { self.json(of: results[$0.index], $0) }
@@ -81,7 +88,7 @@ struct Exchange: Sendable {
     /// As JSON, about.
     private static let scoreByteCount = 50
 
-    private var newUsage: Usage {
+    var newUsage: Usage {
         var usage = Usage(promptTokens: promptTokenCount)
         if reading != nil { usage.reasoningTokens = 0 }
         return usage
@@ -150,6 +157,7 @@ struct Exchange: Sendable {
 
     /// Writes server-sent events as the pieces come, usage and the end last.
     func stream(_ options: StreamOptions, write: (String) async throws -> Void) async throws {
+        if let writer { return try await stream(by: writer, write: write) }
         let usage = Mutex(newUsage)
         func running() -> Usage? { options.includesRunningUsage ? usage.withLock { $0 } : nil }
         var offsets = Array(repeating: 0, count: choices.count)
@@ -296,7 +304,7 @@ struct Exchange: Sendable {
     }
 
     /// Nobody wants more of a choice.
-    private struct Enough: Error {}
+    struct Enough: Error {}
 
     /// All choices' pieces, each choice in a task of its own.
     private func forEachPiece(
@@ -314,7 +322,7 @@ struct Exchange: Sendable {
     }
 
     /// The same with one piece at a time, for a writer that only one task may use.
-    private func forEachPieceInOrder(
+    func forEachPieceInOrder(
         _ body: (Choice, Completion.Piece) async throws -> Void
     ) async throws {
         if choices.count == 1 {

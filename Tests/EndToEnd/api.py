@@ -6,6 +6,7 @@ import api_exactness
 import api_clients
 import api_forms
 import api_tools
+import api_wires
 import api_bad_input
 import api_hostile
 import api_hub

@@ -28,7 +28,7 @@ struct OpenAPITests {
         var read: Set<String> = ["model"]
         for file in [
             "AnswerForm", "ChatRequest", "CompletionRequest", "SamplingOptions", "TextRequests",
-            "AdapterChange", "ToolChoice",
+            "AdapterChange", "ToolChoice", "MessagesRequest", "ResponsesRequest",
         ] {
             let text = try String(contentsOfFile: folder + file + ".swift", encoding: .utf8)
             for pattern in reads {
@@ -44,7 +44,8 @@ struct OpenAPITests {
         // Of messages and formats, whose members the description leaves open.
         read.subtract([
             "role", "content", "tool_calls", "annotations", "type", "refusal", "tool_call_id",
-            "audio",
+            "audio", "generate_summary", "eager_input_streaming", "display", "summary",
+            "budget_tokens", "effort", "input_examples",
         ])
         try await TinyServer.run { [read] server in
             let document = try await server.send(.get, "/openapi.json")
