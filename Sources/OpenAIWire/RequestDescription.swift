@@ -100,6 +100,12 @@ public enum RequestDescription {
         ("max_tool_calls", unused), ("client_metadata", unused),
     ]
 
+    public static let parse: [Parameter] = [
+        ("model", text("The base model or an adapter.")), ("text", text("Of an answer.")),
+        ("tools", list("object", "Functions that it may call.")),
+        ("prompt", text("What the text follows; thoughts may begin in it.")),
+    ]
+
     public static let completion: [Parameter] =
         [
             ("model", text("The base model or an adapter.")),

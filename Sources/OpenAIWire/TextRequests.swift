@@ -75,3 +75,28 @@ public struct DetokenizeRequest: Sendable, Equatable {
         try parameters.finish()
     }
 }
+
+/// `POST /v1/chat/completions/parse`: an answer's text, to be read as a model's.
+public struct ParseRequest: Sendable, Equatable {
+    public var model: String
+    public var text: String
+    public var tools: JSON?
+    /// What the text follows; thoughts may begin in it.
+    public var prompt: String
+
+    /// - Throws: `APIError` naming the parameter at fault.
+    public init(_ json: JSON) throws(APIError) {
+        var parameters = try Parameters(json)
+        model = try parameters.model()
+        guard let text = try parameters.string("text") else {
+            throw APIError(
+                status: 400, code: "missing_parameter", message: "text is missing.",
+                parameter: "text")
+        }
+        self.text = text
+        prompt = try parameters.string("prompt") ?? ""
+        tools = parameters.json("tools")
+        if let tools { try ToolChoice.check(tools) }
+        try parameters.finish()
+    }
+}

@@ -45,6 +45,9 @@ struct APIRoute {
             body: RequestDescription.schema(
                 RequestDescription.chat, required: ["model", "messages"])),
         APIRoute(
+            .post, "/v1/chat/completions/parse", .key, "An answer's text as a message.",
+            body: RequestDescription.schema(RequestDescription.parse, required: ["model", "text"])),
+        APIRoute(
             .post, "/v1/completions", .key, "Completes texts.",
             body: RequestDescription.schema(
                 RequestDescription.completion, required: ["model", "prompt"]), otherType: events),

@@ -1,3 +1,4 @@
+internal import Answers
 internal import Generation
 internal import Hummingbird
 internal import JSONTree
@@ -23,6 +24,12 @@ struct TextRoutes {
                 // Tokens are the base's for all models.
                 if let model = request.model { try generator.registry.check(model) }
                 return (nil, { _ in try detokenize(request) })
+            }
+        }
+        group.post("v1/chat/completions/parse") { request, context -> Response in
+            try await answer(request, context) { json in
+                let request = try ParseRequest(json)
+                return (request.model, { try parse(request, for: $0) })
             }
         }
         group.post("v1/chat/completions/render") { request, context -> Response in
@@ -82,6 +89,21 @@ struct TextRoutes {
                 message: "The tokenizer has no token \(token).", parameter: "tokens")
         }
         return ["prompt": .string(tokenizer.decode(request.tokens, skipsSpecialTokens: false))]
+    }
+
+    /// What a chat's answer would be that has this text.
+    private func parse(_ request: ParseRequest, for model: ModelRegistry.Model) throws -> JSON {
+        var format = try generator.text(of: model).format
+        if request.tools == nil { format.calls = nil }
+        let reading = AnswerReading(
+            parser: AnswerParser(format, tools: request.tools, prompt: request.prompt),
+            requestID: "")
+        var answer = ChatAnswer(reading, index: 0)
+        var piece = Completion.Piece()
+        piece.text = request.text
+        piece.finish = .end
+        _ = answer.add(piece)
+        return ["message": answer.message, "finish_reason": answer.reason(.end)]
     }
 
     /// The prompt of a chat request, whose other parameters are checked as for a completion.

@@ -1,5 +1,7 @@
+import Foundation
 import HTTPTypes
 import JSONTree
+import TestSupport
 import Testing
 
 /// Other APIs' routes say the same as a chat, in their own words.
@@ -109,6 +111,33 @@ struct WireTests {
             let answer = try await server.post(path, #"{"model":"base",\#(members)}"#)
             #expect(answer.status == 400)
             #expect(answer.json["error"]?["param"] == .string(parameter), "\(answer.text)")
+        }
+    }
+
+    @Test func aTextIsReadAsAnAnswer() async throws {
+        let folder = try TemporaryFolder()
+        for file in ["adapter_config.json", "adapter_model.safetensors"] {
+            try FileManager.default.copyItem(
+                atPath: Repository.conformance("llama/plain/" + file), toPath: folder.path(file))
+        }
+        let template = Repository.path("Tests/ChatTemplatesTests/Goldens/templates/qwen3.jinja")
+        try FileManager.default.copyItem(
+            atPath: template, toPath: folder.path("chat_template.jinja"))
+        try await TinyServer.run(adapters: [], sources: [("own", folder.url.path)]) { server in
+            let text =
+                #"<think>\nHm\n</think>\n\nYes.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>"#
+            let tools = #","tools":[{"type":"function","function":{"name":"f"}}]"#
+            let body = #"{"model":"own","text":"\#(text)"\#(tools)}"#
+            let answer = try await server.post("/v1/chat/completions/parse", body).json
+            #expect(answer["finish_reason"] == "tool_calls")
+            #expect(answer["message"]?["content"] == "Yes.")
+            #expect(answer["message"]?["reasoning_content"] == "Hm")
+            let call = answer["message"]?["tool_calls"]?.arrayValue?.first?["function"]
+            #expect(call == ["name": "f", "arguments": #"{"a": 1}"#])
+            let plain = body.replacing("own", with: "base").replacing(tools, with: "")
+            let base = try await server.post("/v1/chat/completions/parse", plain).json
+            #expect(base["message"]?["content"]?.stringValue?.hasPrefix("<think>") == true)
+            #expect(base["finish_reason"] == "stop")
         }
     }
 }
