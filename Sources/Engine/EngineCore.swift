@@ -201,8 +201,10 @@ package struct EngineCore {
         var scores: TokenScores?
         /// False when the logits are not numbers.
         var isValid = true
-        /// The request's constraint leaves no token, or does not know.
+        /// The request's constraint leaves no token, or takes too much work.
         var isStuck = false
+        /// It does not know yet.
+        var isPending = false
     }
 
     /// A member's sampler, and what it has chosen so far.
@@ -253,10 +255,11 @@ package struct EngineCore {
             return scored(token, count: parameters.promptLogprobCount ?? 0)
         }
         guard sequence.wantsToken else { return Choice() }
-        guard
-            let token = chooser.sampler.sample(logits, row: index, peak: peak, for: sequence)
-        else { return Choice(isStuck: true) }
-        return scored(token, count: parameters.logprobCount)
+        switch chooser.sampler.sample(logits, row: index, peak: peak, for: sequence) {
+        case .token(let token): return scored(token, count: parameters.logprobCount)
+        case .stuck: return Choice(isStuck: true)
+        case .pending: return Choice(isPending: true)
+        }
     }
 
     private mutating func output(for want: Want, _ choice: Choice) -> Output? {
@@ -264,6 +267,11 @@ package struct EngineCore {
             guard scheduler.remove(want.id) != nil else { return nil }
             return Output(
                 id: want.id, event: .failed(choice.isStuck ? .constraintFailed : .notFinite))
+        }
+        guard !choice.isPending else {
+            // The next step computes its last row again, to the same bits.
+            scheduler.update(want.id) { $0.computedCount -= 1 }
+            return nil
         }
         let maximumContext = limits.maximumContext
         var event: EngineEvent.Step?

@@ -40,13 +40,12 @@ final class Sampler {
     /// - Parameters:
     ///   - logits: the choice is made from row `row`. Not read when the peak says it all.
     ///   - peak: of that row.
-    /// - Returns: nil when the request's constraint leaves no token.
     func sample(
         _ logits: Matrix, row: Int, peak: LogitPeak, for sequence: TokenSequence
-    ) -> Int32? {
-        if Sampler.needsPeakOnly(sequence) { return Int32(peak.column) }
+    ) -> Draw {
+        if Sampler.needsPeakOnly(sequence) { return .token(Int32(peak.column)) }
         if Sampler.takesThePeak(sequence), sequence.allows(Int32(peak.column)) {
-            return Int32(peak.column)
+            return .token(Int32(peak.column))
         }
         let parameters = sequence.request.parameters
         let holdsBackEnd = sequence.completionCount < parameters.minimumTokens
@@ -55,10 +54,19 @@ final class Sampler {
             return constrained(sequence, holdsBackEnd: holdsBackEnd)
         }
         guard parameters.changesLogits || holdsBackEnd else {
-            return choose(logits, row: row, peak: peak, for: sequence)
+            return .token(choose(logits, row: row, peak: peak, for: sequence))
         }
         change(logits, row: row, for: sequence, holdsBackEnd: holdsBackEnd)
-        return chooseChanged(for: sequence)
+        return chooseChanged(for: sequence).map { .token($0) } ?? .stuck
+    }
+
+    /// What choosing comes to.
+    enum Draw: Equatable {
+        case token(Int32)
+        /// The request's constraint leaves no token, or takes too much work.
+        case stuck
+        /// It does not know yet: the row is to be computed once more.
+        case pending
     }
 
     private func chooseChanged(for sequence: TokenSequence) -> Int32? {
@@ -68,15 +76,22 @@ final class Sampler {
     }
 
     /// From the changed logits of tokens that a request's constraint allows.
-    private func constrained(_ sequence: TokenSequence, holdsBackEnd: Bool) -> Int32? {
-        guard constrain(for: sequence, holdsBackEnd: holdsBackEnd) else { return nil }
+    private func constrained(_ sequence: TokenSequence, holdsBackEnd: Bool) -> Draw {
+        guard let constraint = sequence.request.constraint else { return .stuck }
+        switch constraint.allowed(in: sequence.constraintState) {
+        case .pending: return .pending
+        case .unknown: return .stuck
+        case .mask(let mask):
+            let mayEnd = constraint.mayEnd(in: sequence.constraintState)
+            constrain(to: mask, ends: mayEnd && !holdsBackEnd, for: sequence)
+        }
         // A mask may have tokens that do not pass when they are read.
         for _ in 0..<Sampler.mostTries {
-            guard let token = chooseChanged(for: sequence) else { return nil }
-            if sequence.allows(token) { return token }
+            guard let token = chooseChanged(for: sequence) else { return .stuck }
+            if sequence.allows(token) { return .token(token) }
             changed.withMutableRow(0) { $0[Int(token)] = -.infinity }
         }
-        return nil
+        return .stuck
     }
 
     private static let mostTries = 256
@@ -110,15 +125,9 @@ final class Sampler {
             && sequence.completionCount >= parameters.minimumTokens
     }
 
-    /// Takes from the changed logits what the request's constraint forbids. End tokens stay where the completion may
-    /// end; where it must, they stay whatever else was asked.
-    ///
-    /// - Returns: false when the constraint does not know.
-    private func constrain(for sequence: TokenSequence, holdsBackEnd: Bool) -> Bool {
-        guard let constraint = sequence.request.constraint,
-            let allowed = constraint.allowed(in: sequence.constraintState)
-        else { return false }
-        let ends = constraint.mayEnd(in: sequence.constraintState) && !holdsBackEnd
+    /// Takes from the changed logits what a mask forbids. End tokens stay where the completion may end; where it must,
+    /// they stay whatever else was asked.
+    private func constrain(to allowed: [UInt64], ends: Bool, for sequence: TokenSequence) {
         let endTokens = sequence.request.parameters.endTokens
         changed.withMutableRow(0) { logits in
             for index in logits.indices {
@@ -132,7 +141,6 @@ final class Sampler {
                 for token in endTokens { logits[Int(token)] = -.infinity }
             }
         }
-        return true
     }
 
     private func change(

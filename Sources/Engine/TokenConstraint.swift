@@ -5,9 +5,8 @@ package protocol TokenConstraint: AnyObject, Sendable {
     /// The state before the first token.
     var start: Int32 { get }
 
-    /// A bit for each token that may come next, end tokens apart, and perhaps for some that `next` does not take; nil when
-    /// that takes too much work.
-    func allowed(in state: Int32) -> [UInt64]?
+    /// Which tokens may come next, end tokens apart, and perhaps some that `next` does not take.
+    func allowed(in state: Int32) -> AllowedTokens
 
     /// The state after a token; nil when it may not come.
     func next(_ state: Int32, _ token: Int32) -> Int32?
@@ -17,4 +16,14 @@ package protocol TokenConstraint: AnyObject, Sendable {
 
     /// Whether anything may follow.
     func mayContinue(in state: Int32) -> Bool
+}
+
+/// What a constraint says of the next token.
+package enum AllowedTokens: Sendable {
+    /// A bit for each that may come.
+    case mask([UInt64])
+    /// Part of the work is done: ask again. Others are not kept waiting meanwhile.
+    case pending
+    /// It takes too much work.
+    case unknown
 }

@@ -1,4 +1,4 @@
-internal import Engine
+package import Engine
 internal import Grammar
 internal import Synchronization
 internal import Tokenization
@@ -68,7 +68,15 @@ package final class GrammarConstraint: TokenConstraint {
     init(_ grammar: CompiledGrammar) { self.grammar = grammar }
 
     package var start: Int32 { grammar.start }
-    package func allowed(in state: Int32) -> [UInt64]? { try? grammar.mask(state) }
+    package func allowed(in state: Int32) -> AllowedTokens {
+        do {
+            return try grammar.mask(state, work: Self.workAtOnce).map { .mask($0) } ?? .pending
+        } catch {
+            return .unknown
+        }
+    }
+    /// Some milliseconds' worth: nearly every mask takes less.
+    private static let workAtOnce = 10_000
     package func next(_ state: Int32, _ token: Int32) -> Int32? {
         (try? grammar.next(state, token)) ?? nil
     }

@@ -4,6 +4,8 @@ internal import Synchronization
 ///
 /// Thread-safe. What has been worked out for one text is there for all others.
 public final class CompiledGrammar: Sendable {
+    /// For a byte, or for a token.
+    private static let mostWork = 200_000
     private let vocabulary: TokenVocabulary
     private let core: Mutex<Core>
     /// Where a text begins.
@@ -12,6 +14,18 @@ public final class CompiledGrammar: Sendable {
     private struct Core {
         var machine: Machine
         var masks: [Int32: [UInt64]] = [:]
+        /// Masks that are not complete.
+        var walks: [Int32: Walk] = [:]
+    }
+
+    /// How far a mask has come.
+    private struct Walk {
+        var mask: [UInt64]
+        /// Of the trees, those of slices first.
+        var tree = 0
+        var place = 0
+        /// The state before each byte of the way.
+        var states: [Int32] = []
     }
 
     /// - Throws: `GrammarError` for what cannot be enforced exactly.
@@ -49,7 +63,10 @@ public final class CompiledGrammar: Sendable {
 
     /// A bit for each token that may come next. It has no fewer than `next` takes, and may have a few more: where a count
     /// of characters is far from its end its bounds are not looked at.
-    public func mask(_ state: Int32) throws(GrammarError) -> [UInt64] {
+    ///
+    /// - Parameter work: what may be done of it at once.
+    /// - Returns: nil when there is more to do; the next call goes on.
+    public func mask(_ state: Int32, work: Int) throws(GrammarError) -> [UInt64]? {
         try locked { (core) throws(GrammarError) in
             if let known = core.masks[state] { return known }
             let relaxed = core.machine.relaxed(state, beyond: vocabulary.longest)
@@ -57,10 +74,24 @@ public final class CompiledGrammar: Sendable {
                 core.masks[state] = known
                 return known
             }
-            let mask = try mask(of: relaxed, &core.machine)
-            core.masks[relaxed] = mask
-            core.masks[state] = mask
-            return mask
+            let words = (vocabulary.tokenCount + 63) / 64
+            var walk =
+                core.walks.removeValue(forKey: relaxed)
+                ?? Walk(mask: [UInt64](repeating: 0, count: words))
+            guard try advance(&walk, from: relaxed, &core.machine, work) else {
+                core.walks[relaxed] = walk
+                return nil
+            }
+            core.masks[relaxed] = walk.mask
+            core.masks[state] = walk.mask
+            return walk.mask
+        }
+    }
+
+    /// The whole mask, however long it takes.
+    public func mask(_ state: Int32) throws(GrammarError) -> [UInt64] {
+        while true {
+            if let mask = try mask(state, work: .max) { return mask }
         }
     }
 
@@ -68,7 +99,7 @@ public final class CompiledGrammar: Sendable {
         _ body: (inout Core) throws(GrammarError) -> Value
     ) throws(GrammarError) -> Value where Value: Sendable {
         let result: Result<Value, GrammarError> = core.withLock { core in
-            core.machine.allow(work: Machine.mostWork)
+            core.machine.allow(work: Self.mostWork)
             do throws(GrammarError) { return .success(try body(&core)) } catch {
                 return .failure(error)
             }
@@ -76,29 +107,38 @@ public final class CompiledGrammar: Sendable {
         return try result.get()
     }
 
-    private func mask(
-        of state: Int32, _ machine: inout Machine
-    ) throws(GrammarError) -> [UInt64] {
-        var mask = [UInt64](repeating: 0, count: (vocabulary.tokenCount + 63) / 64)
+    /// Goes on with a mask.
+    ///
+    /// - Returns: whether it is complete.
+    private func advance(
+        _ walk: inout Walk, from state: Int32, _ machine: inout Machine, _ work: Int
+    ) throws(GrammarError) -> Bool {
         let room = machine.plainRoom(state)
-        for slice in vocabulary.slices {
-            if slice.room <= room {
-                for index in mask.indices { mask[index] |= slice.mask[index] }
+        var done = 0
+        while walk.tree <= vocabulary.slices.count {
+            let slice =
+                walk.tree < vocabulary.slices.count ? vocabulary.slices[walk.tree] : nil
+            if let slice, slice.room <= room {
+                for index in walk.mask.indices { walk.mask[index] |= slice.mask[index] }
             } else {
-                try walk(slice.tree, from: state, &machine, &mask)
+                let tree = slice?.tree ?? vocabulary.others
+                guard try walkTree(tree, &walk, from: state, &machine, &done, work) else {
+                    return false
+                }
             }
+            walk.tree += 1
+            walk.place = 0
         }
-        try walk(vocabulary.others, from: state, &machine, &mask)
-        return mask
+        return true
     }
 
-    private func walk(
-        _ tree: TokenVocabulary.Tree, from state: Int32, _ machine: inout Machine,
-        _ mask: inout [UInt64]
-    ) throws(GrammarError) {
-        // The state before each byte of the way.
-        var states = [Int32](repeating: state, count: tree.depth + 1)
-        var place = 0
+    private func walkTree(
+        _ tree: TokenVocabulary.Tree, _ walk: inout Walk, from state: Int32,
+        _ machine: inout Machine, _ done: inout Int, _ work: Int
+    ) throws(GrammarError) -> Bool {
+        var states =
+            walk.place == 0 ? [Int32](repeating: state, count: tree.depth + 1) : walk.states
+        var place = walk.place
         while place < tree.nodes.count {
             let node = tree.nodes[place]
             let depth = Int(node.depth)
@@ -109,10 +149,20 @@ public final class CompiledGrammar: Sendable {
             states[depth + 1] = next
             for index in node.first..<node.first + node.count {
                 let token = Int(tree.tokens[Int(index)])
-                mask[token / 64] |= 1 << UInt64(token % 64)
+                walk.mask[token / 64] |= 1 << UInt64(token % 64)
             }
             place += 1
+            // Each byte has its own bound, and all together have the caller's.
+            if machine.work > 0 {
+                done += machine.work
+                machine.allow(work: Self.mostWork)
+                if done > work, place < tree.nodes.count {
+                    (walk.place, walk.states) = (place, states)
+                    return false
+                }
+            }
         }
+        return true
     }
 }
 

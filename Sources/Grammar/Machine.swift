@@ -82,7 +82,7 @@ struct Machine {
     /// Where reading begins.
     private(set) var start: Int32 = 0
     private static let mostPlaces = 4_000
-    /// For a token, or for all that may come at a place.
+    /// For a byte, where nobody else waits.
     static let mostWork = 1_500_000
 
     init(_ rules: any GrammarRules, _ languages: RegularLanguages) throws(GrammarError) {
@@ -114,6 +114,9 @@ struct Machine {
         if known > -2 { return known < 0 ? nil : known }
         return try find(state, byte)
     }
+
+    /// Work that was done since more was allowed.
+    var work: Int { languages.work }
 
     /// What follows may take so much work before it is given up.
     mutating func allow(work: Int) {

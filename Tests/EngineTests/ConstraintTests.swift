@@ -1,5 +1,6 @@
 import Engine
 import StepModels
+import Synchronization
 import TestSupport
 import Testing
 
@@ -10,16 +11,27 @@ struct ConstraintTests {
         let start: Int32 = 0
         /// From this state on it does not know any more.
         let stuck: Int32
+        /// How often it asks for more time before it knows a state.
+        let delay: Int
+        private let asked = Mutex<[Int32: Int]>([:])
 
-        init(stuck: Int32 = .max) { self.stuck = stuck }
+        init(stuck: Int32 = .max, delay: Int = 0) {
+            self.stuck = stuck
+            self.delay = delay
+        }
 
-        func allowed(in state: Int32) -> [UInt64]? {
-            guard state < stuck else { return nil }
+        func allowed(in state: Int32) -> AllowedTokens {
+            guard state < stuck else { return .unknown }
+            let count = asked.withLock { asked in
+                asked[state, default: 0] += 1
+                return asked[state] ?? 0
+            }
+            guard count > delay else { return .pending }
             var mask: [UInt64] = [0, 0]
             for token in 0..<70 where next(state, Int32(token)) != nil {
                 mask[token / 64] |= 1 << UInt64(token % 64)
             }
-            return mask
+            return .mask(mask)
         }
 
         func next(_ state: Int32, _ token: Int32) -> Int32? {
@@ -40,6 +52,21 @@ struct ConstraintTests {
         return EngineRequest(
             id: RequestID(UInt64(number)), prompt: [1, 2, Int32(3 + number)], adapter: nil,
             adapterName: nil, parameters: parameters, constraint: constraint)
+    }
+
+    /// A mask that takes several steps changes no token, its own request's or another's.
+    @Test func slowMasksChangeNothing() throws {
+        let engine = try TinyEngine()
+        func tokens(_ delay: Int) -> [RequestID: [Int32]] {
+            var core = engine.core()
+            let requests = (1...6).map {
+                Self.request(
+                    $0, $0 % 2 == 0 ? Counting(delay: delay) : nil, temperature: 1.5)
+            }
+            return EngineCoreTests.run(&core, requests).mapValues(\.tokens)
+        }
+        let fast = tokens(0)
+        #expect(fast.count == 6 && tokens(3) == fast)
     }
 
     /// Beside requests that may say anything, whose tokens stay what they are.

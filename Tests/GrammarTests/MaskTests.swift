@@ -99,4 +99,30 @@ struct MaskTests {
             _ = try CompiledGrammar(.pattern(pattern), Self.vocabulary)
         }
     }
+
+    /// A mask that is made in pieces is the mask that is made at once.
+    @Test(arguments: ["(a|b|ab|ba|.){0,300}z", #"[a-z]{3,}@[a-z]+\.com"#, "(.*a.{9})|x+"])
+    func masksInPiecesAreTheSame(_ pattern: String) throws {
+        let vocabulary = TokenVocabulary(
+            (0x20...0x7E).map { [UInt8($0)] }
+                + ["ab", "abc", "xyz", "za", "aaaaaaaa", "bbaab"].map { Array($0.utf8) })
+        let whole = try CompiledGrammar(.pattern(pattern), vocabulary)
+        let pieces = try CompiledGrammar(.pattern(pattern), vocabulary)
+        var (a, b) = (whole.start, pieces.start)
+        var waits = 0
+        for byte in "abxab".utf8 {
+            let mask = try whole.mask(a)
+            var made: [UInt64]?
+            while made == nil {
+                made = try pieces.mask(b, work: 5)
+                if made == nil { waits += 1 }
+            }
+            #expect(made == mask)
+            guard let next = try whole.next(a, Int32(byte) - 0x20),
+                let other = try pieces.next(b, Int32(byte) - 0x20)
+            else { break }
+            (a, b) = (next, other)
+        }
+        #expect(waits > 0)
+    }
 }
