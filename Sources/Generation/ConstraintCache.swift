@@ -76,7 +76,7 @@ package final class GrammarConstraint: TokenConstraint {
         }
     }
     /// Some milliseconds' worth: nearly every mask takes less.
-    private static let workAtOnce = 10_000
+    private static let workAtOnce = 4_000
     package func next(_ state: Int32, _ token: Int32) -> Int32? {
         (try? grammar.next(state, token)) ?? nil
     }
