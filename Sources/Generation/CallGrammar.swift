@@ -57,8 +57,9 @@ package enum CallGrammar {
     private static func schema(of tool: ToolUse.Tool) throws(GrammarError) -> GrammarSource {
         guard let parameters = tool.parameters else { return .jsonObject }
         // Arguments are an object, whatever else the schema says.
-        let object: JSON = ["allOf": [["type": "object"], parameters]]
-        let source = parameters["type"] == "object" ? parameters : object
+        let closed = closed(parameters, depth: 16)
+        let object: JSON = ["allOf": [["type": "object"], closed]]
+        let source = closed["type"] == "object" ? closed : object
         do throws(GrammarError) {
             _ = try SchemaChecker(source)
             return .schema(source)
@@ -66,6 +67,28 @@ package enum CallGrammar {
             guard tool.isStrict else { return .jsonObject }
             throw error
         }
+    }
+
+    /// Beside which a schema of an object leaves it open what other properties are for.
+    private static let opening = [
+        "additionalProperties", "patternProperties", "unevaluatedProperties", "allOf", "anyOf",
+        "oneOf", "$ref", "if", "dependentSchemas", "minProperties",
+    ]
+
+    /// A schema whose objects have the properties that it names and no others, where it does not say otherwise: those
+    /// are what a tool understands, and a model is not to go on inventing more.
+    private static func closed(_ schema: JSON, depth: Int) -> JSON {
+        guard depth > 0, var object = schema.objectValue else { return schema }
+        for name in ["properties", "$defs", "definitions"] {
+            guard let members = object[name]?.objectValue?.members else { continue }
+            object[name] = .object(
+                JSON.Object(members.map { ($0.name, closed($0.value, depth: depth - 1)) }))
+        }
+        if let items = object["items"] { object["items"] = closed(items, depth: depth - 1) }
+        if object["properties"] != nil, !opening.contains(where: { object[$0] != nil }) {
+            object["additionalProperties"] = false
+        }
+        return .object(object)
     }
 
     /// One call or several.

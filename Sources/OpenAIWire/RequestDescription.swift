@@ -100,6 +100,20 @@ public enum RequestDescription {
         ("max_tool_calls", unused), ("client_metadata", unused),
     ]
 
+    public static let takeoff: [Parameter] = [
+        ("text", ["type": ["string", "array"]]), ("lora_id", text("An adapter.")),
+        ("sampling_temperature", number(0, 2)), ("sampling_topp", number(0, 1)),
+        ("sampling_topk", integer(-1, "1, the likeliest token, unless it is said.")),
+        ("repetition_penalty", number(0.01, 100)), ("no_repeat_ngram_size", only(0)),
+        ("max_new_tokens", integer(1, "128 unless it is said.")), ("min_new_tokens", integer(0)),
+        ("use_chat_template", flag(false)),
+        ("prompt_max_tokens", integer(1, "Longer prompts lose their beginning.")),
+        ("json_schema", ["description": "A JSON Schema, or its text."]),
+        ("regex_string", text("A pattern, which wins over a schema.")),
+        ("consumer_group", only("primary", "")), ("return_metadata", only(false)),
+        ("constrained_decoding_backend", unused),
+    ]
+
     public static let parse: [Parameter] = [
         ("model", text("The base model or an adapter.")), ("text", text("Of an answer.")),
         ("tools", list("object", "Functions that it may call.")),

@@ -128,6 +128,8 @@ public struct StreamOptions: Sendable, Equatable {
     /// Whether every chunk tells the usage so far.
     public var includesRunningUsage = false
 
+    public init() {}
+
     static func read(_ parameters: inout Parameters) throws(APIError) -> StreamOptions? {
         let streams = try parameters.bool("stream") ?? false
         let json = parameters.json("stream_options")

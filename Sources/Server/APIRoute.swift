@@ -70,6 +70,35 @@ struct APIRoute {
         APIRoute(
             .post, "/detokenize", .key, "Tokens to text.",
             body: RequestDescription.schema(RequestDescription.detokenize, required: ["tokens"])),
+        APIRoute(
+            .post, "/generate", .key, "Completes texts, as Takeoff has it.",
+            body: RequestDescription.schema(RequestDescription.takeoff, required: ["text"])),
+        APIRoute(
+            .post, "/generate_stream", .key, "The same as a stream.",
+            body: RequestDescription.schema(RequestDescription.takeoff, required: ["text"]),
+            otherType: events),
+        APIRoute(
+            .post, "/tokenize/{reader}", .key, "Text to tokens, as Takeoff has it.",
+            body: RequestDescription.schema(
+                [
+                    ("text", ["type": "string"]), ("use_chat_template", ["type": "boolean"]),
+                    ("skip_special_tokens", ["type": "boolean"]),
+                ], required: ["text"])),
+        APIRoute(
+            .post, "/detokenize/{reader}", .key, "Tokens to text, as Takeoff has it.",
+            body: RequestDescription.schema(
+                [
+                    ("tokens", ["type": "array"]), ("skip_special_tokens", ["type": "boolean"]),
+                ], required: ["tokens"])),
+        APIRoute(
+            .post, "/chat_template/{reader}", .key, "Prompts of conversations, as Takeoff has it.",
+            body: RequestDescription.schema(
+                [
+                    ("inputs", ["type": "array"]), ("add_generation_prompt", ["type": "boolean"]),
+                ], required: ["inputs"])),
+        APIRoute(.get, "/reader_groups", .key, "Takeoff's readers: the base, and its adapters."),
+        APIRoute(.get, "/status", .key, "The same by name."),
+        APIRoute(.get, "/config/{reader}", .key, "The model's sizes."),
         APIRoute(.get, "/v1/models", .key, "The base and all adapters."),
         APIRoute(.get, "/v1/models/{name}", .key, "One of them."),
         APIRoute(
@@ -150,9 +179,12 @@ enum APIDescription {
 
     private static func operation(_ route: APIRoute) -> JSON {
         var operation = JSON.Object([("summary", .string(route.summary))])
-        if route.path.contains("{name}") {
+        for name in ["name", "reader"] where route.path.contains("{\(name)}") {
             operation["parameters"] = [
-                ["name": "name", "in": "path", "required": true, "schema": ["type": "string"]]
+                [
+                    "name": .string(name), "in": "path", "required": true,
+                    "schema": ["type": "string"],
+                ]
             ]
         }
         if let body = route.body {

@@ -104,8 +104,9 @@ package struct APIServer {
         completions.add(to: open)
         WireRoutes(completions: completions).add(to: open)
         models.add(to: open)
-        TextRoutes(generator: generator, texts: texts)
-            .add(to: router.group("").add(middleware: authentication))
+        let plain = router.group("").add(middleware: authentication)
+        TextRoutes(generator: generator, texts: texts).add(to: plain)
+        TakeoffRoutes(completions: completions).add(to: plain)
         models.addAdministration(
             to: router.group("v1").add(middleware: authentication).add(middleware: AdminOnly()))
         let admin = router.group("admin").add(middleware: authentication)

@@ -84,7 +84,8 @@ struct CompletionRoutes {
                     logger.error("stream failed", metadata: ["error": .string("\(error)")])
                     let answer = APIError(error)
                     try await writer.write(
-                        exchange.writer?.failure(answer) ?? ServerSentEvent.data(answer.json))
+                        exchange.writer?.failure(answer) ?? exchange.takeoff?.failure(answer)
+                            ?? ServerSentEvent.data(answer.json))
                 }
                 try await writer.finish()
             })
@@ -147,7 +148,7 @@ struct CompletionRoutes {
     }
 
     /// What the answer must be is compiled before anything is queued.
-    private func constrain(_ prepared: inout PreparedRequest) throws {
+    func constrain(_ prepared: inout PreparedRequest) throws {
         guard let form = prepared.sampling.form else { return }
         prepared.options.constraint = try generator.constraint(try GrammarSource(form))
     }
@@ -201,6 +202,19 @@ struct CompletionRoutes {
         let model = try await generator.registry.model(prepared.model, context)
         timing.adapter = .now - asked
         try Task.checkCancellation()
+        if !prepared.conversations.isEmpty {
+            prepared = try await texts.run(byteCount: prepared.byteCount) { [prepared] in
+                var rendered = prepared
+                for conversation in prepared.conversations {
+                    let text = try generator.render(conversation, for: model)
+                    let tokens = generator.tokenizer.encode(text, addsSpecialTokens: false)
+                    rendered.prompts.append((tokens, nil))
+                }
+                return rendered
+            }
+            prepared.cutPrompts()
+            try check(prepared)
+        }
         if let chat = prepared.chat {
             // Only now is it known how the adapter writes it.
             let rendering = ContinuousClock.now
@@ -239,7 +253,7 @@ struct CompletionRoutes {
             logprobCount: prepared.options.logprobCount,
             writesPromptLogprobs: prepared.sampling.promptLogprobCount != nil,
             writesTokenIDs: prepared.sampling.writesTokenIDs, reading: prepared.reading,
-            writer: prepared.writer,
+            writer: prepared.writer, takeoff: prepared.takeoff,
             metrics: ExchangeMetrics(
                 model: prepared.model, logger: context.logger,
                 library: generator.registry.library, adapter: model.lease?.adapter.digest),
@@ -265,6 +279,12 @@ struct PreparedRequest: Sendable {
     var options: CompletionOptions
     /// What becomes a prompt once the model is at hand.
     var chat: ChatRequest?
+    /// The same of completions that a template writes.
+    var conversations: [Conversation] = []
+    /// Longer prompts lose their beginning; nil for those that are refused.
+    var mostPromptTokens: Int?
+    /// Writes texts; nil for OpenAI's completions.
+    var takeoff: TakeoffWriter?
     /// Writes its answer; nil for OpenAI's completions.
     var writer: (any AnswerWriter)?
     /// How its answers are read.
@@ -284,6 +304,11 @@ struct PreparedRequest: Sendable {
         self.stream = stream
         options = CompletionOptions(sampling)
         options.logprobCount = logprobCount
+    }
+
+    mutating func cutPrompts() {
+        guard let most = mostPromptTokens else { return }
+        prompts = prompts.map { (Array($0.tokens.suffix(most)), $0.text) }
     }
 
     var promptTokenCount: Int { prompts.reduce(0) { $0 + $1.tokens.count } }

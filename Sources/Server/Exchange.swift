@@ -34,6 +34,8 @@ struct Exchange: Sendable {
     let reading: AnswerReading?
     /// Writes the only answer another way.
     let writer: (any AnswerWriter)?
+    /// Writes texts another way.
+    let takeoff: TakeoffWriter?
     let metrics: ExchangeMetrics
     let texts: TextQueue
     /// Where the adapter was when the request asked for it; nil for the base.
@@ -65,6 +67,7 @@ struct Exchange: Sendable {
             usage.cachedTokens += cachedTokens(result.foundPromptCount, choice)
         }
         metrics.finish(usage)
+        if let takeoff { return takeoff.whole(results.map(\.answer.text)).text() }
         if let writer {
             let result = results[0]
             let end = result.answer.end(result.finish ?? .end)
@@ -158,6 +161,7 @@ struct Exchange: Sendable {
     /// Writes server-sent events as the pieces come, usage and the end last.
     func stream(_ options: StreamOptions, write: (String) async throws -> Void) async throws {
         if let writer { return try await stream(by: writer, write: write) }
+        if let takeoff { return try await stream(by: takeoff, write: write) }
         let usage = Mutex(newUsage)
         func running() -> Usage? { options.includesRunningUsage ? usage.withLock { $0 } : nil }
         var offsets = Array(repeating: 0, count: choices.count)

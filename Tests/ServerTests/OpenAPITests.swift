@@ -29,6 +29,7 @@ struct OpenAPITests {
         for file in [
             "AnswerForm", "ChatRequest", "CompletionRequest", "SamplingOptions", "TextRequests",
             "AdapterChange", "ToolChoice", "MessagesRequest", "ResponsesRequest",
+            "TakeoffRequests",
         ] {
             let text = try String(contentsOfFile: folder + file + ".swift", encoding: .utf8)
             for pattern in reads {
