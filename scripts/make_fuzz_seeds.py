@@ -37,6 +37,11 @@ for number, pattern in enumerate([
 schemas = (tests / "GrammarTests" / "SchemaTests.swift").read_text()
 for number, schema in enumerate(re.findall(r'#"(\{.*?\})"#', schemas)): seed("schema", str(number), schema)
 
+for number, grammar in enumerate([
+    'root ::= "a" [b-d]* | x{2,3}\nx ::= "(" root? ")"', "root ::= [^\\x00-\\x1F]+ # text", 'root ::= root "," "1" | <end>',
+]):
+    seed("notation", str(number), grammar)
+
 goldens = tests / "TokenizationTests" / "Goldens"
 for line, text in enumerate(json.loads((goldens / "corpus.json").read_bytes())): seed("prompt", str(line), str(text))
 for path in goldens.glob("*.tokenizer.json"):

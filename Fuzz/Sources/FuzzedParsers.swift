@@ -38,6 +38,7 @@ enum FuzzTarget: String, CaseIterable {
     case schema
     /// A pattern that it must match.
     case regex
+    case notation
 }
 
 /// Gives an input to a parser. Errors are what bad inputs should come to; a trap, a hang or memory without
@@ -124,6 +125,7 @@ final class FuzzedParsers: Sendable {
         case .regex:
             guard let text = String(validating: input, as: UTF8.self) else { return }
             _ = try? SchemaChecker(["type": "string", "pattern": .string(text)])
+        case .notation: takeNotation(input)
         case .tokenizer:
             guard let json = try? JSON(parsing: input),
                 let tokenizer = try? Tokenizer(huggingFace: json)
@@ -139,6 +141,24 @@ final class FuzzedParsers: Sendable {
             _ = try? template.render(conversation)
         }
     }
+
+    /// A grammar, and its own text read by it.
+    private func takeNotation(_ input: [UInt8]) {
+        guard let text = String(validating: input, as: UTF8.self),
+            let grammar = try? CompiledGrammar(.notation(text), FuzzedParsers.bytes)
+        else { return }
+        var state = grammar.start
+        for byte in input.prefix(8) {
+            guard let mask = try? grammar.mask(state, work: 4000) else { return }
+            guard let next = (try? grammar.next(state, Int32(byte))) ?? nil else { return }
+            let isAllowed = mask[Int(byte) / 64] >> UInt64(byte % 64) & 1 == 1
+            guard isAllowed else { fatalError("a mask lacks a byte that may come") }
+            state = next
+        }
+    }
+
+    /// A token for each byte.
+    private static let bytes = TokenVocabulary((0...255).map { [UInt8($0)] })
 
     private func takeJSON(_ input: [UInt8]) {
         guard let json = try? JSON(parsing: input) else { return }

@@ -178,6 +178,10 @@ public struct AnswerParser: Sendable {
             let start = waiting.firstIndex { !$0.isSpace && !(callCount > 0 && $0 == 0x3B) }
             guard let start else { return false }
             if waiting[start] == leading {
+                // What stands before it is shown if it is no call.
+                let before = waiting[..<start]
+                let isFirst = !hasThoughts && callCount == 0
+                space += isFirst ? before : before.drop { $0.isSpace }
                 waiting.removeFirst(start)
                 place = .call
                 return true

@@ -32,7 +32,6 @@ package struct ModelText: Sendable {
     private let toolTemplate: ChatTemplate?
     /// What every rendering sees, such as `bos_token`.
     private let templateVariables: JSON.Object
-    let defaults: GenerationDefaults
     /// How the model writes what is not plain text.
     package let format: AnswerFormat
 
@@ -43,12 +42,11 @@ package struct ModelText: Sendable {
         try self.init(
             template: base.tokenizer.chatTemplate(forTools: false),
             toolTemplate: base.tokenizer.chatTemplate(forTools: true),
-            templateVariables: base.tokenizer.templateVariables, defaults: base.generation)
+            templateVariables: base.tokenizer.templateVariables)
     }
 
     package init(
-        template: String?, toolTemplate: String?, templateVariables: JSON.Object,
-        defaults: GenerationDefaults
+        template: String?, toolTemplate: String?, templateVariables: JSON.Object
     ) throws(TemplateError) {
         self.template = try template.map { (text) throws(TemplateError) in try ChatTemplate(text) }
         self.toolTemplate =
@@ -56,8 +54,12 @@ package struct ModelText: Sendable {
             ? self.template
             : try toolTemplate.map { (text) throws(TemplateError) in try ChatTemplate(text) }
         self.templateVariables = templateVariables
-        self.defaults = defaults
-        let (compiled, source) = (self.toolTemplate, toolTemplate ?? "")
+        // A short conversation takes few steps.
+        var limits = ChatTemplate.Limits()
+        limits.stepCount = 50_000
+        limits.outputByteCount = 1 << 20
+        let source = toolTemplate ?? ""
+        let compiled = try? ChatTemplate(source, limits: limits)
         format = AnswerFormat.find(source: source) { messages, tools in
             var values = templateVariables
             values["messages"] = .array(messages)
@@ -75,16 +77,12 @@ package struct ModelText: Sendable {
             let own = try ModelText(
                 template: text.chatTemplate(forTools: false),
                 toolTemplate: text.chatTemplate(forTools: true),
-                templateVariables: base.templateVariables, defaults: GenerationDefaults())
+                templateVariables: base.templateVariables)
             (template, toolTemplate, format) = (own.template, own.toolTemplate, own.format)
         }
         var variables = base.templateVariables
         for (name, value) in text.templateVariables.members { variables[name] = value }
         templateVariables = variables
-        var defaults = text.generation ?? base.defaults
-        if defaults.endTokens.isEmpty { defaults.endTokens = base.defaults.endTokens }
-        defaults.endTokens += text.endTokens.filter { !defaults.endTokens.contains($0) }
-        self.defaults = defaults
     }
 
     /// Refuses an adapter whose chat template is none that is understood.
@@ -150,7 +148,8 @@ package struct ModelText: Sendable {
             "\(parameter) would not reach the model: its chat template has no place for \(word).")
     }
 
-    /// The texts of adapters that were used lately, by their digests, since making one parses a template.
+    /// The texts of adapters that were used lately, by their digests, since making one parses and tries a template: not
+    /// for the tasks that serve everybody.
     final class Cache: Sendable {
         let base: ModelText
         private let known = Mutex<[AdapterDigest: ModelText]>([:])
@@ -172,6 +171,16 @@ package struct ModelText: Sendable {
                 throw GenerationError(.templateFailed, "\(error)")
             }
         }
+    }
+}
+
+extension AdapterText {
+    /// How answers are drawn and end: its own way, or the base's where it says nothing.
+    func defaults(over base: GenerationDefaults) -> GenerationDefaults {
+        var defaults = generation ?? base
+        if defaults.endTokens.isEmpty { defaults.endTokens = base.endTokens }
+        defaults.endTokens += endTokens.filter { !defaults.endTokens.contains($0) }
+        return defaults
     }
 }
 

@@ -13,6 +13,7 @@ package struct TextGenerator: Sendable {
     package let tokenizer: Tokenizer
     package let engine: InferenceEngine
     private let modelTexts: ModelText.Cache
+    private var defaults: GenerationDefaults { registry.checkpoint.generation }
     private let constraints: ConstraintCache
 
     /// - Parameter text: the base's.
@@ -120,7 +121,8 @@ package struct TextGenerator: Sendable {
             id: engine.nextID(), prompt: prompt.map { Int32($0) }, adapter: lease?.adapter,
             adapterName: lease?.name, lease: lease,
             parameters: parameters(
-                options, try text(of: model).defaults, room: room, index: index),
+                options, lease?.adapter.text?.defaults(over: defaults) ?? defaults, room: room,
+                index: index),
             constraint: options.constraint)
         guard let events = engine.submit(request) else {
             throw GenerationError(

@@ -13,8 +13,8 @@ struct AnswerReading: Sendable {
     var isSingle = false
     /// Whether the request names the tool that is called: OpenAI's answer ends with `stop` then.
     var isNamed = false
-    /// Of the request; calls get their ids by it.
-    var requestID: String
+    /// Calls get their ids by it.
+    let seed = UInt64.random(in: .min ... .max)
 }
 
 /// An answer as it is read, piece by piece.
@@ -70,7 +70,7 @@ struct ChatAnswer: Sendable {
     private mutating func add(
         _ name: String, _ arguments: String, _ reading: AnswerReading
     ) -> [JSON] {
-        let id = ChatAnswer.callID("\(reading.requestID) \(index) \(callCount)")
+        let id = ChatAnswer.callID("\(reading.seed) \(index) \(callCount)")
         func call(_ arguments: String) -> JSON {
             [
                 "id": .string(id), "type": "function",

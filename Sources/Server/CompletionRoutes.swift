@@ -155,8 +155,7 @@ struct CompletionRoutes {
 
     /// Writes a chat's prompt the model's own way, and says how its answer is to be read and held to what was asked for.
     private func render(
-        _ request: ChatRequest, for model: ModelRegistry.Model, _ prepared: inout PreparedRequest,
-        requestID: String
+        _ request: ChatRequest, for model: ModelRegistry.Model, _ prepared: inout PreparedRequest
     ) throws {
         let text = try generator.render(Conversation(request), for: model)
         let tokens = generator.tokenizer.encode(text, addsSpecialTokens: false)
@@ -169,7 +168,9 @@ struct CompletionRoutes {
         }
         if use == nil { format.calls = nil }
         var source = try prepared.sampling.form.map { try GrammarSource($0) }
-        if let use, source == nil, use.isEnforced { source = try CallGrammar.answer(use, format) }
+        if let use, source == nil, use.isEnforced {
+            source = try CompletionRoutes.naming("tools") { try CallGrammar.answer(use, format) }
+        }
         if let source, use?.isEnforced == true || format.thoughts != nil {
             prepared.options.constraint = try generator.constraint(
                 CallGrammar.thoughts(format.thoughts, before: source, prompt: text))
@@ -182,7 +183,20 @@ struct CompletionRoutes {
         prepared.reading = AnswerReading(
             parser: AnswerParser(format, tools: request.tools, prompt: text),
             hidesThoughts: request.reasoning == .hidden, isSingle: use?.isSingle ?? false,
-            isNamed: request.toolChoice.isNamed, requestID: requestID)
+            isNamed: request.toolChoice.isNamed)
+    }
+
+    /// Says of which parameter a grammar is.
+    private static func naming<Value>(
+        _ parameter: String, _ work: () throws -> Value
+    ) throws -> Value {
+        do {
+            return try work()
+        } catch let error as GrammarError {
+            var answer = APIError(error)
+            answer.parameter = parameter
+            throw answer
+        }
     }
 
     // MARK: Prompts to exchanges
@@ -203,7 +217,8 @@ struct CompletionRoutes {
         timing.adapter = .now - asked
         try Task.checkCancellation()
         if !prepared.conversations.isEmpty {
-            prepared = try await texts.run(byteCount: prepared.byteCount) { [prepared] in
+            prepared = try await texts.run(byteCount: prepared.byteCount, with: model) {
+                [prepared] in
                 var rendered = prepared
                 for conversation in prepared.conversations {
                     let text = try generator.render(conversation, for: model)
@@ -218,9 +233,10 @@ struct CompletionRoutes {
         if let chat = prepared.chat {
             // Only now is it known how the adapter writes it.
             let rendering = ContinuousClock.now
-            prepared = try await texts.run(byteCount: prepared.byteCount) { [prepared] in
+            prepared = try await texts.run(byteCount: prepared.byteCount, with: model) {
+                [prepared] in
                 var rendered = prepared
-                try render(chat, for: model, &rendered, requestID: context.requestID)
+                try render(chat, for: model, &rendered)
                 return rendered
             }
             timing.text += .now - rendering

@@ -177,6 +177,7 @@ struct Exchange: Sendable {
             offsets[choice.index] = logprobCount == nil ? echo.unicodeScalars.count : 0
         }
         try await forEachPieceInOrder { choice, piece in
+            if answers[choice.index].isComplete { return }
             // The role comes with the first token: clients take its time for the first token's.
             if head.kind == .chat, !hasBegun[choice.index] {
                 hasBegun[choice.index] = true
@@ -198,7 +199,8 @@ struct Exchange: Sendable {
             if head.kind == .chat {
                 let text = chunks(deltas, of: piece, choice, answer, running())
                 if !text.isEmpty { try await write(text) }
-                if answer.isComplete { throw Enough() }
+                // Of several, the others go on.
+                if answer.isComplete, choices.count == 1 { throw Enough() }
                 return
             }
             let scoreCount = (piece.promptScores ?? []).reduce(0) { $0 + 1 + $1.top.count }

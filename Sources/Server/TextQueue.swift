@@ -1,4 +1,7 @@
+internal import AdapterStore
+internal import Adapters
 internal import Dispatch
+internal import Generation
 internal import HTTPTypes
 internal import Hummingbird
 internal import JSONTree
@@ -38,6 +41,17 @@ final class TextQueue: Sendable {
         } onCancel: {
             job.finish(.failure(CancellationError()))
         }
+    }
+
+    /// Runs work on a text by a model's template. One that an adapter brings is not trusted to be quick: what only the
+    /// base's has to do does not wait for it.
+    func run<Result: Sendable>(
+        byteCount: Int, with model: ModelRegistry.Model,
+        _ work: @escaping @Sendable () throws -> Result
+    ) async throws -> Result {
+        let isForeign = model.lease?.adapter.text != nil
+        return try await run(
+            byteCount: isForeign ? max(byteCount, Self.shortByteCount + 1) : byteCount, work)
     }
 
     // MARK: Bodies

@@ -53,7 +53,7 @@ struct TextRoutes {
         var model = ModelRegistry.Model.base
         if let name { model = try await generator.registry.model(name, context) }
         return Response(
-            jsonText: try await texts.run(byteCount: body.bytes.count) { [model] in
+            jsonText: try await texts.run(byteCount: body.bytes.count, with: model) { [model] in
                 try work(model).text()
             })
     }
@@ -96,8 +96,7 @@ struct TextRoutes {
         var format = try generator.text(of: model).format
         if request.tools == nil { format.calls = nil }
         let reading = AnswerReading(
-            parser: AnswerParser(format, tools: request.tools, prompt: request.prompt),
-            requestID: "")
+            parser: AnswerParser(format, tools: request.tools, prompt: request.prompt))
         var answer = ChatAnswer(reading, index: 0)
         var piece = Completion.Piece()
         piece.text = request.text

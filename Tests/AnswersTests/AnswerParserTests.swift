@@ -119,6 +119,11 @@ struct AnswerParserTests {
             .llama, #"{"name": "other", "parameters": {}}"#,
             [.text(#"{"name": "other", "parameters": {}}"#)]),
         Case(.llama, #"{"answer": 1} "#, [.text(#"{"answer": 1} "#)]),
+        Case(.llama, #"  {"answer": 1}"#, [.text(#"  {"answer": 1}"#)]),
+        Case(
+            .llama, #" {"name": "f", "parameters": {"s": "x"}} ; {"a": 1}"#,
+            [f, .text(#"; {"a": 1}"#)]),
+        Case(.llama, "<think>a</think>\n\n{}", [.thought("a"), .text("{}")], thinks: true),
         Case(
             .llama, #"See {"name": "f", "parameters": {}}"#,
             [.text(#"See {"name": "f", "parameters": {}}"#)]),

@@ -112,8 +112,7 @@ struct TinyServer {
                 baseNames: ["base"], checkpoint: checkpoint, library: library, created: 1),
             tokenizer: try Tokenizer(huggingFace: tokenizer), engine: engine,
             text: try ModelText(
-                template: template, toolTemplate: template, templateVariables: JSON.Object(),
-                defaults: checkpoint.generation))
+                template: template, toolTemplate: template, templateVariables: JSON.Object()))
         var server = APIServer.Configuration()
         server.version = "test"
         server.allowedOrigin = origin

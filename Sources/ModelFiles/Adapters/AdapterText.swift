@@ -88,8 +88,9 @@ package struct AdapterText: Sendable, Equatable {
         func refuse(_ field: String, _ why: String) -> ModelFileError {
             ModelFileError(.unsupportedField, "\(source): \(field) \(why)")
         }
+        let known = TokenIndex(tokenizer)
         func check(_ text: String, at id: Int? = nil, _ field: String) throws(ModelFileError) {
-            guard let found = tokenizer.tokens(text) else { return }
+            guard let found = known?.ids(of: text) else { return }
             guard !found.isEmpty else {
                 throw refuse(field, "has the token \"\(text.prefix(100))\", which the base lacks")
             }
@@ -131,7 +132,7 @@ package struct AdapterText: Sendable, Equatable {
                 guard let text = value.stringValue ?? value["content"]?.stringValue else { break }
                 try check(text, name)
                 templateVariables[name] = .string(text)
-                if name == "eos_token" { endTokens = tokenizer.tokens(text) ?? [] }
+                if name == "eos_token" { endTokens = known?.ids(of: text) ?? [] }
             case "add_bos_token", "add_eos_token", "add_prefix_space":
                 guard let base = tokenizer.setting(name), base != value else { break }
                 throw refuse(name, "is \(value.text()), in the base it is \(base.text())")
@@ -195,29 +196,40 @@ extension JSON {
     }
 }
 
-extension Checkpoint.TokenizerSource {
-    /// Ids of tokens with a text; nil where there is no tokenizer to ask.
-    func tokens(_ text: String) -> [Int]? {
-        switch self {
+/// The ids of a base's tokens by their texts.
+private struct TokenIndex {
+    private var added: [String: [Int]] = [:]
+    private var vocabulary: JSON?
+
+    /// - Returns: nil where there is no tokenizer to ask.
+    init?(_ source: Checkpoint.TokenizerSource) {
+        switch source {
         case .absent: return nil
         case .huggingFace(let tokenizer, let config):
-            var found: [Int] = []
-            for token in tokenizer["added_tokens"]?.arrayValue ?? []
-            where token["content"]?.stringValue == text {
-                if let id = token["id"]?.integerValue { found.append(id) }
+            for token in tokenizer["added_tokens"]?.arrayValue ?? [] {
+                guard let text = token["content"]?.stringValue, let id = token["id"]?.integerValue
+                else { continue }
+                added[text, default: []].append(id)
             }
-            for (id, token) in config["added_tokens_decoder"]?.objectValue?.members ?? []
-            where token["content"]?.stringValue == text {
-                if let id = Int(id) { found.append(id) }
+            for (id, token) in config["added_tokens_decoder"]?.objectValue?.members ?? [] {
+                guard let text = token["content"]?.stringValue, let id = Int(id) else { continue }
+                added[text, default: []].append(id)
             }
-            if let id = tokenizer["model"]?["vocab"]?[text]?.integerValue { found.append(id) }
-            return found
+            vocabulary = tokenizer["model"]?["vocab"]
         case .gguf(let metadata):
-            let tokens = metadata["tokenizer.ggml.tokens"]?.array ?? []
-            return tokens.indices.filter { tokens[$0].string == text }
+            for (id, token) in (metadata["tokenizer.ggml.tokens"]?.array ?? []).enumerated() {
+                if let text = token.string { added[text, default: []].append(id) }
+            }
         }
     }
 
+    func ids(of text: String) -> [Int] {
+        let ids = (added[text] ?? []) + [vocabulary?[text]?.integerValue].compactMap { $0 }
+        return Array(Set(ids)).sorted()
+    }
+}
+
+extension Checkpoint.TokenizerSource {
     /// A setting of the tokenizer; nil where the base does not say.
     fileprivate func setting(_ name: String) -> JSON? {
         switch self {
