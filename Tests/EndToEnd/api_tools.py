@@ -119,3 +119,21 @@ def adapters_have_their_own_templates_and_call_tools(server):
             assert status == 400 and r["error"]["code"] == code, (body, r)
         # A template without a place for tools refuses them, as before.
         assert server.post("/v1/chat/completions", {"model": "plain", "messages": user("x"), "tools": TOOLS})[0] == 400
+
+
+@check
+def what_the_page_on_tools_and_the_examples_show_works(server):
+    page = open(os.path.join(ROOT, "docs/tools.md")).read()
+    bodies = re.findall(r"^curl \S+8080(\S+) .*? -d '(.*?)'$", page, re.M | re.S)
+    assert len(bodies) >= 5, len(bodies)
+    with tempfile.TemporaryDirectory() as folder, Server(*adapters(folder), adapters=False) as server:
+        for path, text in bodies:
+            status, r = server.post(path, {**json.loads(text), "model": "hermes", **({} if "parse" in path or "count" in path or "responses" in path else {"max_tokens": 150})})
+            assert status == 200, (text, r)
+            if "parse" in path: assert r["message"]["content"] == "I will look." and r["message"]["tool_calls"][0]["function"]["name"] == "f", r
+        url = f"http://127.0.0.1:{server.port}/v1"
+        run = lambda name, *rest: subprocess.run([sys.executable, os.path.join(ROOT, "Examples/clients", name), url, *rest], capture_output=True, text=True, timeout=120)
+        extracted = run("extract.py", "hermes", "plain")
+        assert extracted.returncode == 0 and extracted.stdout.count("{'") == 4, extracted
+        agent = run("agent.py", "hermes")
+        assert agent.returncode == 0 and re.match(r"(get_time|add)\(", agent.stdout), agent
