@@ -45,12 +45,12 @@ struct ByteSet: Hashable, Sendable {
 
     /// Bytes that are in the set when the one before is not, and the other way round.
     var boundaries: ByteSet {
-        var (result, last) = (ByteSet(), false)
-        for byte in 0...255 as ClosedRange<UInt8> {
-            let has = contains(byte)
-            if has != last { result.insert(byte) }
-            last = has
-        }
+        var result = ByteSet()
+        // Each bit against the one before it.
+        result.words = (
+            words.0 ^ words.0 << 1, words.1 ^ (words.1 << 1 | words.0 >> 63),
+            words.2 ^ (words.2 << 1 | words.1 >> 63), words.3 ^ (words.3 << 1 | words.2 >> 63)
+        )
         return result
     }
 
@@ -63,5 +63,30 @@ struct ByteSet: Hashable, Sendable {
         hasher.combine(words.1)
         hasher.combine(words.2)
         hasher.combine(words.3)
+    }
+}
+
+/// Bytes in classes that are alike to all languages, by where a set of them begins or ends.
+struct ByteClasses {
+    private(set) var boundaries = ByteSet()
+    /// By byte.
+    private(set) var numbers = [UInt8](repeating: 0, count: 256)
+    private(set) var count = 1
+    /// The first byte of each.
+    private(set) var first: [UInt8] = [0]
+
+    /// - Returns: for each class the one before that it is a part of; nil when nothing has changed.
+    mutating func split(at more: ByteSet) -> [Int]? {
+        let all = boundaries.union(more)
+        guard all != boundaries else { return nil }
+        let before = numbers
+        boundaries = all
+        first = [0]
+        for byte in 0...255 as ClosedRange<UInt8> {
+            if byte > 0, all.contains(byte) { first.append(byte) }
+            numbers[Int(byte)] = UInt8(first.count - 1)
+        }
+        count = first.count
+        return first.map { Int(before[Int($0)]) }
     }
 }

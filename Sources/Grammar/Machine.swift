@@ -76,8 +76,10 @@ struct Machine {
     private var entryNumbers: [Entry: Int32] = [:]
     /// Of states that are one place.
     private var placeNumbers: [Place: Int32] = [:]
-    /// 256 for each state; -1 for nothing, -2 for what is not known yet.
+    /// One for each state and class of bytes; -1 for nothing, -2 for what is not known yet.
     private var transitions: [Int32] = []
+    /// Of the languages that states are of.
+    private var classes = ByteClasses()
 
     /// Where reading begins.
     private(set) var start: Int32 = 0
@@ -97,7 +99,10 @@ struct Machine {
 
     var stateCount: Int { entries.count }
     /// Roughly what has been worked out so far.
-    var byteCount: Int { 1200 * entries.count + 600 * rows.count + 1200 * languages.count }
+    var byteCount: Int {
+        let row = 4 * classes.count + 200
+        return row * (entries.count + languages.count) + 600 * rows.count
+    }
 
     // MARK: States
 
@@ -110,7 +115,7 @@ struct Machine {
     /// What it is after a byte; nil when no text goes on so.
     @inline(__always)
     mutating func next(_ state: Int32, _ byte: UInt8) throws(GrammarError) -> Int32? {
-        let known = transitions[Int(state) << 8 | Int(byte)]
+        let known = transitions[place(of: state, byte)]
         if known > -2 { return known < 0 ? nil : known }
         return try find(state, byte)
     }
@@ -122,6 +127,11 @@ struct Machine {
     mutating func allow(work: Int) {
         languages.work = 0
         languages.workLimit = work
+    }
+
+    @inline(__always)
+    private func place(of state: Int32, _ byte: UInt8) -> Int {
+        Int(state) * classes.count + Int(classes.numbers[Int(byte)])
     }
 
     private mutating func find(_ state: Int32, _ byte: UInt8) throws(GrammarError) -> Int32? {
@@ -144,7 +154,7 @@ struct Machine {
             throw GrammarError(.tooComplex, "the grammar has too many readings of the text")
         }
         let result = places.isEmpty && !accepts ? -1 : number(places, accepts)
-        transitions[Int(state) << 8 | Int(byte)] = result
+        transitions[place(of: state, byte)] = result
         return result < 0 ? nil : result
     }
 
@@ -161,11 +171,24 @@ struct Machine {
 
     private mutating func state(_ entry: Entry) -> Int32 {
         if let number = entryNumbers[entry] { return number }
+        splitClasses()
         let number = Int32(entries.count)
         entries.append(entry)
-        transitions.append(contentsOf: repeatElement(-2, count: 256))
+        transitions.append(contentsOf: repeatElement(-2, count: classes.count))
         entryNumbers[entry] = number
         return number
+    }
+
+    /// Rules that were made meanwhile may tell bytes apart that were alike before: to the states there are they still are.
+    private mutating func splitClasses() {
+        let before = classes.count
+        guard let parents = classes.split(at: languages.classes.boundaries) else { return }
+        let old = transitions
+        transitions = []
+        transitions.reserveCapacity(entries.count * classes.count)
+        for state in entries.indices {
+            for parent in parents { transitions.append(old[state * before + parent]) }
+        }
     }
 
     /// A state that allows every token of so many bytes that this one allows, and hardly any other.

@@ -36,12 +36,11 @@ struct RegularLanguages {
     private var isFinite: [Bool] = [true, true]
     /// Any character of a JSON string: in one spelling, and in all.
     var characters: Set<ID> = []
-    /// By language and byte; -1 is unknown.
+    /// By language and class of bytes; -1 is unknown.
     private var derivatives: [[ID]?] = [nil, nil]
     private var isKnownEmpty: [Bool?] = [true, false]
     private var tables: [Table] = []
-    /// Where any set of bytes begins or ends: bytes between are alike to all languages.
-    private var boundaries = ByteSet()
+    private(set) var classes = ByteClasses()
 
     /// Nothing, and the empty string.
     static let never: ID = 0
@@ -76,7 +75,7 @@ struct RegularLanguages {
         switch node {
         case .never, .empty: break
         case .bytes(let set):
-            boundaries = boundaries.union(set.boundaries)
+            split(at: set.boundaries)
             nullable.append(false)
             needsSearch.append(false)
         case .sequence(let a, let b):
@@ -99,6 +98,13 @@ struct RegularLanguages {
             needsSearch.append(true)
         }
         return id
+    }
+
+    private mutating func split(at boundaries: ByteSet) {
+        guard let parents = classes.split(at: boundaries) else { return }
+        for id in derivatives.indices {
+            derivatives[id] = derivatives[id].map { row in parents.map { row[$0] } }
+        }
     }
 
     private func finite(_ node: Node) -> Bool {
@@ -213,12 +219,14 @@ struct RegularLanguages {
 
     mutating func table(_ table: Table) -> ID {
         tables.append(table)
+        var boundaries = ByteSet()
         for row in table.next {
             for byte in row.keys {
                 boundaries.insert(byte)
                 if byte < 255 { boundaries.insert(byte + 1) }
             }
         }
+        split(at: boundaries)
         return make(.table(tables.count - 1, 0))
     }
 
@@ -280,12 +288,14 @@ struct RegularLanguages {
 
     /// The same, which may be empty without saying so.
     private mutating func remembered(_ id: ID, _ byte: UInt8) -> ID {
-        if let known = derivatives[Int(id)]?[Int(byte)], known >= 0 { return known }
+        let number = Int(classes.numbers[Int(byte)])
+        if let known = derivatives[Int(id)]?[number], known >= 0 { return known }
+        // No byte's derivative has a set of bytes that begins anywhere new.
         let result = raw(id, byte)
         if derivatives[Int(id)] == nil {
-            derivatives[Int(id)] = Array(repeating: -1, count: 256)
+            derivatives[Int(id)] = Array(repeating: -1, count: classes.count)
         }
-        derivatives[Int(id)]?[Int(byte)] = result
+        derivatives[Int(id)]?[number] = result
         return result
     }
 
@@ -332,7 +342,7 @@ struct RegularLanguages {
                 return false
             }
             if isKnownEmpty[Int(next)] != true {
-                for byte in [0] + boundaries.bytes where !isTooLarge {
+                for byte in classes.first where !isTooLarge {
                     let behind = remembered(next, byte)
                     if seen.insert(behind).inserted { queue.append((behind, place)) }
                 }
