@@ -9,6 +9,8 @@ package enum AdapterPart: String, Hashable, Sendable {
     case generation = "generation_config.json"
 
     package static let texts: [AdapterPart] = [.template, .tokenizer, .generation]
+    /// Those that have a limit of their own.
+    static let small = [configuration] + texts
 
     package var fileName: String { rawValue }
 

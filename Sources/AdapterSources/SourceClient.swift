@@ -60,11 +60,12 @@ package struct SourceClient: Sendable {
                 .tooLarge,
                 "\(pinned.source) has \(total) bytes; the limit is \(policy.byteLimit) bytes")
         }
+        let isAdapter = pinned.files.contains { $0.name == AdapterPart.configuration.fileName }
         var done = 0
         for file in pinned.files {
             let before = done
             var limit = policy.byteLimit - done
-            if file.name != AdapterPart.weights.fileName, file.name != AdapterPart.gguf.fileName {
+            if isAdapter, AdapterPart.small.contains(where: { $0.fileName == file.name }) {
                 limit = min(limit, policy.configurationByteLimit)
             }
             let download = Download(
