@@ -86,24 +86,20 @@ public struct MessagesRequest: Sendable {
     private static func readTools(
         _ parameters: inout Parameters, into chat: inout JSON.Object
     ) throws(APIError) {
-        if let list = parameters.json("tools") {
-            var tools: [JSON] = []
-            for (index, tool) in (list.arrayValue ?? []).enumerated() {
-                var inner = try Parameters(tool, path: "tools[\(index)]")
-                try inner.accept(
-                    "type", only: "custom", because: "only tools of the client are known here.")
-                var function = JSON.Object()
-                for (name, other) in [
-                    ("name", "name"), ("description", "description"),
-                    ("input_schema", "parameters"), ("strict", "strict"),
-                ] {
-                    function[other] = inner.json(name)
-                }
-                inner.ignore("cache_control", "input_examples", "eager_input_streaming")
-                try inner.finish()
-                tools.append(["type": "function", "function": .object(function)])
+        chat["tools"] = try parameters.tools { (tool, path) throws(APIError) in
+            var inner = try Parameters(tool, path: path)
+            try inner.accept(
+                "type", only: "custom", because: "only tools of the client are known here.")
+            var function = JSON.Object()
+            for (name, other) in [
+                ("name", "name"), ("description", "description"),
+                ("input_schema", "parameters"), ("strict", "strict"),
+            ] {
+                function[other] = inner.json(name)
             }
-            chat["tools"] = .array(tools)
+            inner.ignore("cache_control", "input_examples", "eager_input_streaming")
+            try inner.finish()
+            return function
         }
         guard let value = parameters.json("tool_choice") else { return }
         var choice = try Parameters(value, path: "tool_choice")

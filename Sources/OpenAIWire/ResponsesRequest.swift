@@ -36,10 +36,10 @@ public struct ResponsesRequest: Sendable {
             "top_logprobs", only: 0, because: "chat completions have log probabilities.")
         try parameters.accept(
             "service_tier", only: "auto", "default", because: "there is one tier.")
-        for item in parameters.json("include")?.arrayValue ?? []
+        for item in try parameters.strings("include", limit: 16)
         where item != "reasoning.encrypted_content" {
             throw .unsupported(
-                "include", "include = \(item.text()) is not supported: leave it out.")
+                "include", "include = \"\(item.prefix(100))\" is not supported: leave it out.")
         }
         parameters.ignore(
             "metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
@@ -104,20 +104,15 @@ public struct ResponsesRequest: Sendable {
     private static func readTools(
         _ parameters: inout Parameters, into chat: inout JSON.Object
     ) throws(APIError) {
-        if let list = parameters.json("tools") {
-            var tools: [JSON] = []
-            for (index, tool) in (list.arrayValue ?? []).enumerated() {
-                let path = "tools[\(index)]"
-                guard tool["type"] == "function", var function = tool.objectValue else {
-                    throw .unsupported(
-                        path,
-                        "\(path) has the type \((tool["type"] ?? .null).text().prefix(100)); supported is function."
-                    )
-                }
-                function["type"] = nil
-                tools.append(["type": "function", "function": .object(function)])
+        chat["tools"] = try parameters.tools { (tool, path) throws(APIError) in
+            guard tool["type"] == "function", var function = tool.objectValue else {
+                throw .unsupported(
+                    path,
+                    "\(path) has the type \((tool["type"] ?? .null).text().prefix(100)); supported is function."
+                )
             }
-            chat["tools"] = .array(tools)
+            function["type"] = nil
+            return function
         }
         chat["tool_choice"] = parameters.json("tool_choice")
     }

@@ -108,6 +108,26 @@ public enum ToolChoice: Sendable, Equatable {
     }
 }
 
+extension Parameters {
+    /// A list of tools as chats have it.
+    ///
+    /// - Parameter function: makes a function of one, by its place.
+    mutating func tools(
+        _ function: (JSON, String) throws(APIError) -> JSON.Object
+    ) throws(APIError) -> JSON? {
+        guard let value = json("tools") else { return nil }
+        guard let list = value.arrayValue else {
+            throw .invalid("tools", "tools must be a list of tools.")
+        }
+        var tools: [JSON] = []
+        for (index, tool) in list.enumerated() {
+            let function = try function(tool, "tools[\(index)]")
+            tools.append(["type": "function", "function": .object(function)])
+        }
+        return .array(tools)
+    }
+}
+
 /// What becomes of a model's thoughts.
 public enum Reasoning: Sendable, Equatable {
     /// `reasoning_content` of the answer.

@@ -95,6 +95,12 @@ struct WireTests {
                 "thinking"
             ),
             ("/v1/responses", #""input":5"#, "input"),
+            ("/v1/responses", #""input":"x","tools":"y""#, "tools"),
+            ("/v1/responses", #""input":"x","include":5"#, "include"),
+            (
+                "/v1/messages",
+                #""max_tokens":5,"messages":[{"role":"user","content":"x"}],"tools":{}"#, "tools"
+            ),
             ("/v1/responses", #""input":[{"type":"item_reference","id":"x"}]"#, "input[0]"),
             (
                 "/v1/responses", #""input":[{"role":"user","content":[{"type":"input_image"}]}]"#,
