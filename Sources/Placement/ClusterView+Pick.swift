@@ -27,12 +27,7 @@ extension ClusterView {
     ///
     /// - Returns: nil when no replica can answer.
     package func pick(_ request: Request, at now: Double) -> Pick? {
-        var places = usable(at: now)
-        if let allowed = request.allowed {
-            places.removeAll { place in
-                !(replicas[place].map { allowed.contains($0.name) } ?? false)
-            }
-        }
+        let places = usable(at: now, among: request.allowed)
         let target = target(of: request, among: places, now)
         let found = prefixes.find(request.prefix)
         var best: [Candidate] = []

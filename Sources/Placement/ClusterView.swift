@@ -232,9 +232,15 @@ package struct ClusterView: Sendable {
 
     /// Places of replicas that requests may be sent to; those that still bring their adapters when there
     /// are no others.
-    package func usable(at now: Double) -> [Int] {
-        let ready = replicas.indices.filter { isReady($0, at: now) }
-        return ready.isEmpty ? replicas.indices.filter { isUp($0, at: now) } : ready
+    ///
+    /// - Parameter allowed: names of replicas that may be used; nil for all.
+    package func usable(at now: Double, among allowed: Set<String>? = nil) -> [Int] {
+        let up = replicas.indices.filter { place in
+            isUp(place, at: now)
+                && allowed.map { $0.contains(replicas[place]?.name ?? "") } ?? true
+        }
+        let ready = up.filter { isReady($0, at: now) }
+        return ready.isEmpty ? up : ready
     }
 
     // MARK: Adapters

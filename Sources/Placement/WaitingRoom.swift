@@ -101,6 +101,16 @@ package struct WaitingRoom: Sendable {
         return (id, guest)
     }
 
+    /// Takes one back that `next` let go and that cannot go yet: it is the first of its line again.
+    package mutating func restore(_ id: ID, _ guest: Guest) {
+        guests[id] = guest
+        tenants[guest.tenant, default: 0] += 1
+        byteCount += guest.byteCount
+        let line = Line(tenant: guest.tenant, key: guest.key)
+        if lines[line] == nil { turns.prepend(line) }
+        lines[line, default: []].prepend(id)
+    }
+
     /// Those whose time is over, who leave.
     package mutating func expire(at now: Double) -> [ID] {
         let late = guests.filter { $1.deadline <= now }.map(\.key).sorted()

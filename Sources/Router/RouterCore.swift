@@ -283,12 +283,19 @@ extension RouterCore.State {
         // Every report of a replica comes by here.
         guard room.count > 0 else { return ready }
         var places = view.freeSlots(at: now)
-        while places > 0, let (id, _) = room.next() {
-            guard let waiter = waiters.removeValue(forKey: id) else { continue }
-            places -= 1
-            ready.append(
-                (waiter, decide(waiter.request, at: now) ?? .noReplica("It has just gone.")))
+        // The replicas that a request may go to are not always those that have room.
+        var staying: [(WaitingRoom.ID, WaitingRoom.Guest)] = []
+        while places > 0, let (id, guest) = room.next() {
+            guard let waiter = waiters[id] else { continue }
+            guard let decision = decide(waiter.request, at: now) else {
+                staying.append((id, guest))
+                continue
+            }
+            waiters[id] = nil
+            if case .send = decision { places -= 1 }
+            ready.append((waiter, decision))
         }
+        for (id, guest) in staying.reversed() { room.restore(id, guest) }
         for id in room.expire(at: now) {
             guard let waiter = waiters.removeValue(forKey: id) else { continue }
             counts.refused += 1

@@ -68,6 +68,30 @@ struct RouterCoreTests {
         #expect(core.counts.held == 5 && core.counts.refused == 0)
     }
 
+    @Test func whoMayGoToOneReplicaWaitsForIt() async {
+        let places = ["10.0.0.1:80", "10.0.0.2:80"]
+        var rules = PlacementRules()
+        rules.settle = 2
+        let core = RouterCore(rules: rules, clock: { [clock] in clock.now })
+        core.setReplicas(places)
+        core.hear(report(slots: 1), from: places[0])
+        clock.now = 3
+        core.hear(report(slots: 8), from: places[1])
+        let waiting = ["a", "b", "b"].map { name in
+            var request = request(name)
+            request.allowed = [places[1]]
+            return Task { [request] in await core.hold(request) }
+        }
+        await waitUntil { core.demand.held == 3 }
+        // Another replica has room, which is not theirs.
+        core.hear(report(slots: 8), from: places[0])
+        #expect(core.demand.held == 3 && core.counts.refused == 0)
+        clock.now = 6
+        core.release()
+        for task in waiting { #expect(await task.value == .send([places[1]])) }
+        #expect(core.demand.held == 0)
+    }
+
     @Test func waitingIsBoundedAndEnds() async {
         let core = core {
             $0.room.count = 2
