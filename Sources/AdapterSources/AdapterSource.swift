@@ -11,9 +11,11 @@ package enum AdapterSource: Hashable, Sendable, CustomStringConvertible {
     case s3(S3Location)
     /// The folder, ending in `/`, or the `.gguf` file at a URL.
     case web(WebAddress)
+    /// The sum of adapters that are served already.
+    case mix(MixRecipe)
 
-    /// Reads `hf:OWNER/NAME[/FOLDER][@REVISION]`, `s3://BUCKET/PREFIX`, an `https` or `http` URL, or
-    /// a path, which is taken from `workingFolder`, or else from the process's own, when it is not
+    /// Reads `hf:OWNER/NAME[/FOLDER][@REVISION]`, `s3://BUCKET/PREFIX`, an `https` or `http` URL,
+    /// `mix:NAME=SCALE,NAME=SCALE`, or a path, which is taken from `workingFolder`, or else from the process's own, when it is not
     /// absolute.
     ///
     /// - Throws: `SourceError` with `malformed_source`.
@@ -28,6 +30,8 @@ package enum AdapterSource: Hashable, Sendable, CustomStringConvertible {
         }
         if let place = AdapterSource.rest(of: text, after: "hf:") {
             self = .hub(try HubLocation(place))
+        } else if let parts = AdapterSource.rest(of: text, after: "mix:") {
+            self = .mix(try MixRecipe(parts))
         } else if let place = AdapterSource.rest(of: text, after: "s3://") {
             self = .s3(try S3Location(place))
         } else if AdapterSource.rest(of: text.lowercased(), after: "https://") != nil
@@ -51,13 +55,14 @@ package enum AdapterSource: Hashable, Sendable, CustomStringConvertible {
         case .hub(let location): location.description
         case .s3(let location): location.description
         case .web(let address): address.description
+        case .mix(let recipe): recipe.description
         }
     }
 
     /// Who answers for it: a host, or one of the services that have several; nil for this machine.
     package var host: String? {
         switch self {
-        case .path: nil
+        case .path, .mix: nil
         case .hub: "hub"
         case .s3: "s3"
         case .web(let address): address.host
@@ -67,6 +72,7 @@ package enum AdapterSource: Hashable, Sendable, CustomStringConvertible {
     /// Whether the source names one GGUF file instead of a folder.
     var isFile: Bool {
         switch self {
+        case .mix: false
         case .path(let path): path.hasSuffix(".gguf")
         case .hub(let location): location.components.last?.hasSuffix(".gguf") ?? false
         case .s3(let location): location.components.last?.hasSuffix(".gguf") ?? false

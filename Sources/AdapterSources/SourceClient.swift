@@ -35,6 +35,8 @@ package struct SourceClient: Sendable {
             return try await pinned(source, .web, until: deadline) { name in
                 name.map { address.appending($0) } ?? address
             }
+        case .mix:
+            throw SourceError(.malformedSource, "A mix is made of adapters and has no files.")
         }
     }
 
@@ -83,7 +85,7 @@ package struct SourceClient: Sendable {
 
     private func service(of source: AdapterSource) throws(SourceError) -> RemoteService {
         switch source {
-        case .path, .web: .web
+        case .path, .web, .mix: .web
         case .hub: .hub(try hub())
         case .s3: .s3(try s3())
         }

@@ -8,17 +8,20 @@ package final class AdapterLease: Sendable {
     /// Where it was when it was asked for.
     package let tier: AdapterEntry.Tier
     private let isRequest: Bool
+    /// Of a mix.
+    private let parts: [AdapterLease]
     private let library: AdapterLibrary
 
     /// Takes over a lease that the host tier has counted.
     init(
         adapter: DeviceAdapter, name: String, tier: AdapterEntry.Tier, isRequest: Bool,
-        library: AdapterLibrary
+        parts: [AdapterLease] = [], library: AdapterLibrary
     ) {
         self.adapter = adapter
         self.name = name
         self.tier = tier
         self.isRequest = isRequest
+        self.parts = parts
         self.library = library
     }
 

@@ -115,9 +115,11 @@ extension AdapterLibrary {
         guard configuration.justInTime.contains(where: { name.hasPrefix($0) }),
             let source = try? AdapterSource(name)
         else { return nil }
-        // A path that a request names is never read.
-        if case .path = source { return nil }
-        return source
+        switch source {
+        // A path that a request names is never read, and a request says mixes in another way.
+        case .path, .mix: return nil
+        default: return source
+        }
     }
 
     /// Reads a name's source for the first time.
@@ -218,6 +220,7 @@ extension AdapterLibrary {
     /// Servers that are slow to answer keep only those waiting who want something of theirs.
     func bring(_ alias: AliasRecord) async throws -> Imported {
         let source = try AdapterSource(alias.source)
+        if case .mix(let recipe) = source { return try await bring(recipe, name: alias.name) }
         if let host = source.host {
             // Nobody hurries while a server is waited for.
             return try await fetches.withPlace(client: AdapterLibrary.client, host: host) {

@@ -260,20 +260,23 @@ package final class AdapterLibrary: Sendable {
     /// - Parameters:
     ///   - isRequest: whether its use is to be counted, from when the caller says so.
     ///   - isNew: whether it was only read now.
+    ///   - mix: how it is made, if it is no adapter that is kept on the disk.
+    ///   - parts: leases of what it is made of.
     func lease(
-        _ digest: AdapterDigest, name: String, isRequest: Bool = false, isNew: Bool = false
+        _ digest: AdapterDigest, name: String, isRequest: Bool = false, isNew: Bool = false,
+        mix: AdapterMix? = nil, parts: [AdapterLease] = []
     ) async throws -> AdapterLease {
         func made(_ loaded: Loaded, isRequest: Bool = isRequest) -> AdapterLease {
             AdapterLease(
                 adapter: loaded.adapter, name: name, tier: isNew ? .source : loaded.tier,
-                isRequest: isRequest, library: self)
+                isRequest: isRequest, parts: parts, library: self)
         }
         let deadline = configuration.hooks.now() + configuration.patience
         var hasWaited = false
         // There may be room for the next in line too, whatever becomes of this one.
         defer { if hasWaited { wakeNext() } }
         while true {
-            switch try next(digest, name: name, hasWaited: hasWaited) {
+            switch try next(digest, name: name, mix: mix, hasWaited: hasWaited) {
             case .here(let adapter): return made(Loaded(adapter: adapter, tier: .host))
             case .flight(let flight):
                 // What was freed may be enough for others too, who need not wait for this one's file.
@@ -309,10 +312,10 @@ package final class AdapterLibrary: Sendable {
     }
 
     private func next(
-        _ digest: AdapterDigest, name: String, hasWaited: Bool
+        _ digest: AdapterDigest, name: String, mix: AdapterMix?, hasWaited: Bool
     ) throws(LibraryError) -> Next {
         let result: Result<(Next, HostTier.Decision), LibraryError> = state.withLock { state in
-            guard let bytes = state.adapters[digest]?.bytes else {
+            guard let bytes = mix?.byteCount ?? state.adapters[digest]?.bytes else {
                 return .failure(
                     LibraryError(.notFound, "The adapter \"\(name)\" was removed meanwhile."))
             }
@@ -340,7 +343,7 @@ package final class AdapterLibrary: Sendable {
             case .load(let victims):
                 for victim in victims { state.loaded[victim] = nil }
                 state.note(digest, isLoad: true)
-                let flight = Flight(Task { try await self.load(digest, name: name) })
+                let flight = Flight(Task { try await self.load(digest, name: name, mix: mix) })
                 state.flights[digest] = flight
                 return .success((.flight(flight), decision))
             case .wait: return .success((.wait(state.wakesForNobody), decision))
@@ -359,21 +362,30 @@ package final class AdapterLibrary: Sendable {
     /// Seconds that bringing back takes, about: one read.
     private static func cost(bytes: Int) -> Double { 0.002 + Double(bytes) / 1e9 }
 
-    private func load(_ digest: AdapterDigest, name: String) async throws -> Loaded {
+    private func load(
+        _ digest: AdapterDigest, name: String, mix: AdapterMix?
+    ) async throws -> Loaded {
         let start = ContinuousClock.now
         do {
-            let loaded = try await read(digest, name: name)
+            let loaded: Loaded
+            if let mix {
+                let adapter = try await perform(on: loads) { mix.adapter(pace: $0) }
+                loaded = Loaded(adapter: adapter, tier: .host)
+            } else {
+                loaded = try await read(digest, name: name)
+            }
             let seconds = (ContinuousClock.now - start) / .seconds(1)
             state.withLock { state in
                 state.host.loaded(digest)
                 state.host.pin(digest, state.names.isPinned(digest))
                 state.loaded[digest] = loaded.adapter
                 state.flights[digest] = nil
+                guard mix == nil else { return }
                 state.noteLoad(
                     digest, from: loaded.tier, seconds: seconds,
                     byteCount: loaded.adapter.byteCount)
             }
-            metrics.record(.load, seconds: seconds)
+            if mix == nil { metrics.record(.load, seconds: seconds) }
             events.send(.loaded(digest))
             publish()
             return loaded

@@ -50,6 +50,17 @@ public struct AdapterDigest: Hashable, Sendable, CustomStringConvertible {
         bytes = hash.bytes
     }
 
+    /// Of a sum of adapters, in this order.
+    init(mix parts: [(digest: AdapterDigest, scale: Float)]) {
+        var hash = TextHash()
+        hash.add("mix")
+        for part in parts {
+            hash.add(part.digest.description)
+            hash.add("\(part.scale.bitPattern)")
+        }
+        bytes = hash.bytes
+    }
+
     /// Reads `description` back.
     package init?(_ text: String) {
         guard text.utf8.count == 64 else { return nil }

@@ -44,6 +44,15 @@ package struct AdapterShape: Sendable, Equatable {
         invocation = file.invocation
     }
 
+    /// Low-rank changes alone.
+    init(mixed parts: [AdapterFile.Target: Part]) {
+        self.parts = parts
+        replaced = []
+        tiesReplaced = false
+        tokens = [:]
+        invocation = []
+    }
+
     /// The largest rank.
     package var rank: Int { parts.values.map(\.rank).max() ?? 0 }
 

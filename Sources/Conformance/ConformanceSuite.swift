@@ -6,7 +6,8 @@ package import Tensors
 internal import Foundation
 
 /// Tiny models of a family and adapters for them, with the logits that PEFT gives, or the code by which what cannot run is
-/// refused: what an adapter file means. scripts/make_conformance.py makes them.
+/// refused: what an adapter file means, and the sums of some. scripts/make_conformance.py and scripts/make_mix_goldens.py
+/// make them.
 package struct ConformanceSuite {
     package static let families = ["llama", "mistral", "qwen2", "qwen3"]
 
@@ -14,13 +15,18 @@ package struct ConformanceSuite {
     /// Cases by name; the code for those that are refused.
     package let cases: [(name: String, code: String?)]
     package let expected: SafetensorsFile
+    /// Sums of adapters by name, with each part's scale.
+    package let mixes: [(name: String, parts: [(name: String, scale: Float)])]
+    private let expectedOfMixes: SafetensorsFile
     /// Of the family.
     package let folder: String
 
     /// - Parameter path: the folder of all families.
     package init(_ family: String, in path: String) throws {
-        let bytes = try Data(contentsOf: URL(fileURLWithPath: path + "/cases.json"))
-        let summary = try JSON(parsing: Array(bytes))
+        func json(_ name: String) throws -> JSON {
+            try JSON(parsing: Array(Data(contentsOf: URL(fileURLWithPath: path + "/" + name))))
+        }
+        let summary = try json("cases.json")
         tokens =
             summary["tokens"]?.arrayValue?.compactMap { $0.integerValue.map(Int32.init) } ?? []
         cases =
@@ -29,13 +35,20 @@ package struct ConformanceSuite {
             } ?? []
         folder = path + "/" + family
         expected = try SafetensorsFile(path: folder + "/expected.safetensors")
+        expectedOfMixes = try SafetensorsFile(path: folder + "/mixes.safetensors")
+        mixes = (try json("mixes.json")[family]?.objectValue?.members ?? []).map { mix in
+            let parts = mix.value.objectValue?.members ?? []
+            return (mix.name, parts.map { ($0.name, Float($0.value.doubleValue ?? 0)) })
+        }
     }
 
     /// Adapters that run.
     package var accepted: [String] { cases.filter { $0.code == nil }.map(\.name) }
 
     package func logits(_ name: String) throws -> Matrix {
-        guard let tensor = expected.tensors[name] else {
+        let mix = name.hasPrefix(Self.mixMark) ? String(name.dropFirst(Self.mixMark.count)) : nil
+        let tensor = mix.map { expectedOfMixes.tensors[$0] } ?? expected.tensors[name]
+        guard let tensor else {
             throw ModelFileError(.missingTensor, "\(folder) has no logits of \(name)")
         }
         return try tensor.matrix()
@@ -49,10 +62,22 @@ package struct ConformanceSuite {
         return try DeviceAdapter(file, base: base, format: format)
     }
 
+    /// What goes before the names of mixes among those of adapters.
+    private static let mixMark = "mix of "
+
+    package func mix(
+        _ parts: [(name: String, scale: Float)], _ base: Checkpoint, format: WeightFormat = .f32
+    ) throws -> AdapterMix {
+        let parts = try parts.map {
+            AdapterMix.Part(try adapter($0.name, base, format: format), scale: $0.scale)
+        }
+        return try AdapterMix(parts, base: base.configuration, format: format)
+    }
+
     /// A model that such a batch fits: weights, rows, blocks.
     package typealias MakeModel = (ModelWeights, Int, Int) throws -> any StepModel
 
-    /// Computes the base and all its adapters in ONE batch.
+    /// Computes the base, all its adapters and all mixes in ONE batch.
     ///
     /// - Parameter modelFile: the base as safetensors or as a GGUF file.
     /// - Returns: for each the largest difference of a logit from PEFT's.
@@ -60,20 +85,26 @@ package struct ConformanceSuite {
         modelFile: String = "model", format: WeightFormat = .f32, _ makeModel: MakeModel
     ) throws -> [(name: String, difference: Float)] {
         let base = try Checkpoint.open(path: folder + "/" + modelFile)
-        let names = ["base"] + accepted
+        var adapters: [(name: String, adapter: DeviceAdapter?)] = [("base", nil)]
+        for name in accepted {
+            adapters.append((name, try adapter(name, base, format: format)))
+        }
+        for (name, parts) in mixes {
+            adapters.append((Self.mixMark + name, try mix(parts, base, format: format).adapter()))
+        }
         let blocksEach = (tokens.count + 15) / 16
         let weights = try ModelWeights(base, format: format, team: WorkerTeam(memberCount: 2))
-        let model = try makeModel(weights, names.count * tokens.count, names.count * blocksEach)
+        let model = try makeModel(
+            weights, adapters.count * tokens.count, adapters.count * blocksEach)
         var batch = Batch()
-        for (index, name) in names.enumerated() {
+        for (index, (_, adapter)) in adapters.enumerated() {
             let blocks = (0..<blocksEach).map { Int32(index * blocksEach + $0) }
-            let adapter = name == "base" ? nil : try adapter(name, base, format: format)
             batch.append(
                 tokens: tokens, firstPosition: 0, blocks: blocks, adapter: adapter,
                 adapterStart: adapter?.start(in: tokens) ?? 0)
         }
         let wanted = try model.forward(batch, wanting: Array(0..<batch.rowCount))
-        return try names.enumerated().map { index, name in
+        return try adapters.map(\.name).enumerated().map { index, name in
             let rows = index * tokens.count..<(index + 1) * tokens.count
             let (found, _) = try model.logits(of: rows, in: wanted, peaksOnly: false)
             let expected = try logits(name)

@@ -2,6 +2,8 @@
 package struct GenerationError: Error, Sendable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
         case modelNotFound(near: [String])
+        /// A mix names something that it cannot be a mix of.
+        case notTheBase
         case contextLengthExceeded
         case invalidToken
         case emptyPrompt

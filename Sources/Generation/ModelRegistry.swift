@@ -6,6 +6,7 @@ package final class ModelRegistry: Sendable {
     /// What a name stands for, for the time of a request.
     package enum Model: Sendable {
         case base
+        /// One, or the sum of several.
         case adapter(AdapterLease)
 
         package var lease: AdapterLease? {
@@ -39,6 +40,33 @@ package final class ModelRegistry: Sendable {
             : "Did you mean \(near.joined(separator: ", "))?"
         throw GenerationError(
             .modelNotFound(near: near), "The model \"\(name.prefix(200))\" does not exist. \(hint)")
+    }
+
+    /// - Throws: `GenerationError` unless these adapters may be added up on what `name` is.
+    package func check(
+        _ name: String, mixing parts: [String]
+    ) throws(GenerationError) {
+        try check(name)
+        guard baseNames.contains(name) else {
+            throw GenerationError(
+                .notTheBase,
+                "Adapters are added up on the base: model must be \(baseNames[0]), and \"\(name.prefix(200))\" can be one of the adapters."
+            )
+        }
+        for part in parts {
+            guard !baseNames.contains(part) else {
+                throw GenerationError(
+                    .notTheBase, "\"\(part)\" is the base, and no adapter to be added to it.")
+            }
+            try check(part)
+        }
+    }
+
+    /// The sum of adapters' scaled changes, in memory; waits until they are there.
+    ///
+    /// - Throws: as `AdapterLibrary.lease(mixing:)`.
+    package func model(mixing parts: [(name: String, scale: Double)]) async throws -> Model {
+        try await library.lease(mixing: parts).map { .adapter($0) } ?? .base
     }
 
     /// What a name stands for, in memory; waits until it is there.

@@ -3,6 +3,8 @@ public import JSONTree
 /// `POST /v1/chat/completions`.
 public struct ChatRequest: Sendable, Equatable {
     public var model: String
+    /// Adapters that are added up on the base; nil for the model alone.
+    public var adapters: [ScaledAdapter]?
     /// As sent, contents that are lists of text parts joined to one text.
     public var messages: [JSON]
     /// What the template shows, and what may be called of it.
@@ -27,6 +29,7 @@ public struct ChatRequest: Sendable, Equatable {
     public init(_ json: JSON) throws(APIError) {
         var parameters = try Parameters(json)
         model = try parameters.model()
+        adapters = try ScaledAdapter.read(&parameters)
         sampling = try SamplingOptions(&parameters)
         let newer = try parameters.integer("max_completion_tokens", in: 1...Int.max)
         let older = try parameters.integer("max_tokens", in: 1...Int.max)

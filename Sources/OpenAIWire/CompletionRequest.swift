@@ -8,6 +8,8 @@ public struct CompletionRequest: Sendable, Equatable {
     }
 
     public var model: String
+    /// Adapters that are added up on the base; nil for the model alone.
+    public var adapters: [ScaledAdapter]?
     public var prompts: [Prompt]
     public var echoes: Bool
     /// Log probabilities of the chosen token and this many others.
@@ -20,6 +22,7 @@ public struct CompletionRequest: Sendable, Equatable {
     public init(_ json: JSON) throws(APIError) {
         var parameters = try Parameters(json)
         model = try parameters.model()
+        adapters = try ScaledAdapter.read(&parameters)
         sampling = try SamplingOptions(&parameters)
         sampling.maximumTokens = try parameters.integer("max_tokens", in: 0...Int.max) ?? 16
         echoes = try parameters.bool("echo") ?? false

@@ -114,7 +114,7 @@ struct Parameters {
 
     /// What to do instead of parameters that other servers have.
     private static let hints = [
-        "lora": "Name the adapter as model.", "lora_name": "Name the adapter as model.",
+        "lora_name": "Name the adapter as model.",
         "adapter_id": "Name the adapter as model.", "lora_request": "Name the adapter as model.",
         "n_predict": "Say max_tokens.", "max_new_tokens": "Say max_tokens.",
         "repeat_penalty": "Say repetition_penalty.",

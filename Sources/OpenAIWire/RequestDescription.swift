@@ -55,7 +55,7 @@ public enum RequestDescription {
             ("echo", only(false)), ("modalities", only(["text"])), ("verbosity", only("medium")),
             ("prediction", unused),
             ("functions", only(.null)), ("function_call", only(.null)),
-        ] + sampling
+        ] + mix + sampling
 
     public static let messages: [Parameter] = [
         ("model", text("The base model or an adapter.")),
@@ -133,7 +133,22 @@ public enum RequestDescription {
             ("max_tokens", integer(0, "16, unless it is said; 0 scores the prompt.")),
             ("echo", flag(false)), ("logprobs", integer(0, max: SamplingOptions.Limits.logprobs)),
             ("add_special_tokens", flag(true)), ("suffix", only("")),
-        ] + sampling
+        ] + mix + sampling
+
+    private static let mix: [Parameter] = [
+        ("adapters", mix(of: "name", "A sum of adapters' scaled changes; model is the base.")),
+        ("lora", mix(of: "id", "The same, as llama.cpp has it; ids are names.")),
+    ]
+
+    private static func mix(of name: String, _ description: String) -> JSON {
+        let scale = ScaledAdapter.scaleLimit
+        return [
+            "type": "array", "maxItems": .integer(ScaledAdapter.limit),
+            "description": .string(description),
+            "items": schema(
+                [(name, text("An adapter.")), ("scale", number(-scale, scale))], required: [name]),
+        ]
+    }
 
     private static let anySchema: JSON = [
         "type": ["object", "boolean", "string"], "description": "A JSON Schema, or its text.",

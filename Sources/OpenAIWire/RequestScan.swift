@@ -4,7 +4,7 @@
 /// It looks at the members of the outermost object only, and takes nothing for granted: a body that is
 /// no JSON, or that is cut off, gives what was found until then, and the replica refuses it.
 package struct RequestScan: Sendable, Equatable {
-    /// The value of `model`, if it is a string of at most 1,000 bytes.
+    /// The value of `model`, or of a mix the name of its first adapter, if it is a string of at most 1,000 bytes.
     package private(set) var model: String?
     /// Where the value of `messages` or `prompt` is in the body.
     package private(set) var text: Range<Int>?
@@ -12,6 +12,8 @@ package struct RequestScan: Sendable, Equatable {
     package init(_ body: [UInt8]) {
         var scanner = Scanner(bytes: body)
         guard scanner.take(UInt8(ascii: "{")) else { return }
+        var part: String?
+        defer { model = part ?? model }
         while let name = scanner.string() {
             guard scanner.take(UInt8(ascii: ":")) else { return }
             scanner.skipSpace()
@@ -19,6 +21,7 @@ package struct RequestScan: Sendable, Equatable {
             if name == "model", scanner.peek == UInt8(ascii: "\"") {
                 model = scanner.string()
             } else {
+                if name == "adapters" || name == "lora" { part = scanner.firstPart() }
                 scanner.skipValue()
             }
             if name == "messages" || name == "prompt", text == nil {
@@ -65,6 +68,21 @@ private struct Scanner {
             default: content.append(byte)
             }
             guard content.count <= Scanner.longestString else { return nil }
+        }
+        return nil
+    }
+
+    /// The name of the first adapter in the list that begins here; the scanner stays where it is.
+    func firstPart() -> String? {
+        var inner = self
+        guard inner.take(UInt8(ascii: "[")), inner.take(UInt8(ascii: "{")) else { return nil }
+        while let name = inner.string(), inner.take(UInt8(ascii: ":")) {
+            inner.skipSpace()
+            if name == "name" || name == "id", inner.peek == UInt8(ascii: "\"") {
+                return inner.string()
+            }
+            inner.skipValue()
+            guard inner.take(UInt8(ascii: ",")) else { return nil }
         }
         return nil
     }

@@ -111,10 +111,11 @@ struct CompletionRoutes {
     }
 
     func prepare(_ request: ChatRequest) throws -> PreparedRequest {
-        try generator.registry.check(request.model)
+        try generator.registry.check(request.model, mixing: request.adapters)
         var prepared = PreparedRequest(
             .chat, request.model, request.sampling, request.stream,
             logprobCount: request.logprobCount)
+        prepared.mix = request.adapters
         prepared.chat = request
         try constrain(&prepared)
         return prepared
@@ -123,10 +124,11 @@ struct CompletionRoutes {
     @Sendable
     private func textPrompts(_ json: JSON) throws -> PreparedRequest {
         let request = try CompletionRequest(json)
-        try generator.registry.check(request.model)
+        try generator.registry.check(request.model, mixing: request.adapters)
         var prepared = PreparedRequest(
             .completion, request.model, request.sampling, request.stream,
             logprobCount: request.logprobCount)
+        prepared.mix = request.adapters
         let tokenizer = generator.tokenizer
         for prompt in request.prompts {
             switch prompt {
@@ -213,7 +215,8 @@ struct CompletionRoutes {
         // What cannot be completed does not wait for its adapter.
         try check(prepared)
         let asked = ContinuousClock.now
-        let model = try await generator.registry.model(prepared.model, context)
+        let model = try await generator.registry.model(
+            prepared.model, mixing: prepared.mix, context)
         timing.adapter = .now - asked
         try Task.checkCancellation()
         if !prepared.conversations.isEmpty {
@@ -293,6 +296,8 @@ struct PreparedRequest: Sendable {
     let sampling: SamplingOptions
     let stream: StreamOptions?
     var options: CompletionOptions
+    /// Adapters that are added up on the base; nil for the model alone.
+    var mix: [ScaledAdapter]?
     /// What becomes a prompt once the model is at hand.
     var chat: ChatRequest?
     /// The same of completions that a template writes.
@@ -409,10 +414,29 @@ extension Conversation {
 }
 
 extension ModelRegistry {
+    /// - Throws: as `check(_:)`, or when the adapters cannot be added up on the model.
+    func check(_ name: String, mixing mix: [ScaledAdapter]?) throws {
+        guard let mix else { return try check(name) }
+        try check(name, mixing: mix.map(\.name))
+    }
+
     /// What a request names. Where an operator's adapter comes from is none of a tenant's business.
-    func model(_ name: String, _ context: APIContext) async throws -> Model {
+    func model(
+        _ name: String, mixing mix: [ScaledAdapter]? = nil, _ context: APIContext
+    ) async throws -> Model {
+        guard let mix else { return try await answering(name, context) { try await model(name) } }
+        let names = mix.map(\.name).joined(separator: " + ")
+        return try await answering(names, context) {
+            try check(name, mixing: mix)
+            return try await model(mixing: mix.map { ($0.name, $0.scale) })
+        }
+    }
+
+    private func answering(
+        _ name: String, _ context: APIContext, _ work: () async throws -> Model
+    ) async throws -> Model {
         do {
-            return try await model(name)
+            return try await work()
         } catch let error as CancellationError {
             throw error
         } catch {

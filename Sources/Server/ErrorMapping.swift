@@ -76,6 +76,9 @@ extension APIError {
         case .modelNotFound:
             self.init(
                 status: 404, code: "model_not_found", message: error.message, parameter: "model")
+        case .notTheBase:
+            self.init(
+                status: 400, code: "invalid_value", message: error.message, parameter: "model")
         case .contextLengthExceeded:
             self.init(
                 status: 400, code: "context_length_exceeded", message: error.message,

@@ -15,7 +15,7 @@ struct TextRoutes {
         group.post("tokenize") { request, context -> Response in
             try await answer(request, context) { json in
                 let request = try TokenizeRequest(json)
-                return (request.model, { try tokenize(request, for: $0) })
+                return (request.model, nil, { try tokenize(request, for: $0) })
             }
         }
         group.post("detokenize") { request, context -> Response in
@@ -23,19 +23,19 @@ struct TextRoutes {
                 let request = try DetokenizeRequest(json)
                 // Tokens are the base's for all models.
                 if let model = request.model { try generator.registry.check(model) }
-                return (nil, { _ in try detokenize(request) })
+                return (nil, nil, { _ in try detokenize(request) })
             }
         }
         group.post("v1/chat/completions/parse") { request, context -> Response in
             try await answer(request, context) { json in
                 let request = try ParseRequest(json)
-                return (request.model, { try parse(request, for: $0) })
+                return (request.model, nil, { try parse(request, for: $0) })
             }
         }
         group.post("v1/chat/completions/render") { request, context -> Response in
             try await answer(request, context) { json in
                 let request = try ChatRequest(json)
-                return (request.model, { try render(request, for: $0) })
+                return (request.model, request.adapters, { try render(request, for: $0) })
             }
         }
     }
@@ -46,12 +46,13 @@ struct TextRoutes {
     /// answers.
     private func answer(
         _ request: Request, _ context: APIContext,
-        _ read: @escaping @Sendable (JSON) throws -> (model: String?, work: Work)
+        _ read:
+            @escaping @Sendable (JSON) throws -> (model: String?, mix: [ScaledAdapter]?, work: Work)
     ) async throws -> Response {
         let body = try await texts.body(of: request, context)
-        let (name, work) = try await texts.run(on: body, read)
+        let (name, mix, work) = try await texts.run(on: body, read)
         var model = ModelRegistry.Model.base
-        if let name { model = try await generator.registry.model(name, context) }
+        if let name { model = try await generator.registry.model(name, mixing: mix, context) }
         return Response(
             jsonText: try await texts.run(byteCount: body.bytes.count, with: model) { [model] in
                 try work(model).text()

@@ -29,7 +29,7 @@ struct OpenAPITests {
         for file in [
             "AnswerForm", "ChatRequest", "CompletionRequest", "SamplingOptions", "TextRequests",
             "AdapterChange", "ToolChoice", "MessagesRequest", "ResponsesRequest",
-            "TakeoffRequests",
+            "TakeoffRequests", "ScaledAdapter",
         ] {
             let text = try String(contentsOfFile: folder + file + ".swift", encoding: .utf8)
             for pattern in reads {
@@ -46,7 +46,7 @@ struct OpenAPITests {
         read.subtract([
             "role", "content", "tool_calls", "annotations", "type", "refusal", "tool_call_id",
             "audio", "generate_summary", "eager_input_streaming", "display", "summary",
-            "budget_tokens", "effort", "input_examples",
+            "budget_tokens", "effort", "input_examples", "id", "scale",
         ])
         try await TinyServer.run { [read] server in
             let document = try await server.send(.get, "/openapi.json")

@@ -42,6 +42,14 @@ package enum WeightFormat: String, Sendable, CaseIterable {
         }
     }
 
+    /// Inputs of a row that share a scale.
+    package var blockLength: Int {
+        switch self {
+        case .f32, .bf16: 1
+        case .q8, .q4: 32
+        }
+    }
+
     /// Bytes of one panel, 16 outputs with all their inputs.
     func panelByteCount(inputCount: Int) -> Int {
         cmk_panel_bytes(kind, inputCount)
