@@ -302,6 +302,8 @@ private struct EngineMetrics {
     private let stepTokens = Recorder(label: "martlet_step_tokens")
     private let stepSequences = Recorder(label: "martlet_step_sequences")
     private let stepAdapters = Recorder(label: "martlet_step_adapters")
+    private let draftedTokens = Counter(label: "martlet_draft_tokens_total")
+    private let acceptedTokens = Counter(label: "martlet_draft_tokens_accepted_total")
     private let stepDuration = Recorder(label: "martlet_step_seconds")
     private let queueDuration = Recorder(label: "martlet_queue_seconds")
     private let running = Gauge(label: "martlet_requests_running")
@@ -326,6 +328,8 @@ private struct EngineMetrics {
         stepTokens.record(report.tokenCount)
         stepSequences.record(report.sequenceCount)
         stepAdapters.record(report.adapterCount)
+        draftedTokens.increment(by: report.draftedCount)
+        acceptedTokens.increment(by: report.acceptedCount)
         stepDuration.record(duration / .seconds(1))
     }
 

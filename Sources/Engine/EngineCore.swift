@@ -25,6 +25,11 @@ package struct EngineCore {
     private var wantedRows: [Int] = []
     private var wants: [Want] = []
     private var promptTokenCount = 0
+    /// Wanted rows that can be read now, and those that can then.
+    private var due: [Int] = []
+    private var followUps: [Int] = []
+    /// Whether the first of the next rows goes on with a draft that came true.
+    private var continues = false
     private var outputs: [Output] = []
     /// Adapters that had been taken off the device when the model was last told.
     private var removalCount = 0
@@ -35,7 +40,7 @@ package struct EngineCore {
         self.model = model
         // One that another core has used begins anew.
         model.free((0..<Int32(limits.blockCount)).map { $0 })
-        scheduler = Scheduler(limits: limits)
+        scheduler = Scheduler(limits: limits, vocabularySize: model.vocabularySize)
         choosers = (0..<model.memberCount).map { _ in
             Chooser(
                 sampler: Sampler(kernels: model.kernels, vocabularySize: model.vocabularySize))
@@ -127,9 +132,11 @@ package struct EngineCore {
             sequenceCount: scheduler.shares.count, admitted: scheduler.admitted)
         let rows = try model.forward(batch, wanting: wantedRows)
         for share in scheduler.shares { scheduler.advance(share.id, by: share.tokenCount) }
+        continues = false
         for start in stride(from: 0, to: wants.count, by: mostLogitRows) {
             try answer(start..<min(start + mostLogitRows, wants.count), rows)
         }
+        noteDrafts()
         // What sequences hold is theirs alone again.
         batch.removeAll()
     }
@@ -155,6 +162,10 @@ package struct EngineCore {
         var id: RequestID
         /// The prompt token to score; nil to choose a token.
         var promptToken: Int32?
+        /// Whether the row is of a draft, and says something only if that comes true.
+        var isDraft = false
+        /// What the next row takes for the token that is chosen here.
+        var draft: Int32?
     }
 
     private mutating func fillBatch() {
@@ -173,23 +184,82 @@ package struct EngineCore {
                 wants.append(Want(id: share.id, promptToken: promptToken))
                 wantedRows.append(batch.rowCount + position - range.lowerBound)
             }
-            batch.append(
-                tokens: sequence.tokens[range], firstPosition: range.lowerBound,
-                blocks: sequence.holding.blocks, adapter: sequence.request.adapter,
-                adapterStart: sequence.request.adapterStart)
+            guard !share.draft.isEmpty else {
+                append(sequence.tokens[range], at: range.lowerBound, of: sequence)
+                continue
+            }
+            wants[wants.count - 1].draft = share.draft[0]
+            for place in share.draft.indices {
+                let next = place + 1 < share.draft.count ? share.draft[place + 1] : nil
+                wants.append(Want(id: share.id, isDraft: true, draft: next))
+                wantedRows.append(batch.rowCount + range.count + place)
+            }
+            append(sequence.tokens[range] + share.draft, at: range.lowerBound, of: sequence)
         }
     }
 
+    private mutating func append(
+        _ tokens: ArraySlice<Int32>, at position: Int, of sequence: TokenSequence
+    ) {
+        batch.append(
+            tokens: tokens, firstPosition: position, blocks: sequence.holding.blocks,
+            adapter: sequence.request.adapter, adapterStart: sequence.request.adapterStart)
+    }
+
     /// Computes the logits of some of the wanted rows, and adds what comes of them to the outputs.
+    ///
+    /// Rows of drafts come after those before them: each is read once the token before it is known.
     private mutating func answer(
         _ range: Range<Int>, _ rows: WantedRows
     ) throws(StepFailure) {
-        try choose(range, rows)
-        var number = range.lowerBound
-        for chooser in choosers {
-            for choice in chooser.choices {
-                if let output = output(for: wants[number], choice) { outputs.append(output) }
-                number += 1
+        let peaksOnly = wantsPeaksOnly(range)
+        let (logits, peaks) = try model.logits(of: range, in: rows, peaksOnly: peaksOnly)
+        due.removeAll(keepingCapacity: true)
+        for number in range
+        where !wants[number].isDraft || continues && number == range.lowerBound {
+            due.append(number)
+        }
+        continues = false
+        while !due.isEmpty {
+            choose(from: range.lowerBound, logits, peaks, onOneThread: peaksOnly)
+            followUps.removeAll(keepingCapacity: true)
+            var place = 0
+            for chooser in choosers {
+                for choice in chooser.choices {
+                    let number = due[place]
+                    place += 1
+                    if let output = output(for: wants[number], choice) { outputs.append(output) }
+                    guard let draft = wants[number].draft, choice.token == draft else {
+                        continue
+                    }
+                    report.acceptedCount += 1
+                    guard goOn(wants[number].id) else { continue }
+                    if number + 1 < range.upperBound {
+                        followUps.append(number + 1)
+                    } else {
+                        continues = true
+                    }
+                }
+            }
+            swap(&due, &followUps)
+        }
+    }
+
+    /// Goes on with a draft that came true, whose row is computed, unless the sequence has ended.
+    private mutating func goOn(_ id: RequestID) -> Bool {
+        guard scheduler[id] != nil else { return false }
+        scheduler.update(id) { $0.computedCount += 1 }
+        return true
+    }
+
+    /// Says how many tokens of each draft came true.
+    private mutating func noteDrafts() {
+        for share in scheduler.shares where !share.draft.isEmpty {
+            report.draftedCount += share.draft.count
+            scheduler.update(share.id) { sequence in
+                sequence.note(
+                    drafted: share.draft.count,
+                    accepted: max(0, sequence.computedCount - share.firstDraft))
             }
         }
     }
@@ -215,25 +285,32 @@ package struct EngineCore {
         init(sampler: Sampler) { self.sampler = sampler }
     }
 
-    /// Leaves what the rows come to with the choosers, in order.
-    private func choose(_ range: Range<Int>, _ rows: WantedRows) throws(StepFailure) {
-        let peaksOnly = wants[range].allSatisfy { want in
+    /// Whether the largest logit of each row says it all.
+    private func wantsPeaksOnly(_ range: Range<Int>) -> Bool {
+        wants[range].allSatisfy { want in
             guard let sequence = scheduler[want.id], want.promptToken == nil else { return false }
             return !sequence.wantsToken
                 || Sampler.needsPeakOnly(sequence)
                     && sequence.request.parameters.logprobCount == nil
         }
-        let (logits, peaks) = try model.logits(of: range, in: rows, peaksOnly: peaksOnly)
+    }
+
+    /// Leaves what the rows that are due come to with the choosers, in order.
+    ///
+    /// - Parameter first: whose logits come first.
+    private func choose(
+        from first: Int, _ logits: Matrix, _ peaks: [LogitPeak], onOneThread: Bool
+    ) {
         for chooser in choosers { chooser.choices.removeAll(keepingCapacity: true) }
-        func choose(_ index: Int, _ member: Int) {
-            let chooser = choosers[member]
+        func choose(_ place: Int, _ member: Int) {
+            let (chooser, index) = (choosers[member], due[place] - first)
             chooser.choices.append(
-                choice(wants[range.lowerBound + index], logits, index, peaks[index], chooser))
+                choice(wants[due[place]], logits, index, peaks[index], chooser))
         }
-        if peaksOnly {
-            for index in peaks.indices { choose(index, 0) }
+        if onOneThread || due.count == 1 {
+            for place in due.indices { choose(place, 0) }
         } else {
-            model.forEach(peaks.count) { member, index in choose(index, member) }
+            model.forEach(due.count) { member, place in choose(place, member) }
         }
     }
 
@@ -280,6 +357,7 @@ package struct EngineCore {
             if want.promptToken != nil {
                 if let scores = choice.scores { sequence.promptScores.append(scores) }
             } else {
+                if let draft = want.draft, draft == choice.token { sequence.acceptedCount += 1 }
                 event = sequence.take(
                     choice.token, scores: choice.scores, maximumContext: maximumContext)
             }
@@ -299,6 +377,9 @@ package enum EngineEvent: Sendable {
     package struct Step: Sendable {
         /// Tokens of the prompt that were in the cache and did not have to be computed.
         package var foundPromptCount = 0
+        /// Tokens that were drafted so far, and those of them that came true.
+        package var draftedCount = 0
+        package var acceptedCount = 0
         /// Scores of the prompt's tokens from the second on, once, with the first event.
         package var promptScores: [TokenScores]?
         /// Nil only when the request asks for no tokens.
@@ -331,6 +412,9 @@ package struct StepReport: Sendable {
     package var promptTokenCount = 0
     package var sequenceCount = 0
     package var adapterCount = 0
+    /// Tokens that were drafted, and those of them that came true.
+    package var draftedCount = 0
+    package var acceptedCount = 0
     /// Requests that were waiting before, some of them not for the first time.
     package var admitted: [RequestID] = []
 

@@ -16,7 +16,9 @@ package struct EngineRates: Sendable, Equatable {
     package mutating func add(_ report: StepReport, seconds: Double) {
         guard seconds > 0 else { return }
         EngineRates.add(report.promptTokenCount, seconds, to: &prefill)
-        EngineRates.add(report.tokenCount - report.promptTokenCount, seconds, to: &decode)
+        let wrongCount = report.draftedCount - report.acceptedCount
+        EngineRates.add(
+            report.tokenCount - report.promptTokenCount - wrongCount, seconds, to: &decode)
     }
 
     package mutating func addRequest(seconds: Double) {

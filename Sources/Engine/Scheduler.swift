@@ -15,12 +15,17 @@ struct Scheduler {
     struct Share {
         let id: RequestID
         let tokenCount: Int
+        /// Tokens that may come after them, which the step computes as well.
+        fileprivate(set) var draft: [Int32] = []
+        /// Where it begins.
+        fileprivate(set) var firstDraft = 0
         fileprivate let adapter: ObjectIdentifier?
         /// Among the adapters of the step; 0 for the base.
         fileprivate var adapterPlace = 0
     }
 
     let limits: EngineLimits
+    private let vocabularySize: Int
     private(set) var cache: BlockCache
     private(set) var sequences: [RequestID: TokenSequence] = [:]
     private var waiting: Deque<RequestID> = []
@@ -38,8 +43,9 @@ struct Scheduler {
     /// Whoever is next in line needs blocks that nobody has given back since.
     private var isBlocked = false
 
-    init(limits: EngineLimits) {
+    init(limits: EngineLimits, vocabularySize: Int) {
         self.limits = limits
+        self.vocabularySize = vocabularySize
         cache = BlockCache(blockCount: limits.blockCount, keptLimit: limits.keptBlockCount)
     }
 
@@ -98,7 +104,32 @@ struct Scheduler {
         tryToSchedule()
         // Adapters that came on for sequences without blocks leave the step to those that hold them.
         if shares.isEmpty, isBlocked { tryToSchedule() }
+        addDrafts()
         sortByAdapter()
+    }
+
+    /// Lets sequences that decode draft what comes next, where a few rows more cost little: in small steps.
+    private mutating func addDrafts() {
+        guard !shares.isEmpty, limits.draftRows > 0 else { return }
+        let rowCount = min(limits.draftRows, limits.maximumStepTokens)
+        let most = (rowCount - shares.count) / shares.count
+        guard most > 0, shares.allSatisfy({ sequences[$0.id]?.isDecoding == true }) else { return }
+        for index in shares.indices {
+            let id = shares[index].id
+            guard var sequence = sequences.removeValue(forKey: id) else { continue }
+            defer { sequences[id] = sequence }
+            let draft = Array(
+                sequence.draft(most: most, maximumContext: limits.maximumContext)
+                    .prefix { $0 < vocabularySize })
+            guard !draft.isEmpty else { continue }
+            let positions = KeyValueCache.blockPositions
+            let needed = (sequence.computedCount + 1 + draft.count + positions - 1) / positions
+            // Nobody gives way to a draft.
+            guard cache.extend(&sequence.holding, to: needed) else { continue }
+            sequence.draftedCount += draft.count
+            shares[index].draft = draft
+            shares[index].firstDraft = sequence.computedCount + 1
+        }
     }
 
     /// Takes the shares of some adapters out of the step; what they have reserved stays theirs.
@@ -304,6 +335,8 @@ package struct EngineLimits: Sendable {
     package var keptBlockCount: Int
     /// What adapters and blocks share on the device; nil when both have room enough.
     package var deviceMemory: DeviceMemory?
+    /// Rows that a step may come to with drafts; 0 drafts nothing.
+    package var draftRows = 0
     /// Positions of a cache block.
     package static let blockPositions = KeyValueCache.blockPositions
 

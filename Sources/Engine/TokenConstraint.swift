@@ -11,6 +11,9 @@ package protocol TokenConstraint: AnyObject, Sendable {
     /// The state after a token; nil when it may not come.
     func next(_ state: Int32, _ token: Int32) -> Int32?
 
+    /// Tokens that probably come next because the text has no choice; only a draft, and empty for most states.
+    func forced(in state: Int32) -> [Int32]
+
     /// Whether the completion may end.
     func mayEnd(in state: Int32) -> Bool
 

@@ -22,6 +22,8 @@ package struct EngineRequest: Sendable {
     package var parameters: SamplingParameters
     /// What the completion may be; nil for anything.
     package let constraint: (any TokenConstraint)?
+    /// What the completion may be like: only a draft.
+    package let prediction: [Int32]
     /// The first position where the adapter acts; 0 for most, nowhere if what invokes it is not in the
     /// prompt.
     let adapterStart: Int
@@ -29,7 +31,7 @@ package struct EngineRequest: Sendable {
     package init(
         id: RequestID, prompt: [Int32], adapter: DeviceAdapter?, adapterName: String?,
         lease: (any AnyObject & Sendable)? = nil, parameters: SamplingParameters,
-        constraint: (any TokenConstraint)? = nil
+        constraint: (any TokenConstraint)? = nil, prediction: [Int32] = []
     ) {
         self.id = id
         self.prompt = prompt
@@ -38,6 +40,7 @@ package struct EngineRequest: Sendable {
         self.lease = lease
         self.parameters = parameters
         self.constraint = constraint
+        self.prediction = prediction
         adapterStart = adapter?.start(in: prompt) ?? 0
     }
 
@@ -63,6 +66,10 @@ struct TokenSequence {
     var foundPromptCount: Int?
     /// How often a sequence that came later was admitted before this one.
     var passedOverCount = 0
+    private var drafts = Drafts()
+    /// Tokens that were drafted, and those of them that came true.
+    var draftedCount = 0
+    var acceptedCount = 0
     /// Where the completion is in its constraint.
     private(set) var constraintState: Int32 = 0
     /// Scores of prompt tokens 1, 2, … so far.
@@ -83,6 +90,8 @@ struct TokenSequence {
     var mayFindBlocks: Bool { request.parameters.promptLogprobCount == nil }
     var uncomputedCount: Int { tokens.count - computedCount }
     var isPrefilling: Bool { uncomputedCount > 1 }
+    /// Whether the next step chooses a token that follows its last one.
+    var isDecoding: Bool { uncomputedCount == 1 && wantsToken }
 
     /// Makes room for all tokens to come, so that no step has to.
     mutating func reserveRoom(maximumContext: Int) {
@@ -101,6 +110,8 @@ struct TokenSequence {
     ) -> EngineEvent.Step {
         var event = EngineEvent.Step()
         event.foundPromptCount = foundPromptCount ?? 0
+        event.draftedCount = draftedCount
+        event.acceptedCount = acceptedCount
         if completionCount == 0, request.parameters.promptLogprobCount != nil {
             event.promptScores = promptScores
         }
@@ -125,6 +136,26 @@ struct TokenSequence {
         let isLong =
             completionCount >= parameters.maximumTokens || tokens.count >= maximumContext
         return isLong ? .length : nil
+    }
+
+    // MARK: Drafts
+
+    /// What may come next, for a step to verify.
+    ///
+    /// - Parameter most: tokens.
+    mutating func draft(most: Int, maximumContext: Int) -> ArraySlice<Int32> {
+        // One token is chosen in any case.
+        let room = min(
+            request.parameters.maximumTokens - completionCount, maximumContext - tokens.count)
+        return drafts.next(
+            after: tokens, completionCount: completionCount, prediction: request.prediction,
+            forced: request.constraint?.forced(in: constraintState) ?? [],
+            most: min(most, room - 1, Drafts.most))
+    }
+
+    /// Notes how many tokens of a draft came true.
+    mutating func note(drafted: Int, accepted: Int) {
+        drafts.note(drafted: drafted, accepted: accepted)
     }
 
     /// Whether a token may be the next one.

@@ -24,6 +24,9 @@ package struct Completion: Sendable {
         package var promptScores: [TokenScores]?
         /// Tokens of the prompt that were in the cache.
         package var foundPromptCount = 0
+        /// Tokens that were drafted so far, and those of them that came true.
+        package var draftedCount = 0
+        package var acceptedCount = 0
         /// With the last piece.
         package var finish: Finish?
 
@@ -70,6 +73,8 @@ package struct Completion: Sendable {
             for try await step in events {
                 next.promptScores = step.promptScores ?? next.promptScores
                 next.foundPromptCount = step.foundPromptCount
+                next.draftedCount = step.draftedCount
+                next.acceptedCount = step.acceptedCount
                 tokenCount += step.token == nil ? 0 : 1
                 state.add(step, to: &next, tokenCount: tokenCount)
                 guard

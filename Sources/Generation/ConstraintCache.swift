@@ -80,6 +80,7 @@ package final class GrammarConstraint: TokenConstraint {
     package func next(_ state: Int32, _ token: Int32) -> Int32? {
         (try? grammar.next(state, token)) ?? nil
     }
+    package func forced(in state: Int32) -> [Int32] { grammar.forced(state) }
     package func mayEnd(in state: Int32) -> Bool { grammar.mayEnd(state) }
     package func mayContinue(in state: Int32) -> Bool { grammar.mayContinue(state) }
 }

@@ -123,7 +123,7 @@ package struct TextGenerator: Sendable {
             parameters: parameters(
                 options, lease?.adapter.text?.defaults(over: defaults) ?? defaults, room: room,
                 index: index),
-            constraint: options.constraint)
+            constraint: options.constraint, prediction: options.prediction.map { Int32($0) })
         guard let events = engine.submit(request) else {
             throw GenerationError(
                 .tooManyRequests,
@@ -185,6 +185,8 @@ package struct CompletionOptions: Sendable {
     package var promptLogprobCount: Int?
     /// What the completion must be; nil for anything.
     package var constraint: GrammarConstraint?
+    /// Tokens that the completion may be like: only a guess, which saves time where it is right.
+    package var prediction: [Int] = []
 
     package init() {}
 }

@@ -88,6 +88,18 @@ public final class CompiledGrammar: Sendable {
         }
     }
 
+    /// Tokens that a state leaves no choice about, as a tokenizer would most likely cut them; none where that takes work.
+    public func forced(_ state: Int32) -> [Int32] {
+        let bytes = core.withLock { core -> [UInt8] in
+            core.machine.allow(work: Self.forcedWork)
+            return core.machine.forced(state, limit: Self.mostForcedBytes)
+        }
+        return bytes.isEmpty ? [] : vocabulary.cut(bytes)
+    }
+
+    private static let forcedWork = 1_000
+    private static let mostForcedBytes = 64
+
     /// The whole mask, however long it takes.
     public func mask(_ state: Int32) throws(GrammarError) -> [UInt64] {
         while true {

@@ -120,6 +120,27 @@ struct Machine {
         return try find(state, byte)
     }
 
+    /// The bytes that every text goes on with, as far as the work that is allowed goes.
+    mutating func forced(_ state: Int32, limit: Int) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var state = state
+        while bytes.count < limit, !accepts(state) {
+            var only: (byte: UInt8, state: Int32)?
+            for byte in UInt8.min...UInt8.max {
+                guard let found = try? next(state, byte) else {
+                    if languages.isTooLarge { return bytes }
+                    continue
+                }
+                guard only == nil else { return bytes }
+                only = (byte, found)
+            }
+            guard let only else { return bytes }
+            bytes.append(only.byte)
+            state = only.state
+        }
+        return bytes
+    }
+
     /// Work that was done since more was allowed.
     var work: Int { languages.work }
 

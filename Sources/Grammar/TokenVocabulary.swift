@@ -17,6 +17,24 @@ public final class TokenVocabulary: Sendable {
         var tokens: [Int32] = []
         /// Bytes of the longest.
         var depth = 0
+
+        /// The longest token that a text begins with.
+        func longest(_ text: ArraySlice<UInt8>) -> (token: Int32, length: Int)? {
+            var found: (token: Int32, length: Int)?
+            var (place, length) = (0, 0)
+            while place < nodes.count, Int(nodes[place].depth) == length,
+                let byte = text.dropFirst(length).first
+            {
+                guard nodes[place].byte == byte else {
+                    place = Int(nodes[place].end)
+                    continue
+                }
+                length += 1
+                if nodes[place].count > 0 { found = (tokens[Int(nodes[place].first)], length) }
+                place += 1
+            }
+            return found
+        }
     }
 
     /// Tokens that are all allowed wherever so many characters of a JSON string are, whatever they are.
@@ -59,6 +77,22 @@ public final class TokenVocabulary: Sendable {
         }
         others = Self.tree(groups[Self.sizes.count], bytes)
     }
+
+    /// Cuts the beginning of a text into the longest tokens that there are. The last one is left out: with what follows it
+    /// may be part of a longer one.
+    func cut(_ text: [UInt8]) -> [Int32] {
+        var tokens: [Int32] = []
+        var rest = text[...]
+        while let token = trees.lazy.compactMap({ $0.longest(rest) }).max(by: {
+            $0.length < $1.length
+        }) {
+            tokens.append(token.token)
+            rest = rest.dropFirst(token.length)
+        }
+        return Array(tokens.dropLast())
+    }
+
+    private var trees: [Tree] { slices.map(\.tree) + [others] }
 
     /// The characters of a text that stands for itself in a JSON string; nil for another.
     private static func plainCount(_ bytes: [UInt8]) -> Int? {

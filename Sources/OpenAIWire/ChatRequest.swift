@@ -17,6 +17,8 @@ public struct ChatRequest: Sendable, Equatable {
     public var addsGenerationPrompt: Bool
     /// Further variables for the template, such as `enable_thinking`.
     public var templateVariables: JSON.Object
+    /// What the answer may be like. It changes how fast the answer is made, not what it says.
+    public var prediction: String?
     /// Log probabilities of the chosen token and this many others.
     public var logprobCount: Int?
     public var sampling: SamplingOptions
@@ -62,8 +64,7 @@ public struct ChatRequest: Sendable, Equatable {
                 "tool_choice asks for a call and the request for another form of answer: send one.")
         }
         try ChatRequest.readEffort(&parameters, into: &templateVariables)
-        // A draft changes how an answer is made, not what it says.
-        parameters.ignore("prediction")
+        prediction = try ChatRequest.prediction(parameters.json("prediction"))
         try parameters.accept(
             "verbosity", only: "medium", because: "no template here tells it to the model.")
         for name in ["functions", "function_call"] {
@@ -202,6 +203,23 @@ public struct ChatRequest: Sendable, Equatable {
             shown.append(.object(call))
         }
         return shown.isEmpty ? nil : .array(shown)
+    }
+
+    private static func prediction(_ json: JSON?) throws(APIError) -> String? {
+        guard let json else { return nil }
+        var inner = try Parameters(json, path: "prediction")
+        try inner.accept("type", only: "content", because: "a prediction is a content.")
+        let text: String
+        switch inner.json("content") {
+        case .string(let content)?: text = content
+        case .array(let parts)?: text = try self.text(of: parts, "prediction.content")
+        default:
+            throw .invalid(
+                "prediction.content",
+                "prediction.content must be a string or a list of text parts.")
+        }
+        try inner.finish()
+        return text
     }
 
     private static func arguments(_ json: JSON?, _ path: String) throws(APIError) -> JSON {

@@ -53,7 +53,14 @@ public enum RequestDescription {
                 ]
             ),
             ("echo", only(false)), ("modalities", only(["text"])), ("verbosity", only("medium")),
-            ("prediction", unused),
+            (
+                "prediction",
+                [
+                    "type": "object",
+                    "description":
+                        "type and content: what the answer may be like, which then comes faster.",
+                ]
+            ),
             ("functions", only(.null)), ("function_call", only(.null)),
         ] + mix + sampling
 

@@ -8,11 +8,20 @@ public struct Usage: Sendable, Equatable {
     public var cachedTokens: Int
     /// Of the completion's, those of thoughts; nil where nobody looks for thoughts.
     public var reasoningTokens: Int?
+    /// Tokens that were drafted, see `prediction`: those that came true, and those that did not.
+    public var acceptedDraftTokens = 0
+    public var rejectedDraftTokens = 0
 
     public init(promptTokens: Int = 0, completionTokens: Int = 0, cachedTokens: Int = 0) {
         self.promptTokens = promptTokens
         self.completionTokens = completionTokens
         self.cachedTokens = cachedTokens
+    }
+
+    /// Counts what a choice has drafted.
+    public mutating func add(drafted: Int, accepted: Int) {
+        acceptedDraftTokens += accepted
+        rejectedDraftTokens += drafted - accepted
     }
 
     public var json: JSON {
@@ -22,9 +31,13 @@ public struct Usage: Sendable, Equatable {
             ("total_tokens", .integer(promptTokens + completionTokens)),
             ("prompt_tokens_details", ["cached_tokens": .integer(cachedTokens)]),
         ])
-        if let reasoningTokens {
-            json["completion_tokens_details"] = ["reasoning_tokens": .integer(reasoningTokens)]
+        var details = JSON.Object()
+        if let reasoningTokens { details["reasoning_tokens"] = .integer(reasoningTokens) }
+        if acceptedDraftTokens + rejectedDraftTokens > 0 {
+            details["accepted_prediction_tokens"] = .integer(acceptedDraftTokens)
+            details["rejected_prediction_tokens"] = .integer(rejectedDraftTokens)
         }
+        if details.count > 0 { json["completion_tokens_details"] = .object(details) }
         return .object(json)
     }
 }

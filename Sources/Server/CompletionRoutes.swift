@@ -117,6 +117,10 @@ struct CompletionRoutes {
             logprobCount: request.logprobCount)
         prepared.mix = request.adapters
         prepared.chat = request
+        if let text = request.prediction {
+            prepared.options.prediction = generator.tokenizer.encode(
+                text, addsSpecialTokens: false)
+        }
         try constrain(&prepared)
         return prepared
     }

@@ -65,6 +65,7 @@ struct Exchange: Sendable {
             usage.reasoningTokens? += result.answer.thoughtTokenCount
             usage.completionTokens += result.tokenCount
             usage.cachedTokens += cachedTokens(result.foundPromptCount, choice)
+            usage.add(drafted: result.draftedCount, accepted: result.acceptedCount)
         }
         metrics.finish(usage)
         if let takeoff { return takeoff.whole(results.map(\.answer.text)).text() }
@@ -103,6 +104,8 @@ struct Exchange: Sendable {
         var promptScores: [TokenScores]?
         var tokenCount = 0
         var foundPromptCount = 0
+        var draftedCount = 0
+        var acceptedCount = 0
         var finish: Completion.Finish?
 
         init(_ reading: AnswerReading?, index: Int) {
@@ -119,6 +122,7 @@ struct Exchange: Sendable {
             scores += piece.scores
             tokenCount += piece.tokens.count
             foundPromptCount = piece.foundPromptCount
+            (draftedCount, acceptedCount) = (piece.draftedCount, piece.acceptedCount)
             finish = piece.finish ?? finish
             if answer.isComplete { finish = .end }
         }
@@ -194,6 +198,7 @@ struct Exchange: Sendable {
                 $0.reasoningTokens? += answer.thoughtTokenCount - before
                 if piece.finish != nil {
                     $0.cachedTokens += cachedTokens(piece.foundPromptCount, choice)
+                    $0.add(drafted: piece.draftedCount, accepted: piece.acceptedCount)
                 }
             }
             if head.kind == .chat {

@@ -13,6 +13,8 @@ public enum MetricHelp {
         "martlet_request_seconds": "From a request's arrival until its last token.",
         "martlet_steps_total": "Forward passes.",
         "martlet_step_tokens": "Rows of a forward pass.",
+        "martlet_draft_tokens_total": "Tokens that were drafted.",
+        "martlet_draft_tokens_accepted_total": "Drafted tokens that came true.",
         "martlet_step_sequences": "Sequences in a forward pass.",
         "martlet_step_adapters": "Distinct adapters in a forward pass.",
         "martlet_step_seconds": "Time that a forward pass takes, with sampling.",

@@ -69,12 +69,13 @@ package struct TinyEngine {
     package func core(
         maximumSequences: Int = 32, maximumStepTokens: Int = 64, blockCount: Int = 128,
         maximumContext: Int = 64, keptBlockCount: Int = 1000, deviceMemory: DeviceMemory? = nil,
-        model: (any StepModel)? = nil
+        draftRows: Int = 0, model: (any StepModel)? = nil
     ) -> EngineCore {
-        let limits = EngineLimits(
+        var limits = EngineLimits(
             maximumSequences: maximumSequences, maximumStepTokens: maximumStepTokens,
             maximumContext: maximumContext, blockCount: blockCount, maximumWaiting: 1000,
             keptBlockCount: keptBlockCount, deviceMemory: deviceMemory)
+        limits.draftRows = draftRows
         return EngineCore(
             model: model
                 ?? self.model(

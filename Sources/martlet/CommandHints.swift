@@ -20,6 +20,8 @@ enum CommandHints {
         "--kv-cache-memory-bytes": "--kv-memory SIZE",
         "--alias": "--served-model-name NAME", "-a": "--served-model-name NAME",
         "--enable-prefix-caching": "nothing: it is always on, see --prefix-memory",
+        "--speculative-config": "nothing: answers that quote are drafted, see --draft-rows",
+        "--draft-max": "--draft-rows", "--draft": "--draft-rows",
         "--chat-template": "nothing: the model's own is used",
         "--tensor-parallel-size": "nothing: one process serves one machine",
     ]

@@ -161,13 +161,15 @@ struct LoadedModel {
                 tokens: room, wanted: wanted,
                 byteCount: (wanted + positions - 1) / positions * blockByteCount)
         }
-        return EngineLimits(
+        var limits = EngineLimits(
             maximumSequences: settings.maximumSequences,
             maximumStepTokens: settings.maximumStepTokens,
             maximumContext: min(wanted, room), blockCount: blockCount,
             maximumWaiting: maximumWaiting,
             keptBlockCount: settings.prefixByteCount / blockByteCount,
             deviceMemory: deviceMemory)
+        limits.draftRows = min(settings.draftRows, settings.maximumStepTokens)
+        return limits
     }
 }
 

@@ -81,6 +81,12 @@ struct ModelOptions: ParsableArguments {
     var maxStepTokens: Int?
 
     @Option(
+        help:
+            "Rows that a small step may come to with drafts of what comes next, which are computed at once and verified: answers are the same, those that quote their prompts come faster. 0 for no drafts. (default: 16)"
+    )
+    var draftRows: Int?
+
+    @Option(
         help: ArgumentHelp(
             "Memory for the key/value cache, such as 4GiB. (default: 4GiB or a quarter of the memory)",
             valueName: "size"))
@@ -139,6 +145,7 @@ struct ModelSettings: Sendable {
     var contextLength: Int?
     var maximumSequences: Int
     var maximumStepTokens: Int
+    var draftRows: Int
     var kvByteCount: Int
     /// Whether somebody has said so.
     var hasOwnCache: Bool
@@ -245,6 +252,8 @@ struct ModelSettings: Sendable {
             try integer(options.maxSequences, "max-sequences", default: 64, in: 1...4096) ?? 64
         maximumStepTokens =
             try integer(options.maxStepTokens, "max-step-tokens", default: 256, in: 1...8192) ?? 256
+        draftRows =
+            try integer(options.draftRows, "draft-rows", default: 16, in: 0...1024) ?? 16
         let memory = Int(clamping: ProcessInfo.processInfo.physicalMemory)
         func bytes(_ flag: String?, _ name: String, default fallback: Int) throws -> Int {
             guard let size = flag ?? settings.string(name) else { return fallback }

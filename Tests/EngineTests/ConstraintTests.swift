@@ -38,6 +38,11 @@ struct ConstraintTests {
             state < min(5, stuck) && token % 3 == state % 3 ? state + 1 : nil
         }
 
+        /// Of which only the first is.
+        func forced(in state: Int32) -> [Int32] {
+            state == 1 ? [1, 1, 1] : []
+        }
+
         func mayEnd(in state: Int32) -> Bool { state == 5 }
         func mayContinue(in state: Int32) -> Bool { state < 5 }
     }

@@ -17,11 +17,11 @@ struct DeviceEngineTests {
 
     static func core(
         _ engine: TinyEngine, on device: Device, maximumStepTokens: Int = 64, blockCount: Int = 128,
-        deviceMemory: DeviceMemory? = nil, form: ProductForm? = nil
+        deviceMemory: DeviceMemory? = nil, draftRows: Int = 0, form: ProductForm? = nil
     ) throws -> EngineCore {
         engine.core(
             maximumStepTokens: maximumStepTokens, blockCount: blockCount,
-            deviceMemory: deviceMemory,
+            deviceMemory: deviceMemory, draftRows: draftRows,
             model: try engine.deviceModel(
                 maximumRows: maximumStepTokens, blockCount: blockCount, on: device,
                 poolByteCount: deviceMemory?.byteCount, form: form))
@@ -83,6 +83,27 @@ struct DeviceEngineTests {
                 family: "llama", adapters: EngineCoreTests.lowRank),
         ]
     }()
+
+    @Test(arguments: TestDevice.all)
+    func draftsChangeNoBit(_ kind: TestDevice) throws {
+        let engine = try TinyEngine()
+        let device = try kind.open()
+        let requests = try EngineCoreTests.mixed(engine, count: 4, maximumTokens: 10)
+        var plain = try Self.core(engine, on: device)
+        let expected = EngineCoreTests.run(&plain, requests)
+        var drafting = try Self.core(engine, on: device, draftRows: 16)
+        let found = EngineCoreTests.run(
+            &drafting,
+            requests.map { request in
+                EngineRequest(
+                    id: request.id, prompt: request.prompt, adapter: request.adapter,
+                    adapterName: nil, parameters: request.parameters,
+                    prediction: (expected[request.id]?.tokens ?? []).enumerated().map {
+                        $0 == 5 ? 1 : $1
+                    })
+            })
+        #expect(expected.count == 4 && found == expected)
+    }
 
     @Test(arguments: cases)
     func resultsDoNotDependOnTheBatchChunksOrPreemption(_ one: Case) throws {

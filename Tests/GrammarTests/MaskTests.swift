@@ -47,6 +47,31 @@ struct MaskTests {
         #expect(checked > 3 && extra == 0)
     }
 
+    /// Where a text has no choice its tokens are the longest ones, but for the last.
+    @Test func whatIsForcedIsKnownAhead() throws {
+        let grammar = try CompiledGrammar(
+            .choice(["nameabc\n  x", "nameabc\n  y", "q"]), Self.vocabulary)
+        #expect(grammar.forced(grammar.start).isEmpty)
+        func next(_ state: Int32, _ text: String) throws -> Int32 {
+            var state = state
+            for byte in text.utf8 {
+                state = try #require(try grammar.next(state, Int32(byte) + 1))
+            }
+            return state
+        }
+        let forced = grammar.forced(try next(grammar.start, "n"))
+        #expect(forced.map(Self.bytes) == ["a", "m", "e", "abc"].map { Array($0.utf8) })
+        #expect(grammar.forced(try next(grammar.start, "nameabc")).isEmpty)
+        let end = try next(grammar.start, "nameabc\n  x")
+        #expect(grammar.forced(end).isEmpty && grammar.mayEnd(end))
+        for token in forced.indices {
+            _ = try #require(
+                try grammar.next(
+                    try next(grammar.start, "n" + String("ameabc".prefix([0, 1, 2, 3][token]))),
+                    forced[token]))
+        }
+    }
+
     /// Tokens drawn at random among those allowed: there is always one, or the text may end; and what ends is JSON that
     /// the schema accepts.
     @Test(arguments: 0..<40)

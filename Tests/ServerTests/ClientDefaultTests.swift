@@ -10,7 +10,9 @@ struct ClientDefaultTests {
 
     @Test(arguments: [
         #""reasoning_effort":"low""#, #""reasoning_effort":null"#, #""verbosity":"medium""#,
-        #""prediction":{"type":"content","content":"ab"}"#, #""prompt_cache_key":"a""#,
+        #""prediction":{"type":"content","content":"ab"}"#,
+        #""prediction":{"type":"content","content":[{"type":"text","text":"ab"}]}"#,
+        #""prompt_cache_key":"a""#,
         #""prompt_cache_retention":"24h""#, #""safety_identifier":"u""#,
         #""service_tier":"auto""#, #""parallel_tool_calls":false"#, #""functions":null"#,
     ])
@@ -37,6 +39,37 @@ struct ClientDefaultTests {
                 "/v1/chat/completions", Self.chat("," + parameter))
             #expect(answer.status == 400, "\(answer.text)")
             #expect(answer.json["error"]?["param"]?.stringValue == name)
+        }
+    }
+
+    @Test func predictionsAreVerified() async throws {
+        try await TinyServer.run { server in
+            func send(_ more: String) async throws -> JSON {
+                try await server.post(
+                    "/v1/chat/completions",
+                    #"{"model":"base","messages":[{"role":"user","content":"ab"}],"max_tokens":30,"temperature":0,"ignore_eos":true\#(more)}"#
+                ).json
+            }
+            func text(_ answer: JSON) -> String? {
+                answer["choices"]?.arrayValue?.first?["message"]?["content"]?.stringValue
+            }
+            let plain = text(try await send(""))
+            let right = try await send(
+                #","prediction":{"type":"content","content":"\#(plain ?? "")"}"#)
+            #expect(text(right) == plain)
+            let details = right["usage"]?["completion_tokens_details"]
+            #expect(details?["accepted_prediction_tokens"]?.integerValue ?? 0 > 10)
+            #expect(details?["rejected_prediction_tokens"]?.integerValue != nil)
+            let wrong = try await send(
+                #","prediction":{"type":"content","content":"zzzzzzzzzzzzzzzz"}"#)
+            #expect(text(wrong) == plain)
+            for bad in [
+                #"{"type":"other","content":""}"#, #"{"content":5}"#, #"{"text":"a"}"#, "5",
+            ] {
+                let answer = try await server.post(
+                    "/v1/chat/completions", Self.chat(#","prediction":\#(bad)"#))
+                #expect(answer.status == 400, "\(bad)")
+            }
         }
     }
 

@@ -92,7 +92,7 @@ struct TinyServer {
         let engine = InferenceEngine(limits: limits) {
             guard
                 let core = try? TinyEngine().core(
-                    maximumSequences: 8, blockCount: 64, keptBlockCount: 16)
+                    maximumSequences: 8, blockCount: 64, keptBlockCount: 16, draftRows: 16)
             else { fatalError("the conformance suite's model is missing") }
             return core
         }

@@ -72,6 +72,7 @@ struct BenchEngine: AsyncParsableCommand {
         settings.contextLength = settings.contextLength ?? promptTokens + newTokens
         settings.maximumSequences = counts.max() ?? 1
         settings.prefixByteCount = 0
+        settings.draftRows = 0
         let loaded = try LoadedModel(settings, progress: progress)
         let adapters = try settings.adapters.map {
             try DeviceAdapter(

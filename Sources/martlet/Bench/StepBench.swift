@@ -32,6 +32,7 @@ struct StepBench {
         ])
         var settings = try ModelSettings(options, try Settings(file: nil))
         settings.prefixByteCount = 0
+        settings.draftRows = 0
         let loaded = try LoadedModel(settings, progress: progress)
         let file = try AdapterFile.open(
             path: folder.appendingPathComponent("adapter").path, base: loaded.checkpoint,
