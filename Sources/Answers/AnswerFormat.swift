@@ -11,6 +11,13 @@ public struct AnswerFormat: Sendable, Hashable {
     }
 }
 
+/// What a template says of its model's format that there is not.
+public struct FormatError: Error, Sendable, CustomStringConvertible {
+    public let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
 /// Ways to write a call of a tool, each by the models that it is known from.
 public enum CallFormat: String, Sendable, CaseIterable {
     /// `<tool_call>{"name": …, "arguments": {…}}</tool_call>`: Hermes, Qwen 2.5 and 3, SmolLM3.
@@ -19,6 +26,8 @@ public enum CallFormat: String, Sendable, CaseIterable {
     case qwenCoder = "qwen-coder"
     /// `{"name": …, "parameters": {…}}` and nothing else: Llama 3.
     case llama
+    /// `{"name": …, "arguments": {…}}` and nothing else: what is asked of models that know no format.
+    case generic
     /// `[name(key=value), …]`: Llama 3.2 and 4.
     case pythonic
     /// `[TOOL_CALLS][{…}]`: Mistral.
@@ -34,6 +43,7 @@ public enum CallFormat: String, Sendable, CaseIterable {
         case .hermes: ["<tool_call>"]
         case .qwenCoder: ["<tool_call>", "<function="]
         case .llama: ["<|python_tag|>"]
+        case .generic: []
         case .pythonic: ["<|python_start|>"]
         case .mistral, .mistralNew: ["[TOOL_CALLS]"]
         case .deepseek: ["<｜tool▁calls▁begin｜>"]
@@ -43,7 +53,7 @@ public enum CallFormat: String, Sendable, CaseIterable {
     /// A character that begins calls where nothing stands before it.
     public var leading: Character? {
         switch self {
-        case .llama: "{"
+        case .llama, .generic: "{"
         case .pythonic: "["
         default: nil
         }
@@ -57,6 +67,7 @@ public enum CallFormat: String, Sendable, CaseIterable {
         switch self {
         case .hermes, .qwenCoder: ["<tool_call>", "</tool_call>"]
         case .llama: ["<|python_tag|>"]
+        case .generic: []
         case .pythonic: ["<|python_start|>", "<|python_end|>"]
         case .mistral, .mistralNew: ["[TOOL_CALLS]", "[CALL_ID]", "[ARGS]"]
         case .deepseek:
@@ -80,21 +91,64 @@ public enum ThoughtFormat: String, Sendable, CaseIterable {
 }
 
 extension AnswerFormat {
-    /// Finds how a model writes by what its template makes of a conversation with a call.
+    /// How a model writes: what a comment of its template says, `{# martlet: calls=hermes thoughts=none #}`, or else what
+    /// the template makes of a conversation with a call.
     ///
     /// - Parameters:
     ///   - source: the template's text.
     ///   - render: renders messages with tools; nil when the template refuses.
+    /// - Throws: `FormatError` when the comment says what there is not.
     public static func find(
         source: String, render: (_ messages: [JSON], _ tools: JSON) -> String?
-    ) -> AnswerFormat {
-        AnswerFormat(
-            calls: source.contains("tool") ? callFormat(source, render) : nil,
-            thoughts: ThoughtFormat.allCases.first { source.contains($0.end) }
+    ) throws(FormatError) -> AnswerFormat {
+        let said = try said(in: source)
+        return AnswerFormat(
+            calls: said.calls ?? (source.contains("tool") ? callFormat(source, render) : nil),
+            thoughts: said.thoughts
+                ?? ThoughtFormat.allCases.first { source.contains($0.end) }
                 ?? ThoughtFormat.allCases.first { source.contains($0.begin) })
     }
 
+    /// What a comment says; nil where it says nothing.
+    private static func said(
+        in source: String
+    ) throws(FormatError) -> (calls: CallFormat??, thoughts: ThoughtFormat??) {
+        guard let comment = source.firstMatch(of: /\{#-?\s*martlet:([^#]*?)-?#\}/) else {
+            return (nil, nil)
+        }
+        var said: (calls: CallFormat??, thoughts: ThoughtFormat??) = (nil, nil)
+        for word in comment.1.split(whereSeparator: \.isWhitespace) {
+            let halves = word.split(separator: "=", omittingEmptySubsequences: false).map(
+                String.init)
+            let value = halves.count == 2 ? halves[1] : ""
+            switch halves[0] {
+            case "calls":
+                said.calls = .some(try one(value, of: CallFormat.self))
+            case "thoughts":
+                said.thoughts = .some(try one(value, of: ThoughtFormat.self))
+            default:
+                throw FormatError(
+                    "\(word.prefix(100)) says nothing: a template's comment may say calls=FORMAT and thoughts=FORMAT."
+                )
+            }
+        }
+        return said
+    }
+
+    private static func one<Format: RawRepresentable<String> & CaseIterable>(
+        _ name: String, of kind: Format.Type
+    ) throws(FormatError) -> Format? {
+        if name == "none" { return nil }
+        guard let format = Format(rawValue: name) else {
+            let names = Format.allCases.map(\.rawValue).joined(separator: ", ")
+            throw FormatError(
+                "There is no format \"\(name.prefix(100))\": there are \(names) and none.")
+        }
+        return format
+    }
+
     private static let name = "probe_name"
+    private static let otherName = "another_name"
 
     private static func callFormat(
         _ source: String, _ render: ([JSON], JSON) -> String?
@@ -103,7 +157,7 @@ extension AnswerFormat {
             [
                 "type": "function",
                 "function": [
-                    "name": "another", "description": "d",
+                    "name": .string(otherName), "description": "d",
                     "parameters": [
                         "type": "object", "properties": ["key": ["type": "string"]],
                     ],
@@ -129,14 +183,16 @@ extension AnswerFormat {
                 return format
             }
         }
-        // A template that only describes tools says how to call them.
-        let text = render([user], tools) ?? source
-        return CallFormat.allCases.first { format in
+        // A template that only describes tools says how to call them, or leaves it to the model.
+        let shown = render([user], tools)
+        let text = shown ?? source
+        let found = CallFormat.allCases.first { format in
             format == .qwenCoder
                 ? text.contains("<function=")
                 : format.triggers.contains { text.contains($0) }
                     && !(format == .hermes && text.contains("<function="))
         }
+        return found ?? (shown?.contains(otherName) == true ? .generic : nil)
     }
 
     /// What a call of the probe looks like.
@@ -150,7 +206,8 @@ extension AnswerFormat {
         if text.contains("\(name)(key=") { return .pythonic }
         guard let place = text.range(of: "\"\(name)\"") else { return nil }
         if text[..<place].contains("<tool_call>") { return .hermes }
-        return text[place...].contains("\"parameters\"") ? .llama : nil
+        if text[place...].contains("\"parameters\"") { return .llama }
+        return text[place...].contains("\"arguments\"") ? .generic : nil
     }
 }
 

@@ -37,7 +37,7 @@ struct CallReader: Sendable {
             let calls =
                 switch format {
                 case .hermes, .qwenCoder: try tagged(&cursor, isEnd)
-                case .llama: try llama(&cursor)
+                case .llama, .generic: try llama(&cursor)
                 case .pythonic: try pythonic(&cursor)
                 case .mistral, .mistralNew: try mistral(&cursor)
                 case .deepseek: try deepseek(&cursor, isEnd)

@@ -17,7 +17,7 @@ public struct TemplateError: Error, Hashable, CustomStringConvertible {
     public let message: String
     public let line: Int
 
-    init(_ kind: Kind, _ message: String, line: Int) {
+    package init(_ kind: Kind, _ message: String, line: Int) {
         self.kind = kind
         self.message = message.shortened
         self.line = line

@@ -130,16 +130,16 @@ final class Sampler {
     private func constrain(to allowed: [UInt64], ends: Bool, for sequence: TokenSequence) {
         let endTokens = sequence.request.parameters.endTokens
         changed.withMutableRow(0) { logits in
-            for index in logits.indices {
-                let isAllowed =
-                    index / 64 < allowed.count && allowed[index / 64] >> UInt64(index % 64) & 1 != 0
-                if !isAllowed, !(ends && endTokens.contains(Int32(index))) {
-                    logits[index] = -.infinity
-                }
+            let kept = ends ? endTokens.map { ($0, logits[Int($0)]) } : []
+            for first in stride(from: 0, to: logits.count, by: 64) {
+                let word = first / 64 < allowed.count ? allowed[first / 64] : 0
+                // Most words allow all or nothing.
+                if word == .max { continue }
+                for index in first..<min(first + 64, logits.count)
+                where word >> UInt64(index - first) & 1 == 0 { logits[index] = -.infinity }
             }
-            if !ends {
-                for token in endTokens { logits[Int(token)] = -.infinity }
-            }
+            for token in endTokens { logits[Int(token)] = -.infinity }
+            for (token, logit) in kept { logits[Int(token)] = logit }
         }
     }
 

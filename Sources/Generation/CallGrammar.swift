@@ -115,6 +115,7 @@ package enum CallGrammar {
                 [.marker("<tool_call>"), .literal("\n<function=\(tool.name)>\n")]
                     + parameters(tool) + [.literal("</function>\n"), .marker("</tool_call>")]
             }
+        case .generic: return calls("\n") { object($0, "arguments") }
         case .llama, .pythonic: return calls("; ") { object($0, "parameters") }
         case .mistral:
             return .sequence([

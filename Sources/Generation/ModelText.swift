@@ -60,12 +60,16 @@ package struct ModelText: Sendable {
         limits.outputByteCount = 1 << 20
         let source = toolTemplate ?? ""
         let compiled = try? ChatTemplate(source, limits: limits)
-        format = AnswerFormat.find(source: source) { messages, tools in
-            var values = templateVariables
-            values["messages"] = .array(messages)
-            values["tools"] = tools
-            values["add_generation_prompt"] = false
-            return try? compiled?.render(values)
+        do throws(FormatError) {
+            format = try AnswerFormat.find(source: source) { messages, tools in
+                var values = templateVariables
+                values["messages"] = .array(messages)
+                values["tools"] = tools
+                values["add_generation_prompt"] = false
+                return try? compiled?.render(values)
+            }
+        } catch {
+            throw TemplateError(.syntax, error.description, line: 1)
         }
     }
 
@@ -91,11 +95,9 @@ package struct ModelText: Sendable {
     @Sendable
     package static func check(_ text: AdapterText) throws(ModelFileError) {
         do {
-            for forTools in [false, true] {
-                if let template = text.chatTemplate(forTools: forTools) {
-                    _ = try ChatTemplate(template)
-                }
-            }
+            _ = try ModelText(
+                template: text.chatTemplate(forTools: false),
+                toolTemplate: text.chatTemplate(forTools: true), templateVariables: JSON.Object())
         } catch {
             throw ModelFileError(.unsupportedChatTemplate, "its chat template: \(error)")
         }

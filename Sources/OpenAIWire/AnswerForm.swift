@@ -4,6 +4,8 @@ public import JSONTree
 /// `structured_outputs` and the `guided_…` before it, llama.cpp's `grammar` and `json_schema`, SGLang's `regex` and `ebnf`.
 public enum AnswerForm: Hashable, Sendable {
     case schema(JSON)
+    /// One of which keywords that cannot be enforced may be dropped.
+    case lenientSchema(JSON)
     case jsonObject
     case pattern(String)
     case choice([String])
@@ -65,8 +67,9 @@ public enum AnswerForm: Hashable, Sendable {
                 } ?? .jsonObject
         case "json_schema":
             if let flat = inner.json("schema") {
-                form = try schema(flat, "response_format.schema")
-                inner.ignore("name", "strict", "description")
+                form = try schema(
+                    flat, "response_format.schema", isStrict: try inner.bool("strict"))
+                inner.ignore("name", "description")
                 break
             }
             guard let value = inner.json("json_schema") else {
@@ -76,14 +79,15 @@ public enum AnswerForm: Hashable, Sendable {
             }
             var named = try Parameters(value, path: "response_format.json_schema")
             _ = try named.string("name")
-            _ = try named.bool("strict")
+            let isStrict = try named.bool("strict")
             named.ignore("description")
             guard let wanted = named.json("schema") else {
                 throw .invalid(
                     "response_format", "response_format.json_schema.schema is missing.")
             }
             try named.finish()
-            form = try schema(wanted, "response_format.json_schema.schema")
+            form = try schema(
+                wanted, "response_format.json_schema.schema", isStrict: isStrict)
         // Read where tags are read.
         case "structural_tag": return .structuralTag(format)
         default:
@@ -133,14 +137,18 @@ public enum AnswerForm: Hashable, Sendable {
     }
 
     /// A schema, or its text.
-    private static func schema(_ value: JSON, _ name: String) throws(APIError) -> AnswerForm {
+    ///
+    /// - Parameter isStrict: only who says false has keywords dropped.
+    private static func schema(
+        _ value: JSON, _ name: String, isStrict: Bool? = nil
+    ) throws(APIError) -> AnswerForm {
         switch value {
-        case .object, .bool: return .schema(value)
+        case .object, .bool: return isStrict == false ? .lenientSchema(value) : .schema(value)
         case .string(let text):
             guard let parsed = try? JSON(parsing: Array(text.utf8)) else {
                 throw .invalid(name, "\(name) is not JSON.")
             }
-            return .schema(parsed)
+            return isStrict == false ? .lenientSchema(parsed) : .schema(parsed)
         default: throw .invalid(name, "\(name) must be a JSON Schema.")
         }
     }

@@ -139,12 +139,25 @@ public struct ResponseHead: Sendable {
     /// The digest of the adapter that answers; nil for the base.
     public var adapter: String?
 
-    public init(kind: Kind, id: String, created: Int, model: String, adapter: String?) {
+    /// Keywords of the schema that the answer need not satisfy, by their place.
+    public var unenforced: [(pointer: String, keyword: String)]
+
+    public init(
+        kind: Kind, id: String, created: Int, model: String, adapter: String?,
+        unenforced: [(pointer: String, keyword: String)] = []
+    ) {
+        self.unenforced = unenforced
         self.kind = kind
         self.id = id
         self.created = created
         self.model = model
         self.adapter = adapter
+    }
+
+    /// As `martlet.unenforced` lists them.
+    public static func json(unenforced: [(pointer: String, keyword: String)]) -> JSON {
+        .array(
+            unenforced.map { ["pointer": .string($0.pointer), "keyword": .string($0.keyword)] })
     }
 
     /// A whole response or a chunk with these choices.
@@ -162,8 +175,11 @@ public struct ResponseHead: Sendable {
         ])
         if let adapter {
             json["system_fingerprint"] = .string("fp_" + adapter.prefix(12))
-            json["martlet"] = ["adapter_digest": .string(adapter)]
         }
+        var own = JSON.Object()
+        if let adapter { own["adapter_digest"] = .string(adapter) }
+        if !unenforced.isEmpty { own["unenforced"] = ResponseHead.json(unenforced: unenforced) }
+        if !own.isEmpty { json["martlet"] = .object(own) }
         json["choices"] = .array(choices)
         if let usage { json["usage"] = usage.json }
         for (name, value) in extra { json[name] = value }

@@ -156,7 +156,18 @@ struct CompletionRoutes {
     /// What the answer must be is compiled before anything is queued.
     func constrain(_ prepared: inout PreparedRequest) throws {
         guard let form = prepared.sampling.form else { return }
-        prepared.options.constraint = try generator.constraint(try GrammarSource(form))
+        let source: GrammarSource
+        if case .lenientSchema(let schema) = form {
+            let lenient = try LenientSchema(schema) { (schema) throws(GrammarError) in
+                _ = try generator.constraint(.schema(schema))
+            }
+            source = .schema(lenient.schema)
+            prepared.unenforced = lenient.dropped.map { ($0.pointer, $0.keyword) }
+        } else {
+            source = try GrammarSource(form)
+        }
+        prepared.source = source
+        prepared.options.constraint = try generator.constraint(source)
     }
 
     /// Writes a chat's prompt the model's own way, and says how its answer is to be read and held to what was asked for.
@@ -173,7 +184,7 @@ struct CompletionRoutes {
                 isSingle: request.callsOnce || request.toolChoice.isNamed)
         }
         if use == nil { format.calls = nil }
-        var source = try prepared.sampling.form.map { try GrammarSource($0) }
+        var source = prepared.source
         if let use, source == nil, use.isEnforced {
             source = try CompletionRoutes.naming("tools") { try CallGrammar.answer(use, format) }
         }
@@ -269,7 +280,8 @@ struct CompletionRoutes {
         let head = ResponseHead(
             kind: prepared.kind, id: prefix + context.requestID,
             created: Int(Date().timeIntervalSince1970), model: prepared.model,
-            adapter: model.lease?.adapter.digest.description)
+            adapter: model.lease?.adapter.digest.description,
+            unenforced: prepared.unenforced)
         return Exchange(
             head: head, choices: choices, stream: prepared.stream, tokenizer: generator.tokenizer,
             promptTokenCount: prepared.promptTokenCount, choicesPerPrompt: count,
@@ -306,6 +318,9 @@ struct PreparedRequest: Sendable {
     var chat: ChatRequest?
     /// The same of completions that a template writes.
     var conversations: [Conversation] = []
+    /// The form of the answer, and what of a schema it leaves out.
+    var source: GrammarSource?
+    var unenforced: [(pointer: String, keyword: String)] = []
     /// Longer prompts lose their beginning; nil for those that are refused.
     var mostPromptTokens: Int?
     /// Writes texts; nil for OpenAI's completions.
@@ -398,7 +413,7 @@ extension ToolChoice {
 extension GrammarSource {
     fileprivate init(_ form: AnswerForm) throws(GrammarError) {
         switch form {
-        case .schema(let schema): self = .schema(schema)
+        case .schema(let schema), .lenientSchema(let schema): self = .schema(schema)
         case .jsonObject: self = .jsonObject
         case .pattern(let text): self = .pattern(text)
         case .choice(let texts): self = .choice(texts)

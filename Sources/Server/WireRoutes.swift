@@ -36,8 +36,14 @@ struct WireRoutes {
             return try await completions.respond(request, context) { json in
                 let request = try ResponsesRequest(json)
                 var prepared = try completions.prepare(request.chat)
+                var echo = request.echo
+                if !prepared.unenforced.isEmpty {
+                    echo["martlet"] = [
+                        "unenforced": ResponseHead.json(unenforced: prepared.unenforced)
+                    ]
+                }
                 prepared.writer = ResponsesWriter(
-                    id: id, model: request.chat.model, created: created, echo: request.echo)
+                    id: id, model: request.chat.model, created: created, echo: echo)
                 return prepared
             }
         }

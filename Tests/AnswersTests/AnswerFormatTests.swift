@@ -25,7 +25,7 @@ struct AnswerFormatTests {
 
     private func expect(_ source: String, _ format: AnswerFormat) throws {
         let template = try ChatTemplate(source)
-        let found = AnswerFormat.find(source: source) { messages, tools in
+        let found = try AnswerFormat.find(source: source) { messages, tools in
             try? template.render(
                 JSON.Object([
                     ("messages", .array(messages)), ("tools", tools),
@@ -50,11 +50,38 @@ struct AnswerFormatTests {
             ),
             (#"<tool_call>{"name": "{{ c.function.name }}"}"#, .hermes),
             ("[TOOL_CALLS]{{ c.function.name }}[ARGS]", .mistralNew),
-            ("{{ c.function.name }}", nil),
+            (
+                #"{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}"#,
+                .generic
+            ), ("{{ c.function.name }}", nil),
         ] as [(String, CallFormat?)])
     func aFormatIsFoundByWhatACallLooksLike(_ call: String, _ format: CallFormat?) throws {
         try expect(
             "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}\(call){% endfor %}{% endfor %}",
             AnswerFormat(calls: format))
+    }
+
+    @Test func toolsThatAreOnlyShownAreCalledInAPlainWay() throws {
+        try expect(
+            "{{ tools | tojson }}{% for m in messages %}{{ m.content }}{% endfor %}",
+            AnswerFormat(calls: .generic))
+        try expect(
+            "{% if tools %}x{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}",
+            AnswerFormat())
+    }
+
+    /// A comment has the last word, and one that says what there is not is an error.
+    @Test func aCommentSaysTheFormat() throws {
+        let shown = "{{ tools | tojson }}<tool_call></think>{{ messages[0].content }}"
+        try expect(
+            "{#- martlet: calls=deepseek thoughts=none -#}" + shown, AnswerFormat(calls: .deepseek))
+        try expect(
+            shown + "{# martlet: calls=none #}", AnswerFormat(calls: nil, thoughts: .think))
+        try expect("{# martlet #}" + shown, AnswerFormat(calls: .hermes, thoughts: .think))
+        for bad in ["calls=other", "calls", "tools=hermes", "thoughts=", "calls=hermes=x"] {
+            #expect(throws: FormatError.self, "\(bad)") {
+                try expect("{# martlet: \(bad) #}" + shown, AnswerFormat())
+            }
+        }
     }
 }

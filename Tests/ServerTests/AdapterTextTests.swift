@@ -34,6 +34,9 @@ struct AdapterTextTests {
                     "tokenizer_config.json":
                         #"{"chat_template":"{% for t in tools or [] %}T{% endfor %}{{ messages[0].content }}"}"#,
                 ], in: folder),
+            try adapter(
+                "odd", ["chat_template.jinja": "{# martlet: calls=odd #}{{ messages[0].content }}"],
+                in: folder),
             try adapter("broken", ["chat_template.jinja": "{% for %}"], in: folder),
             try adapter("beams", ["generation_config.json": #"{"num_beams":2}"#], in: folder),
         ]
@@ -52,6 +55,7 @@ struct AdapterTextTests {
             #expect(try await prompt("short", tools) == "Thi")
             #expect(try await prompt("own", tools) == "unsupported_parameter")
             #expect(try await prompt("broken") == "unsupported_chat_template")
+            #expect(try await prompt("odd") == "unsupported_chat_template")
             #expect(try await prompt("beams") == "unsupported_field")
             let tokens = try await server.post(
                 "/tokenize", #"{"model":"own","messages":[{"role":"user","content":"hi"}]}"#)
