@@ -7,6 +7,7 @@ import api_clients
 import api_forms
 import api_tools
 import api_wires
+import api_docs
 import api_bad_input
 import api_hostile
 import api_hub
