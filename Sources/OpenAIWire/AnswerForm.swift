@@ -18,7 +18,10 @@ public enum AnswerForm: Hashable, Sendable {
     private static let mostChoices = 10_000
     private static let mostChoiceBytes = 1 << 20
 
-    static func read(_ parameters: inout Parameters) throws(APIError) -> AnswerForm? {
+    /// - Returns: the form, and the parameter that has it.
+    static func read(
+        _ parameters: inout Parameters
+    ) throws(APIError) -> (form: AnswerForm?, parameter: String?) {
         var found: [(name: String, form: AnswerForm)] = []
         if let form = try responseFormat(&parameters) { found.append(("response_format", form)) }
         if let value = parameters.json("structured_outputs") {
@@ -47,7 +50,7 @@ public enum AnswerForm: Hashable, Sendable {
                 found[1].name,
                 "\(found[0].name) and \(found[1].name) both say what the answer must be: send one.")
         }
-        return found.first?.form
+        return (found.first?.form, found.first?.name)
     }
 
     private static func responseFormat(

@@ -25,6 +25,8 @@ public struct SamplingOptions: Sendable, Equatable {
     public var writesTokenIDs = false
     /// What the answer must be.
     public var form: AnswerForm?
+    /// The parameter that says so.
+    public var formParameter: String?
 
     /// Bounds that keep one request from costing more than one.
     public enum Limits {
@@ -75,7 +77,7 @@ public struct SamplingOptions: Sendable, Equatable {
         promptLogprobCount = try parameters.integer("prompt_logprobs", in: 0...Limits.logprobs)
         writesTokenIDs = try parameters.bool("return_tokens_as_token_ids") ?? false
         try readLogitBias(&parameters)
-        form = try AnswerForm.read(&parameters)
+        (form, formParameter) = try AnswerForm.read(&parameters)
         parameters.ignore(
             "user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
             "prompt_cache_options")

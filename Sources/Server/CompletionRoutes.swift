@@ -156,6 +156,12 @@ struct CompletionRoutes {
     /// What the answer must be is compiled before anything is queued.
     func constrain(_ prepared: inout PreparedRequest) throws {
         guard let form = prepared.sampling.form else { return }
+        try CompletionRoutes.naming(prepared.sampling.formParameter) {
+            try constrain(&prepared, to: form)
+        }
+    }
+
+    private func constrain(_ prepared: inout PreparedRequest, to form: AnswerForm) throws {
         let source: GrammarSource
         if case .lenientSchema(let schema) = form {
             let lenient = try LenientSchema(schema) { (schema) throws(GrammarError) in
@@ -189,8 +195,11 @@ struct CompletionRoutes {
             source = try CompletionRoutes.naming("tools") { try CallGrammar.answer(use, format) }
         }
         if let source, use?.isEnforced == true || format.thoughts != nil {
-            prepared.options.constraint = try generator.constraint(
-                CallGrammar.thoughts(format.thoughts, before: source, prompt: text))
+            let parameter = prepared.source == nil ? "tools" : prepared.sampling.formParameter
+            prepared.options.constraint = try CompletionRoutes.naming(parameter) {
+                try generator.constraint(
+                    CallGrammar.thoughts(format.thoughts, before: source, prompt: text))
+            }
         }
         let markers =
             (format.calls?.markers ?? []) + (format.thoughts.map { [$0.begin, $0.end] } ?? [])
@@ -205,13 +214,13 @@ struct CompletionRoutes {
 
     /// Says of which parameter a grammar is.
     private static func naming<Value>(
-        _ parameter: String, _ work: () throws -> Value
+        _ parameter: String?, _ work: () throws -> Value
     ) throws -> Value {
         do {
             return try work()
         } catch let error as GrammarError {
             var answer = APIError(error)
-            answer.parameter = parameter
+            answer.parameter = parameter ?? answer.parameter
             throw answer
         }
     }

@@ -44,6 +44,27 @@ struct LenientSchemaTests {
         }
     }
 
+    /// What is refused is named as the request names it.
+    @Test(arguments: [
+        (#""guided_json":{"type":5}"#, "guided_json"), (#""regex":"(""#, "regex"),
+        (#""guided_regex":"a\\b""#, "guided_regex"), (#""grammar":"x""#, "grammar"),
+        (#""structured_outputs":{"json":{"type":5}}"#, "structured_outputs"),
+        (#""response_format":{"type":"json_object","schema":{"type":5}}"#, "response_format"),
+    ])
+    func errorsNameTheParameter(_ parameter: String, _ name: String) async throws {
+        try await TinyServer.run(adapters: []) { server in
+            for (path, text) in [
+                ("chat/completions", #""messages":[{"role":"user","content":"a"}]"#),
+                ("completions", #""prompt":"a""#),
+            ] {
+                let answer = try await server.post(
+                    "/v1/\(path)", #"{"model":"base",\#(text),\#(parameter)}"#)
+                #expect(answer.status == 400)
+                #expect(answer.json["error"]?["param"]?.stringValue == name, "\(answer.text)")
+            }
+        }
+    }
+
     @Test func responsesListItToo() async throws {
         try await TinyServer.run(adapters: []) { server in
             let answer = try await server.post(
