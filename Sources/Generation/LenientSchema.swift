@@ -14,6 +14,8 @@ package struct LenientSchema: Sendable {
     package private(set) var dropped: [Dropped] = []
 
     private static let mostDropped = 32
+    /// Of a schema, over all times that it is compiled.
+    private static let mostValues = 64_000
 
     /// - Parameter compile: throws for what cannot be enforced.
     /// - Throws: `GrammarError` for what no keyword's absence would help.
@@ -21,12 +23,13 @@ package struct LenientSchema: Sendable {
         _ schema: JSON, compile: (JSON) throws(GrammarError) -> Void
     ) throws(GrammarError) {
         self.schema = schema
+        let most = min(Self.mostDropped, max(1, Self.mostValues / schema.valueCount))
         while true {
             do throws(GrammarError) {
                 try compile(self.schema)
                 return
             } catch {
-                guard error.code == .unsupported, dropped.count < Self.mostDropped,
+                guard error.code == .unsupported, dropped.count < most,
                     let pointer = error.pointer, let keyword = error.keyword,
                     let rest = self.schema.removing(keyword, at: LenientSchema.path(pointer))
                 else { throw error }
@@ -45,6 +48,15 @@ package struct LenientSchema: Sendable {
 }
 
 extension JSON {
+    /// This and all that it holds.
+    fileprivate var valueCount: Int {
+        switch self {
+        case .array(let elements): elements.reduce(1) { $0 + $1.valueCount }
+        case .object(let object): object.members.reduce(1) { $0 + $1.value.valueCount }
+        default: 1
+        }
+    }
+
     /// The value without a member of the object at a path; nil when there is none.
     fileprivate func removing(_ name: String, at path: ArraySlice<String>) -> JSON? {
         switch self {

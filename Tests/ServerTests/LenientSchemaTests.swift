@@ -44,6 +44,23 @@ struct LenientSchemaTests {
         }
     }
 
+    /// Each keyword that is dropped costs compiling once more, so large schemas have few.
+    @Test func theWorkIsBounded() async throws {
+        try await TinyServer.run(adapters: []) { server in
+            func answer(_ values: Int) async throws -> TinyServer.Answer {
+                let many = (0..<values).map { "\($0)" }.joined(separator: ",")
+                let parts = (0..<4).map { _ in ##"{"$dynamicRef":"#x"}"## }.joined(separator: ",")
+                return try await server.post(
+                    "/v1/completions",
+                    #"{"model":"base","prompt":"a","max_tokens":2,"response_format":{"type":"json_schema","json_schema":{"name":"n","strict":false,"schema":{"allOf":[\#(parts)],"type":"integer","examples":[\#(many)]}}}}"#
+                )
+            }
+            let (small, large) = (try await answer(100), try await answer(30_000))
+            #expect(small.json["martlet"]?["unenforced"]?.arrayValue?.count == 4)
+            #expect(large.code == "unsupported_grammar")
+        }
+    }
+
     /// What is refused is named as the request names it.
     @Test(arguments: [
         (#""guided_json":{"type":5}"#, "guided_json"), (#""regex":"(""#, "regex"),
