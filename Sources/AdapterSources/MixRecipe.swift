@@ -3,35 +3,17 @@ package struct MixRecipe: Hashable, Sendable, CustomStringConvertible {
     package struct Part: Hashable, Sendable {
         package var name: String
         package var scale: Double
-
-        package init(name: String, scale: Double) {
-            self.name = name
-            self.scale = scale
-        }
     }
 
-    package static let partLimit = 16
+    private static let partLimit = 16
     /// Of scales, either way.
-    package static let scaleLimit = 1000.0
+    private static let scaleLimit = 1000.0
 
     /// In the order of their names.
     package let parts: [Part]
 
-    /// - Throws: `SourceError` with `malformed_source`.
-    package init(_ parts: [Part]) throws(SourceError) {
-        guard (1...MixRecipe.partLimit).contains(parts.count),
-            Set(parts.map(\.name)).count == parts.count,
-            parts.allSatisfy({ !$0.name.isEmpty && abs($0.scale) <= MixRecipe.scaleLimit })
-        else {
-            throw SourceError(
-                .malformedSource,
-                "A mix has 1 to \(MixRecipe.partLimit) different adapters, each with a scale from "
-                    + "-\(Int(MixRecipe.scaleLimit)) to \(Int(MixRecipe.scaleLimit)).")
-        }
-        self.parts = parts.sorted { $0.name < $1.name }
-    }
-
     /// - Parameter text: what follows `mix:`.
+    /// - Throws: `SourceError` with `malformed_source`.
     init(_ text: Substring) throws(SourceError) {
         var parts: [Part] = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
@@ -44,7 +26,16 @@ package struct MixRecipe: Hashable, Sendable, CustomStringConvertible {
             }
             parts.append(Part(name: String(halves[0]), scale: scale))
         }
-        try self.init(parts)
+        guard (1...MixRecipe.partLimit).contains(parts.count),
+            Set(parts.map(\.name)).count == parts.count,
+            parts.allSatisfy({ !$0.name.isEmpty && abs($0.scale) <= MixRecipe.scaleLimit })
+        else {
+            throw SourceError(
+                .malformedSource,
+                "A mix has 1 to \(MixRecipe.partLimit) different adapters, each with a scale from "
+                    + "-\(Int(MixRecipe.scaleLimit)) to \(Int(MixRecipe.scaleLimit)).")
+        }
+        self.parts = parts.sorted { $0.name < $1.name }
     }
 
     package var description: String {

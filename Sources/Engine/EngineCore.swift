@@ -166,6 +166,8 @@ package struct EngineCore {
         var isDraft = false
         /// What the next row takes for the token that is chosen here.
         var draft: Int32?
+
+        func comesTrue(with choice: Choice) -> Bool { draft != nil && draft == choice.token }
     }
 
     private mutating func fillBatch() {
@@ -229,11 +231,10 @@ package struct EngineCore {
                     let number = due[place]
                     place += 1
                     if let output = output(for: wants[number], choice) { outputs.append(output) }
-                    guard let draft = wants[number].draft, choice.token == draft else {
-                        continue
-                    }
+                    guard wants[number].comesTrue(with: choice) else { continue }
                     report.acceptedCount += 1
-                    guard goOn(wants[number].id) else { continue }
+                    // It may have ended.
+                    guard scheduler[wants[number].id] != nil else { continue }
                     if number + 1 < range.upperBound {
                         followUps.append(number + 1)
                     } else {
@@ -243,13 +244,6 @@ package struct EngineCore {
             }
             swap(&due, &followUps)
         }
-    }
-
-    /// Goes on with a draft that came true, whose row is computed, unless the sequence has ended.
-    private mutating func goOn(_ id: RequestID) -> Bool {
-        guard scheduler[id] != nil else { return false }
-        scheduler.update(id) { $0.computedCount += 1 }
-        return true
     }
 
     /// Says how many tokens of each draft came true.
@@ -357,9 +351,12 @@ package struct EngineCore {
             if want.promptToken != nil {
                 if let scores = choice.scores { sequence.promptScores.append(scores) }
             } else {
-                if let draft = want.draft, draft == choice.token { sequence.acceptedCount += 1 }
+                let comesTrue = want.comesTrue(with: choice)
+                if comesTrue { sequence.acceptedCount += 1 }
                 event = sequence.take(
                     choice.token, scores: choice.scores, maximumContext: maximumContext)
+                // The next row is the token's.
+                if comesTrue { sequence.computedCount += 1 }
             }
         }
         guard let event else { return nil }
