@@ -121,7 +121,7 @@ let package = Package(
             ["Adapters", "CMartletDevices", "Devices", "ModelFiles", "StepModels", "Tensors"]),
         module("Transformer", ["StepModels", "Tensors", "ModelFiles", "Adapters"]),
         module(
-            "Engine", ["Tensors", "StepModels", "Adapters", deque, heap, metrics, lifecycle]),
+            "Engine", ["Tensors", "StepModels", "Adapters", heap, metrics, lifecycle]),
         module(
             "Conformance", ["Tensors", "ModelFiles", "StepModels", "Adapters", "JSONTree"]),
         module("OpenAIWire", ["JSONTree"]),

@@ -2,6 +2,21 @@ internal import Adapters
 internal import HeapModule
 internal import Tensors
 
+/// Who shares blocks of the cache: sequences of one scope find each other's.
+package struct PrefixScope: Hashable, Sendable {
+    private let high: UInt64
+    private let low: UInt64
+
+    /// - Parameter hash: the first 16 bytes of what two scopes must not have in common.
+    /// - Precondition: there are as many.
+    package init(hash: some Sequence<UInt8>) {
+        let bytes = Array(hash.prefix(16))
+        precondition(bytes.count == 16, "A scope needs 16 bytes.")
+        high = bytes[..<8].reduce(0) { $0 << 8 | UInt64($1) }
+        low = bytes[8...].reduce(0) { $0 << 8 | UInt64($1) }
+    }
+}
+
 /// The blocks of the key/value cache: free ones, those that sequences hold, and those that are kept
 /// because a later sequence may begin with the same tokens.
 ///
@@ -28,22 +43,26 @@ struct BlockCache {
         }
     }
 
-    /// Whose keys and values a block holds; the base's have none.
+    /// Whose keys and values a block holds; the base's have none where everybody shares them.
     struct Owner: Hashable {
-        var digest: AdapterDigest
+        var digest: AdapterDigest?
         /// The block's first position where the adapter acted.
         var start: Int
+        var scope: PrefixScope?
     }
 
     /// Who owns each of a sequence's blocks: the base those before the adapter's start.
     struct Owners {
         let digest: AdapterDigest?
         let start: Int
+        let scope: PrefixScope?
 
         subscript(block: Int) -> Owner? {
             let first = block * BlockCache.positions
-            guard let digest, start < first + BlockCache.positions else { return nil }
-            return Owner(digest: digest, start: max(0, start - first))
+            guard let digest, start < first + BlockCache.positions else {
+                return scope.map { Owner(digest: nil, start: 0, scope: $0) }
+            }
+            return Owner(digest: digest, start: max(0, start - first), scope: scope)
         }
     }
 

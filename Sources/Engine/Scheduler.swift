@@ -1,15 +1,18 @@
-package import Adapters
-internal import DequeModule
+internal import Adapters
 internal import Tensors
 
 /// Decides which tokens of which sequences the next step computes.
 ///
 /// Sequences that decode come first, so that they keep their pace; beside them prompts get a part of
 /// the step's token budget, without them all of it. Running ones go in the order of their admission,
-/// then waiting ones, first come, first served but for `nextWaiting`, while the budget, the sequence
-/// limit and the cache's blocks allow. When a running sequence needs a block and none is free, the
-/// sequence admitted last gives up its blocks, goes back to the head of the queue, and is computed
-/// again later. The first sequence is thus never stopped by another one, so something always finishes.
+/// then waiting ones as `WaitingLine` has them, while the budget, the sequence
+/// limit and the cache's blocks allow. Where nobody has a seat left, one whose owner has had more steps aside for one whose
+/// owner has had less, and keeps its blocks as long as nobody needs them.
+///
+/// When a running sequence needs a block and none is free, those that stepped aside give up theirs, then the
+/// running one that is least entitled to it: that goes back to the head of the queue, and is computed
+/// again later. Among one owner's sequences the first is thus never stopped by another one, and of several owners'
+/// each that loses its blocks may stay twice as long the next time, so something always finishes.
 struct Scheduler {
     /// Tokens of a sequence that the step computes: from its `computedCount` on.
     struct Share {
@@ -28,13 +31,17 @@ struct Scheduler {
     private let vocabularySize: Int
     private(set) var cache: BlockCache
     private(set) var sequences: [RequestID: TokenSequence] = [:]
-    private var waiting: Deque<RequestID> = []
+    private var waiting = WaitingLine()
+    private var fairShares = FairShares()
+    private var priorityCounts: [Int: Int] = [:]
     /// In the order of admission.
     private var running: [RequestID] = []
     /// What the next step computes: base rows first, then adapter by adapter, so that each adapter is
     /// one segment, but for those that act from some token on.
     private(set) var shares: [Share] = []
     private(set) var preemptionCount = 0
+    /// How often a sequence stepped aside for another owner's.
+    private(set) var yieldCount = 0
     /// Who came from the waiting line into the step.
     private(set) var admitted: [RequestID] = []
     private(set) var slots = DeviceSlots()
@@ -60,13 +67,16 @@ struct Scheduler {
         sequences.values.reduce(0) { $0 + max(0, $1.request.prompt.count - $1.computedCount) }
     }
     var runningAdapters: [String] { names(of: running) }
-    var waitingAdapters: [String] { names(of: waiting) }
+    var waitingAdapters: [String] { names(of: waiting.ids) }
 
     subscript(id: RequestID) -> TokenSequence? { sequences[id] }
 
     mutating func add(_ request: EngineRequest) {
-        sequences[request.id] = TokenSequence(request)
-        waiting.append(request.id)
+        let lane = fairShares.enter(request.flow, request.adapter?.digest)
+        let sequence = TokenSequence(request, lane: lane)
+        sequences[request.id] = sequence
+        priorityCounts[request.flow.priority, default: 0] += 1
+        waiting.append(entry(of: sequence))
     }
 
     /// Forgets a sequence that finished or was cancelled.
@@ -76,8 +86,18 @@ struct Scheduler {
         cache.release(sequence.holding)
         isBlocked = false
         running.removeAll { $0 == id }
-        waiting.removeAll { $0 == id }
+        waiting.remove(id)
+        fairShares.leave(sequence.lane)
+        let priority = sequence.request.flow.priority
+        priorityCounts[priority, default: 1] -= 1
+        if priorityCounts[priority] == 0 { priorityCounts[priority] = nil }
         return sequence
+    }
+
+    private func entry(of sequence: TokenSequence) -> WaitingLine.Entry {
+        WaitingLine.Entry(
+            id: sequence.id, lane: sequence.lane, priority: sequence.request.flow.priority,
+            digest: sequence.request.adapter?.digest)
     }
 
     mutating func update(_ id: RequestID, _ change: (inout TokenSequence) -> Void) {
@@ -93,6 +113,9 @@ struct Scheduler {
         cache.keep(
             &sequence.holding, tokens: sequence.tokens, computedCount: sequence.computedCount,
             owners: sequence.request.owners)
+        sequence.seatTokenCount += tokenCount
+        let cost = Double(sequence.countOutputs()) * FairShares.outputCost
+        fairShares.charge(sequence.lane, cost)
         sequences[id] = sequence
     }
 
@@ -159,63 +182,50 @@ struct Scheduler {
             continueSequence(id, &budget)
         }
         if !shares.isEmpty { budget = min(budget, limits.prefillTokensBesideDecode) }
-        for id in running where sequences[id]?.isPrefilling == true && isPresent(id) {
+        for id in inTurn(running.filter { sequences[$0]?.isPrefilling == true && isPresent($0) }) {
             continueSequence(id, &budget)
         }
-        while budget > 0, running.count < limits.maximumSequences,
-            let place = nextWaiting()
-        {
-            guard allocate(waiting[place], &budget) else {
-                if takeOffIdleAdapters() { continue }
+        while budget > 0, let place = nextWaiting() {
+            let entry = waiting.entries[place]
+            guard running.count < limits.maximumSequences || makeRoom(for: entry) else { break }
+            guard allocate(entry.id, &budget) else {
+                if takeOffIdleAdapters() || takeBlocks(for: entry) { continue }
                 isBlocked = true
                 break
             }
-            for earlier in waiting.prefix(place) { update(earlier) { $0.passedOverCount += 1 } }
-            let id = waiting.remove(at: place)
-            running.append(id)
-            admitted.append(id)
+            waiting.take(entry.id, fairShares)
+            update(entry.id) { $0.seatTokenCount = 0 }
+            running.append(entry.id)
+            admitted.append(entry.id)
         }
     }
 
-    /// Gives a running sequence its next tokens, preempting from the end of the line as needed; not
-    /// if it had to give way itself.
+    /// Gives a running sequence its next tokens, preempting others as needed; not if it had to give way itself.
     private mutating func continueSequence(_ id: RequestID, _ budget: inout Int) {
         // Whoever was preempted for another in this step holds no blocks any more.
         while budget > 0, sequences[id]?.holding.blocks.isEmpty == false {
             if allocate(id, &budget) { return }
-            if takeOffIdleAdapters() { continue }
-            guard let victim = running.last else { return }
-            preempt(victim)
+            if takeOffIdleAdapters() || takeBlocks() { continue }
+            guard let victim = inTurn(running).last else { return }
+            running.removeAll { $0 == victim }
             shares.removeAll { $0.id == victim }
+            loseBlocks(victim)
+            if let sequence = sequences[victim] { waiting.prepend(entry(of: sequence)) }
         }
     }
 
-    /// Who is admitted next, by the place in the line: the first one, or one close behind whose
-    /// adapter the step uses already, so that the adapter's weights are read once for both. Nobody is
-    /// passed over more than a few times.
     private func nextWaiting() -> Int? {
         if waiting.isEmpty { return nil }
-        // Whoever waited long for its adapter to come on keeps the seat free.
-        if let first = waiting.first, !isPresent(first),
-            (sequences[first]?.passedOverCount ?? 0) >= Scheduler.patience
+        // Nobody steps aside for others of the same owner.
+        if running.count >= limits.maximumSequences, fairShares.activeCount == 1,
+            !hasPriorities
         {
             return nil
         }
-        let adapters = Set(shares.compactMap { sequences[$0.id]?.request.adapter?.digest })
-        if !adapters.isEmpty {
-            for (place, id) in waiting.prefix(Scheduler.lookahead).enumerated() {
-                guard let sequence = sequences[id], isPresent(id) else { continue }
-                if let digest = sequence.request.adapter?.digest, adapters.contains(digest) {
-                    return place
-                }
-                if sequence.passedOverCount >= Scheduler.patience { break }
-            }
-        }
-        return waiting.firstIndex { isPresent($0) }
+        return waiting.next(
+            fairShares, using: Set(shares.compactMap { sequences[$0.id]?.request.adapter?.digest }),
+            isPresent: isPresent)
     }
-
-    private static let lookahead = 16
-    private static let patience = 8
 
     /// Gives a sequence its next tokens, as far as the budget goes, and reserves their blocks.
     ///
@@ -242,7 +252,11 @@ struct Scheduler {
         if begins {
             sequence.reserveRoom(maximumContext: limits.maximumContext)
             cache.count(sequence.holding)
-            sequence.foundPromptCount = sequence.foundPromptCount ?? sequence.holding.foundCount
+            if sequence.foundPromptCount == nil {
+                sequence.foundPromptCount = sequence.holding.foundCount
+                let count = sequence.promptCount - sequence.holding.foundCount
+                fairShares.charge(sequence.lane, Double(count) * FairShares.promptCost)
+            }
         }
         let adapter = sequence.request.adapter.map(ObjectIdentifier.init)
         shares.append(Share(id: id, tokenCount: tokenCount, adapter: adapter))
@@ -253,7 +267,11 @@ struct Scheduler {
     // MARK: Adapters on the device
 
     private func isPresent(_ id: RequestID) -> Bool {
-        guard let present, let digest = sequences[id]?.request.adapter?.digest else { return true }
+        isPresent(sequences[id]?.request.adapter?.digest)
+    }
+
+    private func isPresent(_ digest: AdapterDigest?) -> Bool {
+        guard let present, let digest else { return true }
         return present.contains(digest)
     }
 
@@ -263,8 +281,11 @@ struct Scheduler {
         var candidates: [DeviceSlots.Candidate] = []
         var places: [AdapterDigest: Int] = [:]
         // Those that cannot be admitted must not take the device from those that hold the blocks.
-        let seats = isBlocked && !running.isEmpty ? 0 : limits.maximumSequences - running.count
-        let admissible = waiting.prefix(seats)
+        var seats = isBlocked && !running.isEmpty ? 0 : limits.maximumSequences - running.count
+        // Somebody may step aside for the first.
+        if !isBlocked, fairShares.activeCount > 1 || hasPriorities { seats = max(seats, 1) }
+        let admissible =
+            seats < waiting.count ? inTurn(waiting.ids).prefix(seats) : waiting.ids[...]
         for id in running + admissible {
             guard let sequence = sequences[id], let adapter = sequence.request.adapter else {
                 continue
@@ -300,135 +321,108 @@ struct Scheduler {
         return cache.limit > before
     }
 
-    private mutating func preempt(_ id: RequestID) {
-        running.removeAll { $0 == id }
-        waiting.prepend(id)
-        preemptionCount += 1
+    // MARK: Several owners
+
+    /// Whether some requests are more urgent than others.
+    private var hasPriorities: Bool { priorityCounts.count > 1 }
+
+    /// Whoever is more entitled to the step comes first: the more urgent, then those whose owner has had less, then as they
+    /// stood.
+    private func inTurn(_ ids: [RequestID]) -> [RequestID] {
+        guard ids.count > 1, fairShares.activeCount > 1 || hasPriorities else { return ids }
+        let standings = ids.enumerated().map { place, id in
+            let sequence = sequences[id]
+            return (
+                id: id, priority: sequence?.request.flow.priority ?? 0,
+                served: sequence.map { fairShares.served($0.lane).owner } ?? 0, place: place
+            )
+        }
+        return standings.sorted {
+            ($0.priority, $0.served, $0.place) < ($1.priority, $1.served, $1.place)
+        }.map(\.id)
+    }
+
+    /// Lets a running sequence step aside for one that is more urgent or whose owner has had less. It keeps its blocks.
+    ///
+    /// - Returns: whether there is a seat now.
+    private mutating func makeRoom(for entry: WaitingLine.Entry) -> Bool {
+        let owner = fairShares.owner(of: entry.lane)
+        let runsNothing = !running.contains {
+            sequences[$0].map { fairShares.owner(of: $0.lane) } == owner
+        }
+        let lead = runsNothing ? 0 : Scheduler.margin
+        let served = fairShares.served(entry.lane).owner
+        let yielding = running.filter { id in
+            guard let other = sequences[id] else { return false }
+            let priority = other.request.flow.priority
+            guard priority == entry.priority else { return priority > entry.priority }
+            // As long as blocks are kept, stepping aside costs nothing.
+            let isFree = runsNothing && other.leastSeatTokens == TokenSequence.leastSeatTokens
+            return other.seatTokenCount >= (isFree ? 1 : other.leastSeatTokens)
+                && fairShares.owner(of: other.lane) != owner
+                && fairShares.served(other.lane).owner >= served + lead
+        }
+        guard let victim = inTurn(yielding).last, let sequence = sequences[victim],
+            hasBlocks(for: entry, besides: sequence.holding.blocks.count)
+        else { return false }
+        running.removeAll { $0 == victim }
+        shares.removeAll { $0.id == victim }
+        waiting.prepend(self.entry(of: sequence))
+        yieldCount += 1
+        return true
+    }
+
+    /// Whether all known tokens of a sequence have room, once those that stepped aside have given up their blocks.
+    private func hasBlocks(for entry: WaitingLine.Entry, besides count: Int) -> Bool {
+        guard let sequence = sequences[entry.id] else { return false }
+        let positions = KeyValueCache.blockPositions
+        let needed =
+            (sequence.tokens.count + positions) / positions - sequence.holding.blocks.count
+        var available = cache.availableCount + count
+        if needed <= available { return true }
+        for other in waiting.entries where other.id != entry.id {
+            available += sequences[other.id]?.holding.blocks.count ?? 0
+        }
+        return needed <= available
+    }
+
+    /// Takes the blocks of a sequence that stepped aside, for a running one or for the one that is admitted next.
+    ///
+    /// - Returns: whether there was one.
+    private mutating func takeBlocks(for entry: WaitingLine.Entry? = nil) -> Bool {
+        guard yieldCount > 0 else { return false }
+        var holders = waiting.ids.filter {
+            $0 != entry?.id && sequences[$0]?.holding.blocks.isEmpty == false
+        }
+        if let entry, !running.isEmpty {
+            let served = fairShares.served(entry.lane).owner
+            holders.removeAll { id in
+                guard let other = sequences[id] else { return true }
+                return (other.request.flow.priority, fairShares.served(other.lane).owner)
+                    <= (entry.priority, served)
+            }
+        }
+        guard let victim = inTurn(holders).last else { return false }
+        loseBlocks(victim)
+        return true
+    }
+
+    private mutating func loseBlocks(_ id: RequestID) {
         guard let holding = sequences[id]?.holding else { return }
+        preemptionCount += 1
         cache.release(holding)
         update(id) {
             $0.holding = BlockCache.Holding()
             $0.computedCount = 0
+            // Whatever is computed again is to be worth it.
+            $0.leastSeatTokens = min(2 * $0.leastSeatTokens, 1 << 20)
         }
     }
+
+    /// By how much an owner that has seats must be behind to get one of another's.
+    private static let margin = 128.0
 
     private func names(of ids: some Sequence<RequestID>) -> [String] {
         Set(ids.compactMap { sequences[$0]?.request.adapterName }).sorted()
-    }
-}
-
-/// The engine's bounds.
-package struct EngineLimits: Sendable {
-    /// Sequences that may run at the same time.
-    package var maximumSequences: Int
-    /// Token rows of one step.
-    package var maximumStepTokens: Int
-    /// Of these, rows of prompts while other sequences decode and wait for the step to end.
-    package var prefillTokensBesideDecode: Int { max(1, maximumStepTokens / 2) }
-    /// Positions of the longest sequence.
-    package var maximumContext: Int
-    /// Blocks of the key/value cache.
-    package var blockCount: Int
-    /// Requests that may wait besides those that run.
-    package var maximumWaiting: Int
-    /// Blocks kept at most for sequences that begin with the same tokens; 0 keeps none.
-    package var keptBlockCount: Int
-    /// What adapters and blocks share on the device; nil when both have room enough.
-    package var deviceMemory: DeviceMemory?
-    /// Rows that a step may come to with drafts; 0 drafts nothing.
-    package var draftRows = 0
-    /// Positions of a cache block.
-    package static let blockPositions = KeyValueCache.blockPositions
-
-    /// - Precondition: the cache holds at least one sequence of the maximum length.
-    package init(
-        maximumSequences: Int, maximumStepTokens: Int, maximumContext: Int, blockCount: Int,
-        maximumWaiting: Int, keptBlockCount: Int = 0, deviceMemory: DeviceMemory? = nil
-    ) {
-        precondition(
-            maximumSequences > 0 && maximumStepTokens > 0
-                && (deviceMemory?.blockFloor ?? blockCount) * KeyValueCache.blockPositions
-                    >= maximumContext,
-            "The cache must hold at least one sequence of the maximum length.")
-        self.maximumSequences = maximumSequences
-        self.maximumStepTokens = maximumStepTokens
-        self.maximumContext = maximumContext
-        self.blockCount = blockCount
-        self.maximumWaiting = maximumWaiting
-        self.keptBlockCount = keptBlockCount
-        self.deviceMemory = deviceMemory
-    }
-}
-
-/// The device's memory, which adapters and blocks of the cache share: what one does not use, the other
-/// may, down to a floor for each.
-package struct DeviceMemory: Sendable, Equatable {
-    package var byteCount: Int
-    package var blockByteCount: Int
-    /// Bytes that adapters may always have.
-    package var adapterFloor: Int
-    /// Blocks that sequences may always have.
-    package var blockFloor: Int
-    /// On a device that hands its memory out in pages: what an adapter takes is whole pages.
-    package var paging: Paging?
-
-    package struct Paging: Sendable, Equatable {
-        package var pageByteCount: Int
-        /// Of the table that kernels read of an adapter.
-        package var tableByteCount: Int
-        /// Pages side by side at most.
-        package var pagesPerPiece: Int
-
-        package init(pageByteCount: Int, tableByteCount: Int, pagesPerPiece: Int) {
-            self.pageByteCount = pageByteCount
-            self.tableByteCount = tableByteCount
-            self.pagesPerPiece = pagesPerPiece
-        }
-
-        func parts(of adapter: DeviceAdapter) -> AdapterParts {
-            adapter.parts(pageByteCount: pageByteCount, tableByteCount: tableByteCount)
-        }
-    }
-
-    /// Whether an adapter has a place when nothing else is there.
-    package func holds(_ adapter: DeviceAdapter) -> Bool {
-        guard byteCount(of: adapter) <= maximumAdapterByteCount else { return false }
-        return paging.map { paging in
-            paging.parts(of: adapter).parts.allSatisfy { $0.pageCount <= paging.pagesPerPiece }
-        } ?? true
-    }
-
-    /// What an adapter takes.
-    package func byteCount(of adapter: DeviceAdapter) -> Int {
-        paging.map { $0.parts(of: adapter).pageCount * $0.pageByteCount } ?? adapter.byteCount
-    }
-
-    /// - Precondition: both floors fit.
-    package init(
-        byteCount: Int, blockByteCount: Int, adapterFloor: Int, blockFloor: Int,
-        paging: Paging? = nil
-    ) {
-        precondition(
-            blockByteCount > 0 && adapterFloor >= 0 && blockFloor >= 0
-                && adapterFloor + blockFloor * blockByteCount <= byteCount,
-            "The device is too small for both floors.")
-        self.byteCount = byteCount
-        self.blockByteCount = blockByteCount
-        self.adapterFloor = adapterFloor
-        self.paging = paging
-        self.blockFloor = blockFloor
-    }
-
-    /// Bytes of the largest adapter: it must have room whatever sequences hold.
-    package var maximumAdapterByteCount: Int { adapterFloor }
-
-    /// Bytes that adapters may have while sequences hold so many blocks.
-    func adapterBudget(heldBlockCount: Int) -> Int {
-        byteCount - max(blockFloor, heldBlockCount) * blockByteCount
-    }
-
-    /// Blocks that may be in use while adapters take so many bytes.
-    func blockLimit(adapterByteCount: Int) -> Int {
-        (byteCount - max(adapterFloor, adapterByteCount)) / blockByteCount
     }
 }

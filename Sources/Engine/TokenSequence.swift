@@ -19,6 +19,10 @@ package struct EngineRequest: Sendable {
     package var adapterName: String?
     /// Whatever the adapter's owner wants kept alive as long as the request is.
     package var lease: (any AnyObject & Sendable)?
+    /// Whose it is, and how urgent.
+    package let flow: Flow
+    /// Who finds its blocks in the cache, and whose blocks it finds; nil for everybody without one.
+    package let prefixScope: PrefixScope?
     package var parameters: SamplingParameters
     /// What the completion may be; nil for anything.
     package let constraint: (any TokenConstraint)?
@@ -30,7 +34,8 @@ package struct EngineRequest: Sendable {
 
     package init(
         id: RequestID, prompt: [Int32], adapter: DeviceAdapter?, adapterName: String?,
-        lease: (any AnyObject & Sendable)? = nil, parameters: SamplingParameters,
+        lease: (any AnyObject & Sendable)? = nil, flow: Flow = Flow(),
+        prefixScope: PrefixScope? = nil, parameters: SamplingParameters,
         constraint: (any TokenConstraint)? = nil, prediction: [Int32] = []
     ) {
         self.id = id
@@ -38,6 +43,8 @@ package struct EngineRequest: Sendable {
         self.adapter = adapter
         self.adapterName = adapterName
         self.lease = lease
+        self.flow = flow
+        self.prefixScope = prefixScope
         self.parameters = parameters
         self.constraint = constraint
         self.prediction = prediction
@@ -46,7 +53,7 @@ package struct EngineRequest: Sendable {
 
     /// Whose keys and values the blocks of the sequence hold.
     var owners: BlockCache.Owners {
-        BlockCache.Owners(digest: adapter?.digest, start: adapterStart)
+        BlockCache.Owners(digest: adapter?.digest, start: adapterStart, scope: prefixScope)
     }
 }
 
@@ -54,6 +61,8 @@ package struct EngineRequest: Sendable {
 /// which makes prefill, decode, chunks and recomputation after a preemption the same thing.
 struct TokenSequence {
     let request: EngineRequest
+    /// Where what is computed for it is counted.
+    let lane: FairShares.LaneID
     /// Prompt, then completion.
     private(set) var tokens: [Int32]
     /// Tokens whose keys and values are in the cache.
@@ -64,19 +73,24 @@ struct TokenSequence {
     private(set) var promptTokens: Set<Int32> = []
     /// Tokens of the prompt that were in the cache when the sequence was first admitted.
     var foundPromptCount: Int?
-    /// How often a sequence that came later was admitted before this one.
-    var passedOverCount = 0
     private var drafts = Drafts()
     /// Tokens that were drafted, and those of them that came true.
     var draftedCount = 0
     var acceptedCount = 0
+    /// Tokens computed since it was admitted last, and how many there must be before it steps aside for another owner.
+    var seatTokenCount = 0
+    var leastSeatTokens = TokenSequence.leastSeatTokens
+    static let leastSeatTokens = 16
+    /// Known tokens that have been counted as computed.
+    private var countedCount = 0
     /// Where the completion is in its constraint.
     private(set) var constraintState: Int32 = 0
     /// Scores of prompt tokens 1, 2, … so far.
     var promptScores: [TokenScores] = []
 
-    init(_ request: EngineRequest) {
+    init(_ request: EngineRequest, lane: FairShares.LaneID) {
         self.request = request
+        self.lane = lane
         tokens = request.prompt
         constraintState = request.constraint?.start ?? 0
         if request.parameters.repetitionPenalty != 1 { promptTokens = Set(request.prompt) }
@@ -92,6 +106,13 @@ struct TokenSequence {
     var isPrefilling: Bool { uncomputedCount > 1 }
     /// Whether the next step chooses a token that follows its last one.
     var isDecoding: Bool { uncomputedCount == 1 && wantsToken }
+
+    /// Tokens of the completion that have been computed since the last call; what is computed again does not count.
+    mutating func countOutputs() -> Int {
+        let before = max(countedCount, promptCount)
+        countedCount = max(countedCount, computedCount)
+        return max(0, computedCount - before)
+    }
 
     /// Makes room for all tokens to come, so that no step has to.
     mutating func reserveRoom(maximumContext: Int) {
