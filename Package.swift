@@ -126,6 +126,7 @@ let package = Package(
             "Conformance", ["Tensors", "ModelFiles", "StepModels", "Adapters", "JSONTree"]),
         module("OpenAIWire", ["JSONTree"]),
         module("Placement", ["JSONTree", deque]),
+        module("Tenants", ["Catalog", "JSONTree", "OpenAIWire", "Tensors", crypto]),
         module("ClusterSimulation", ["Placement", "LoadGenerator", heap]),
         // Generated, so the rules for what people write do not hold.
         .target(
@@ -153,7 +154,8 @@ let package = Package(
             [
                 "AdapterSources", "AdapterStore", "Answers", "Catalog", "Generation", "Grammar",
                 "OpenAIWire",
-                "Placement", "Telemetry", "Engine", "Adapters", "ModelFiles", "Tokenization",
+                "Placement", "Telemetry", "Tenants", "Engine", "Adapters", "ModelFiles",
+                "Tokenization",
                 "JSONTree", hummingbird, hummingbirdCore, crypto, logging, metrics, lifecycle,
                 nioCore,
                 nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1, nioPosix, httpTypes,
@@ -165,7 +167,7 @@ let package = Package(
                 "LoadGenerator", "OpenAIWire", "ClusterSimulation", "Placement", "Router",
                 httpClient, nioCore, nioHTTP1,
                 "AdapterSources", "AdapterStore", "Catalog",
-                "Conformance", "Grammar", "Server", "Telemetry", "Generation", "Engine",
+                "Conformance", "Grammar", "Server", "Telemetry", "Tenants", "Generation", "Engine",
                 "StepModels",
                 "Transformer",
                 "Adapters",
@@ -223,12 +225,15 @@ let package = Package(
         tests(
             "ServerTests",
             [
-                "Server", "AdapterSources", "AdapterStore", "Adapters", "ChatTemplates", "Engine",
+                "Server", "AdapterSources", "AdapterStore", "Adapters", "Catalog", "ChatTemplates",
+                "Engine",
+                "Tenants",
                 "Generation", "JSONTree", "ModelFiles", "Placement", "Telemetry", "Tensors",
                 "Tokenization",
                 "Transformer",
                 hummingbird, hummingbirdTesting, httpTypes, logging, nioCore,
             ]),
+        tests("TenantsTests", ["Tenants", "Catalog", "JSONTree", "OpenAIWire", "Tensors"]),
         tests("TelemetryTests", ["Telemetry", "JSONTree", coreMetrics, logging]),
         tests("TokenizationTests", ["Tokenization", "JSONTree"], exclude: ["Goldens"]),
         tests("ChatTemplatesTests", ["ChatTemplates", "JSONTree"], exclude: ["Goldens"]),

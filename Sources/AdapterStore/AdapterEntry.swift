@@ -15,6 +15,8 @@ package struct AdapterEntry: Sendable {
     package var leaseCount = 0
     /// Whether somebody took it out of RAM who wants it to stay out until it is asked for.
     package var isPutAside = false
+    /// Whose request gave it its name; nil when an operator did.
+    package var client: String? { alias.client }
 
     package var name: String { alias.name }
 

@@ -300,7 +300,7 @@ extension AdapterRecord {
 }
 
 /// What a damaged file may hold in place of a number.
-private enum CatalogValue {
+enum CatalogValue {
     struct Impossible: Error {}
 
     static func check(times: [Double]) throws {

@@ -263,9 +263,10 @@ private struct EngineLoop {
                 core.apply(command)
             }
             let start = ContinuousClock.now
-            let outputs = core.step()
+            var outputs = core.step()
             if core.report.tokenCount > 0 {
                 let duration = ContinuousClock.now - start
+                core.attribute(duration / .seconds(1), to: &outputs)
                 metrics.record(core.report, duration: duration)
                 mailbox.record(core.report, duration: duration)
             }
@@ -279,7 +280,7 @@ private struct EngineLoop {
             mailbox.status = status
             metrics.record(status, after: previous)
             if outputs.count > EngineLoop.fewOutputs {
-                delivery.async { [mailbox] in mailbox.deliver(outputs) }
+                delivery.async { [mailbox, outputs] in mailbox.deliver(outputs) }
             } else if !outputs.isEmpty {
                 // On this thread: waking another one costs more. The queue keeps the order of steps.
                 delivery.sync { mailbox.deliver(outputs) }

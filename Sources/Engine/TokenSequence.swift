@@ -77,6 +77,8 @@ struct TokenSequence {
     /// Tokens that were drafted, and those of them that came true.
     var draftedCount = 0
     var acceptedCount = 0
+    /// How long the device has worked for it, by its share of each step's rows.
+    var deviceSeconds = 0.0
     /// Tokens computed since it was admitted last, and how many there must be before it steps aside for another owner.
     var seatTokenCount = 0
     var leastSeatTokens = TokenSequence.leastSeatTokens
@@ -133,6 +135,7 @@ struct TokenSequence {
         event.foundPromptCount = foundPromptCount ?? 0
         event.draftedCount = draftedCount
         event.acceptedCount = acceptedCount
+        event.deviceSeconds = deviceSeconds
         if completionCount == 0, request.parameters.promptLogprobCount != nil {
             event.promptScores = promptScores
         }

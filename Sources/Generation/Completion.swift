@@ -27,6 +27,8 @@ package struct Completion: Sendable {
         /// Tokens that were drafted so far, and those of them that came true.
         package var draftedCount = 0
         package var acceptedCount = 0
+        /// How long the device has worked for it so far, by its share of each step's rows.
+        package var deviceSeconds = 0.0
         /// With the last piece.
         package var finish: Finish?
 
@@ -75,6 +77,7 @@ package struct Completion: Sendable {
                 next.foundPromptCount = step.foundPromptCount
                 next.draftedCount = step.draftedCount
                 next.acceptedCount = step.acceptedCount
+                next.deviceSeconds = step.deviceSeconds
                 tokenCount += step.token == nil ? 0 : 1
                 state.add(step, to: &next, tokenCount: tokenCount)
                 guard

@@ -1,6 +1,28 @@
 package import AdapterStore
 package import ModelFiles
 
+/// The names that somebody may ask for and hear of.
+package struct ModelScope: Sendable {
+    private let allows: @Sendable (String) -> Bool
+    /// Whose names that requests gave are shown; nil for everybody's.
+    private let client: String?
+
+    package static let all = ModelScope(client: nil) { _ in true }
+
+    package init(client: String?, allows: @escaping @Sendable (String) -> Bool) {
+        self.client = client
+        self.allows = allows
+    }
+
+    package func allows(_ name: String) -> Bool { allows(name) }
+
+    /// Whether a list shows an adapter.
+    package func shows(_ entry: AdapterEntry) -> Bool {
+        allows(entry.name)
+            && (client == nil || entry.client == nil || entry.client == client)
+    }
+}
+
 /// The names that requests may ask for: the base model's, and those of adapters.
 package final class ModelRegistry: Sendable {
     /// What a name stands for, for the time of a request.
@@ -30,10 +52,12 @@ package final class ModelRegistry: Sendable {
         self.created = created
     }
 
-    /// - Throws: `GenerationError` with the names that are spelled like it, when it is nothing's name.
-    package func check(_ name: String) throws(GenerationError) {
-        if baseNames.contains(name) || library.serves(name) { return }
-        let near = EditDistance.nearest(to: name, among: baseNames + library.names)
+    /// - Throws: `GenerationError` with the names that are spelled like it, when it is nothing's name in the scope.
+    package func check(_ name: String, in scope: ModelScope) throws(GenerationError) {
+        if scope.allows(name), baseNames.contains(name) || library.serves(name) { return }
+        let known = (baseNames + library.names).filter { scope.allows($0) }
+        let near = EditDistance.nearest(to: name, among: known)
+            .filter { library.entry($0).map { scope.shows($0) } ?? true }
         let hint =
             near.isEmpty
             ? "GET /v1/models lists what is served."
@@ -42,11 +66,19 @@ package final class ModelRegistry: Sendable {
             .modelNotFound(near: near), "The model \"\(name.prefix(200))\" does not exist. \(hint)")
     }
 
+    /// The base's names, then those of adapters.
+    package func names(in scope: ModelScope) -> [String] {
+        baseNames.filter { scope.allows($0) }
+            + library.names.filter { name in
+                scope.allows(name) && library.entry(name).map { scope.shows($0) } ?? false
+            }
+    }
+
     /// - Throws: `GenerationError` unless these adapters may be added up on what `name` is.
     package func check(
-        _ name: String, mixing parts: [String]
+        _ name: String, mixing parts: [String], in scope: ModelScope
     ) throws(GenerationError) {
-        try check(name)
+        try check(name, in: scope)
         guard baseNames.contains(name) else {
             throw GenerationError(
                 .notTheBase,
@@ -58,7 +90,7 @@ package final class ModelRegistry: Sendable {
                 throw GenerationError(
                     .notTheBase, "\"\(part)\" is the base, and no adapter to be added to it.")
             }
-            try check(part)
+            try check(part, in: scope)
         }
     }
 
@@ -71,9 +103,9 @@ package final class ModelRegistry: Sendable {
 
     /// What a name stands for, in memory; waits until it is there.
     ///
-    /// - Throws: `GenerationError` for unknown names; as `AdapterLibrary.lease`.
-    package func model(_ name: String) async throws -> Model {
-        try check(name)
+    /// - Throws: `GenerationError` for names that are unknown in the scope; as `AdapterLibrary.lease`.
+    package func model(_ name: String, in scope: ModelScope = .all) async throws -> Model {
+        try check(name, in: scope)
         if baseNames.contains(name) { return .base }
         return .adapter(try await library.lease(name))
     }

@@ -119,7 +119,8 @@ package struct TextGenerator: Sendable {
         }
         let request = EngineRequest(
             id: engine.nextID(), prompt: prompt.map { Int32($0) }, adapter: lease?.adapter,
-            adapterName: lease?.name, lease: lease,
+            adapterName: lease?.name, lease: lease, flow: options.flow,
+            prefixScope: options.prefixScope,
             parameters: parameters(
                 options, lease?.adapter.text?.defaults(over: defaults) ?? defaults, room: room,
                 index: index),
@@ -187,6 +188,10 @@ package struct CompletionOptions: Sendable {
     package var constraint: GrammarConstraint?
     /// Tokens that the completion may be like: only a guess, which saves time where it is right.
     package var prediction: [Int] = []
+    /// Whose it is.
+    package var flow = Flow()
+    /// With whom it shares what the cache holds; nil for everybody without a scope.
+    package var prefixScope: PrefixScope?
 
     package init() {}
 }

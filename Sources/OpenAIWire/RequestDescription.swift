@@ -235,7 +235,14 @@ public enum RequestDescription {
         ),
         ("user", unused), ("metadata", unused), ("safety_identifier", unused),
         ("prompt_cache_key", unused), ("prompt_cache_retention", unused),
-        ("prompt_cache_options", unused), ("store", only(false)), ("priority", only(0)),
+        ("prompt_cache_options", unused), ("store", only(false)),
+        (
+            "priority",
+            integer(
+                KeyTerms.priorities.lowerBound, max: KeyTerms.priorities.upperBound,
+                "Lower is more urgent, within what the key may.")
+        ),
+        ("cache_salt", text("Who shares cached prompts with whom.")),
         ("use_beam_search", only(false)), ("length_penalty", only(1)),
         ("spaces_between_special_tokens", only(true)), ("truncate_prompt_tokens", only(.null)),
         ("allowed_token_ids", only(.null)), ("service_tier", only("auto", "default")),
@@ -270,6 +277,31 @@ public enum RequestDescription {
         ("source", text("What to read.")), ("digest", text("Or an adapter that is kept here.")),
         ("replaces", flag(true)),
         ("if_digest", text("What the name must stand for now.")),
+    ]
+
+    /// What a key may; for a new one `name` too.
+    public static let key: [Parameter] = [
+        ("name", text("What the key is called.")),
+        ("role", ["enum": .array(KeyTerms.Role.allCases.map { .string($0.rawValue) })]),
+        ("namespace", text("What the names of a manager's adapters begin with.")),
+        ("models", list("string", "Names of models, with * for any text.")),
+        ("rpm_limit", integer(1, "Requests a minute.")),
+        ("tpm_limit", integer(1, "Tokens a minute.")),
+        ("max_parallel_requests", integer(1)),
+        ("token_budget", integer(1, "Tokens within budget_duration.")),
+        ("budget_duration", text("Whole hours, such as 24h or 30d.")),
+        ("weight", number(0.001, 1000)),
+        (
+            "priority",
+            integer(KeyTerms.priorities.lowerBound, max: KeyTerms.priorities.upperBound)
+        ),
+        ("expires", integer(0, "Seconds since 1970.")),
+        ("duration", text("Or from now, such as 90d.")), ("blocked", flag(false)),
+        ("metadata", ["type": "object"]),
+    ]
+
+    public static let rotation: [Parameter] = [
+        ("grace", text("How long the old key counts too, such as 24h."))
     ]
 
     // MARK: Schemas

@@ -27,6 +27,10 @@ public struct SamplingOptions: Sendable, Equatable {
     public var form: AnswerForm?
     /// The parameter that says so.
     public var formParameter: String?
+    /// Lower is more urgent; nil for what the key has.
+    public var priority: Int?
+    /// Only requests with the same text share what the cache holds of their prompts.
+    public var cacheSalt: String?
 
     /// Bounds that keep one request from costing more than one.
     public enum Limits {
@@ -82,8 +86,11 @@ public struct SamplingOptions: Sendable, Equatable {
             "user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
             "prompt_cache_options")
         try parameters.accept("store", only: false, because: "this server stores nothing.")
-        try parameters.accept(
-            "priority", only: .integer(0), because: "requests have no priorities.")
+        priority = try parameters.integer("priority", in: KeyTerms.priorities)
+        cacheSalt = try parameters.string("cache_salt")
+        if let cacheSalt, !(1...256).contains(cacheSalt.utf8.count) {
+            throw .invalid("cache_salt", "cache_salt must have 1 to 256 bytes.")
+        }
         try parameters.accept(
             "use_beam_search", only: false, because: "there is no beam search.")
         try parameters.accept(

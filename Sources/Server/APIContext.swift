@@ -2,9 +2,12 @@ internal import Foundation
 internal import HTTPTypes
 internal import Hummingbird
 internal import Logging
+internal import Generation
 internal import Metrics
 internal import NIOCore
 internal import OpenAIWire
+internal import Synchronization
+internal import Tenants
 
 /// What goes with a request through the server.
 struct APIContext: RequestContext {
@@ -15,7 +18,9 @@ struct APIContext: RequestContext {
     var logger: Logger
     private let channel: any Channel
     /// Who asks; nil on a server without keys.
-    var tenant: Tenant?
+    var tenant: KeyHolder?
+    /// The same, for what goes on around the routes.
+    let caller = Caller()
 
     init(source: Source) {
         coreContext = .init(source: source)
@@ -53,9 +58,19 @@ struct APIContext: RequestContext {
         }
     }
 
-    /// Whether whoever asks may know of the server's files: the admin, and everybody on a server without
-    /// keys.
-    var isOperator: Bool { tenant?.isAdmin ?? true }
+    /// Whether whoever asks may know of the server's files and of others' names: admins, observers, and everybody on a server
+    /// without keys.
+    var isOperator: Bool {
+        guard let role = tenant?.terms.role else { return true }
+        return role == .admin || role == .observer
+    }
+
+    /// The models that it may ask for.
+    var scope: ModelScope {
+        guard let tenant else { return .all }
+        let terms = tenant.terms
+        return ModelScope(client: isOperator ? nil : tenant.name) { terms.allows($0) }
+    }
 
     /// Tells when the client leaves.
     func departure() async -> Departure {
@@ -64,6 +79,16 @@ struct APIContext: RequestContext {
             try channel.pipeline.syncOperations.handler(type: ConnectionWatch.self).departure
         }.get()
         return found ?? Departure()
+    }
+}
+
+/// Whose key a request came with, once that is known.
+final class Caller: Sendable {
+    private let state = Mutex<KeyHolder?>(nil)
+
+    var holder: KeyHolder? {
+        get { state.withLock { $0 } }
+        set { state.withLock { $0 = newValue } }
     }
 }
 
@@ -76,6 +101,8 @@ extension HTTPFields {
 /// Turns every error into the API's JSON, names each request, and logs how it went.
 struct ErrorMiddleware: RouterMiddleware {
     typealias Context = APIContext
+
+    let meters: KeyMeters
 
     func handle(
         _ request: Request, context: APIContext,
@@ -102,6 +129,11 @@ struct ErrorMiddleware: RouterMiddleware {
         // Of errors too: a body after HEAD would be taken for the next response.
         if request.method == .head { response = response.createHeadResponse() }
         if let name = HTTPField.Name("x-request-id") { response.headers[name] = context.requestID }
+        if let holder = context.caller.holder {
+            for header in meters.headers(holder) {
+                if let name = HTTPField.Name(header.name) { response.headers[name] = header.value }
+            }
+        }
         let path = response.status == .notFound ? "other" : context.endpointPath ?? "other"
         Counter(
             label: "martlet_http_requests_total",

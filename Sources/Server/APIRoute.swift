@@ -119,6 +119,22 @@ struct APIRoute {
         APIRoute(
             .post, "/admin/adapters/{name}", .admin,
             "NAME/pin, /unpin, /warm, /demote or /verify: what is to be done with an adapter."),
+        APIRoute(.get, "/admin/keys", .admin, "All keys, without what they are."),
+        APIRoute(
+            .post, "/admin/keys", .admin, "Makes a key.",
+            body: RequestDescription.schema(RequestDescription.key, required: ["name"])),
+        APIRoute(.get, "/admin/keys/{name}", .admin, "A key."),
+        APIRoute(
+            .patch, "/admin/keys/{name}", .admin, "Changes what a key may.",
+            body: RequestDescription.schema(
+                RequestDescription.key.filter { $0.name != "name" }, required: [])),
+        APIRoute(
+            .post, "/admin/keys/{name}/rotate", .admin, "Puts a new key in its place.",
+            body: RequestDescription.schema(RequestDescription.rotation, required: [])),
+        APIRoute(.delete, "/admin/keys/{name}", .admin, "Ends a key for good."),
+        APIRoute(
+            .get, "/admin/usage", .admin,
+            "What keys used of models by the hour: since, until, key, group_by in the query."),
         APIRoute(.get, "/admin/tiers", .admin, "How full RAM and disk are."),
         APIRoute(
             .get, "/admin/events", .admin, "What happens to adapters, as it happens.",
@@ -133,8 +149,18 @@ struct APIRoute {
         APIRoute(.get, "/openapi.json", .open, "This description."),
     ]
 
-    /// Paths that are one route and no more, with what they take.
-    static var fixed: [APIRoute] { all.filter { !$0.path.contains("{") } }
+    /// Paths without names in them, with the methods that they take.
+    static var fixed: [(path: String, methods: [HTTPRequest.Method])] {
+        var paths: [(path: String, methods: [HTTPRequest.Method])] = []
+        for route in all where !route.path.contains("{") {
+            if let index = paths.firstIndex(where: { $0.path == route.path }) {
+                paths[index].methods.append(route.method)
+            } else {
+                paths.append((route.path, [route.method]))
+            }
+        }
+        return paths
+    }
 }
 
 /// `GET /openapi.json`.

@@ -15,8 +15,10 @@ package struct APIServer {
     package struct Configuration: Sendable {
         package var host = "127.0.0.1"
         package var port = 8080
-        /// Nil for an open server.
-        package var keyRing: KeyRing?
+        package var tenancy = Tenancy()
+        /// Whether metrics, which name models, are for everybody where there are keys.
+        package var opensMetrics = false
+        package var prefixSharing = PrefixSharing.key
         /// The origin whose pages may call the server from browsers, or `*`.
         package var allowedOrigin: String?
         package var maximumConnections = 4096
@@ -82,36 +84,49 @@ package struct APIServer {
 
     private func openRouter() -> Router<APIContext> {
         let router = Router(context: APIContext.self, options: .autoGenerateHeadEndpoints)
-        router.add(middleware: ErrorMiddleware())
+        router.add(middleware: ErrorMiddleware(meters: configuration.tenancy.meters))
         if let origin = configuration.allowedOrigin {
             router.add(
                 middleware: CORSMiddleware(
                     allowOrigin: origin == "*" ? .all : .custom(origin),
                     allowHeaders: [.contentType, .authorization],
-                    allowMethods: [.get, .post, .put, .delete]))
+                    allowMethods: [.get, .post, .put, .patch, .delete]))
         }
         let identity = configuration.identity
-        OperationRoutes(
+        let tenancy = configuration.tenancy
+        let authentication = Authentication(tenancy: tenancy)
+        let operation = OperationRoutes(
             generator: generator, metrics: metrics, version: configuration.version,
-            identity: identity
-        ).add(to: router)
-        let authentication = Authentication(keyRing: configuration.keyRing)
+            identity: identity)
+        operation.add(to: router)
+        let seesMetrics = router.group("")
+        if tenancy.keys != nil, !configuration.opensMetrics {
+            seesMetrics.add(middleware: authentication).add(middleware: AdminOnly())
+        }
+        operation.addMetrics(to: seesMetrics)
         let texts = TextQueue()
         let models = ModelRoutes(generator: generator, texts: texts)
         let open = router.group("v1").add(middleware: authentication)
         let completions = CompletionRoutes(
-            generator: generator, texts: texts, identity: identity)
+            generator: generator, texts: texts, identity: identity, tenancy: tenancy,
+            prefixSharing: configuration.prefixSharing)
         completions.add(to: open)
         WireRoutes(completions: completions).add(to: open)
         models.add(to: open)
         let plain = router.group("").add(middleware: authentication)
         TextRoutes(generator: generator, texts: texts).add(to: plain)
         TakeoffRoutes(completions: completions).add(to: plain)
+        let managing = AdminOnly(letsManagersIn: true)
+        let adapters = AdapterRoutes(registry: generator.registry, texts: texts, tenancy: tenancy)
         models.addAdministration(
-            to: router.group("v1").add(middleware: authentication).add(middleware: AdminOnly()))
+            adapters,
+            to: router.group("v1").add(middleware: authentication).add(middleware: managing))
+        adapters.addNames(
+            to: router.group("admin").add(middleware: authentication).add(middleware: managing))
         let admin = router.group("admin").add(middleware: authentication)
             .add(middleware: AdminOnly())
-        AdapterRoutes(registry: generator.registry, texts: texts).add(to: admin)
+        adapters.add(to: admin)
+        KeyRoutes(tenancy: tenancy, texts: texts).add(to: admin)
         StateRoutes(
             state: ReplicaState(generator: generator, identity: identity), identity: identity
         ).add(to: admin)
@@ -133,18 +148,18 @@ package struct APIServer {
     /// A known path with the wrong method says which method it wants.
     private func refuseOtherMethods(_ router: Router<APIContext>) {
         let methods: [HTTPRequest.Method] = [.get, .head, .post, .put, .patch, .delete]
-        for route in APIRoute.fixed {
-            let (path, allowed) = (route.path, route.method)
-            let options = allowed == .get ? "GET, HEAD, OPTIONS" : "\(allowed.rawValue), OPTIONS"
+        for (path, taken) in APIRoute.fixed {
+            let allowed = taken.flatMap { $0 == .get ? [.get, .head] : [$0] }
+            let names = taken.map(\.rawValue).joined(separator: " and ")
+            let options = (allowed.map(\.rawValue) + ["OPTIONS"]).joined(separator: ", ")
             router.on(RouterPath(path), method: .options) { _, _ -> Response in
                 Response(status: .noContent, headers: [.allow: options])
             }
-            for method in methods
-            where method != allowed && !(method == .head && allowed == .get) {
+            for method in methods where !allowed.contains(method) {
                 router.on(RouterPath(path), method: method) { _, _ -> Response in
                     var response = APIError(
                         status: 405, code: "method_not_allowed",
-                        message: "This route takes \(allowed.rawValue) only."
+                        message: "This route takes \(names) only."
                     ).response
                     response.headers[.allow] = options
                     return response

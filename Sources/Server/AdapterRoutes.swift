@@ -10,40 +10,138 @@ internal import JSONTree
 internal import Logging
 internal import NIOCore
 internal import OpenAIWire
+internal import Tenants
 internal import ServiceLifecycle
 
 /// `/admin/adapters`: who is where, and what operators do about it.
 struct AdapterRoutes {
     let registry: ModelRegistry
     let texts: TextQueue
+    let tenancy: Tenancy
 
     private var library: AdapterLibrary { registry.library }
 
-    func add(to group: RouterGroup<APIContext>) {
-        group.get("adapters") { _, _ -> Response in
-            Response(json: ["adapters": .array(library.entries.map(\.json)), "tiers": tiers])
+    /// Those that managers of a name space may use too, for names within it.
+    func addNames(to group: RouterGroup<APIContext>) {
+        group.get("adapters") { _, context -> Response in
+            let entries = library.entries.filter { mayLook(at: $0.name, context) }
+            return Response(json: ["adapters": .array(entries.map(\.json)), "tiers": tiers])
         }
         group.get("adapters/**") { _, context -> Response in
-            Response(json: try entry(context.catchAll).json)
+            let name = context.catchAll
+            try check(name, context)
+            return Response(json: try entry(name).json)
         }
         group.put("adapters/**") { request, context -> Response in
             let name = context.catchAll
             let put = try AdapterPut(try await texts.json(of: request, context))
-            return Response(json: try await self.put(name, put).json)
+            switch put.content {
+            case .source(let text): try check(name, source: text, context)
+            case .digest(let text): try check(name, digest: text, context)
+            }
+            let entry = try await self.put(name, put)
+            audit("adapter_put", entry, context)
+            return Response(json: entry.json)
         }
         group.delete("adapters/**") { _, context -> Response in
             let name = context.catchAll
+            try check(name, context)
             try await library.remove(name: name)
+            audit("adapter_removed", name, context)
             return Response(json: ["name": .string(name), "removed": true])
         }
         group.post("adapters/**") { _, context -> Response in
             var parts = context.catchAll.split(separator: "/", omittingEmptySubsequences: false)
             let action = parts.popLast().map(String.init) ?? ""
-            return try await act(action, on: parts.joined(separator: "/"))
+            let name = parts.joined(separator: "/")
+            try check(name, context)
+            // RAM is everybody's.
+            if context.tenant?.terms.role == .manager, !["warm", "verify"].contains(action) {
+                throw APIError(
+                    status: 403, type: "permission_error", code: "admin_key_required",
+                    message: "A manager's key may warm and verify adapters; this needs an admin's.")
+            }
+            let response = try await act(action, on: name)
+            audit("adapter_" + action, name, context)
+            return response
         }
+    }
+
+    /// What is for operators alone.
+    func add(to group: RouterGroup<APIContext>) {
         group.get("tiers") { _, _ -> Response in Response(json: tiers) }
         group.get("events") { _, context -> Response in await events(context) }
     }
+
+    // MARK: Managers
+
+    private func mayLook(at name: String, _ context: APIContext) -> Bool {
+        guard let terms = context.tenant?.terms, terms.role == .manager else { return true }
+        return terms.manages(name)
+    }
+
+    /// - Throws: `APIError` unless whoever asks may say what the name stands for.
+    func check(_ name: String, _ context: APIContext) throws(APIError) {
+        guard !mayLook(at: name, context) else { return }
+        throw APIError(
+            status: 403, type: "permission_error", code: "outside_namespace",
+            message:
+                "This key manages names that begin with \(context.tenant?.terms.namespace ?? "").",
+            parameter: "lora_name")
+    }
+
+    /// Managers name what is far away, or what they may ask for already: a path would be one of this machine.
+    ///
+    /// - Throws: `APIError`.
+    func check(_ name: String, source text: String, _ context: APIContext) throws {
+        try check(name, context)
+        guard context.tenant?.terms.role == .manager else { return }
+        switch try AdapterSource(text) {
+        case .hub, .s3, .web: break
+        case .mix(let recipe):
+            for part in recipe.parts { try registry.check(part.name, in: context.scope) }
+        case .path:
+            throw APIError(
+                status: 403, type: "permission_error", code: "source_not_allowed",
+                message: "A manager's key may not name paths of this machine.",
+                parameter: "lora_path")
+        }
+    }
+
+    private func check(_ name: String, digest text: String, _ context: APIContext) throws {
+        try check(name, context)
+        guard context.tenant?.terms.role == .manager else { return }
+        let digest = try? library.digest(beginning: text)
+        let scope = context.scope
+        guard let digest, library.names(of: digest).contains(where: { scope.allows($0) }) else {
+            throw LibraryError(.notFound, "There is no adapter \"\(text.prefix(200))\".")
+        }
+    }
+
+    /// Writes down who changed what.
+    func audit(_ event: String, _ name: String, _ context: APIContext) {
+        audit(event, name, nil, context)
+    }
+
+    func audit(_ event: String, _ entry: AdapterEntry, _ context: APIContext) {
+        audit(event, entry.name, entry, context)
+    }
+
+    private func audit(
+        _ event: String, _ name: String, _ entry: AdapterEntry?, _ context: APIContext
+    ) {
+        tenancy.audit?.write(
+            event,
+            [
+                ("request", .string(context.requestID)),
+                ("by", context.tenant.map { .string($0.name) } ?? .null),
+                ("adapter", .string(name)),
+                ("source", entry.map { .string($0.alias.source) } ?? .null),
+                ("digest", entry?.alias.digest.map { .string($0) } ?? .null),
+            ])
+    }
+
+    // MARK: What becomes of them
 
     private func entry(_ name: String) throws(LibraryError) -> AdapterEntry {
         guard let entry = library.entry(name) else {

@@ -13,6 +13,7 @@ internal import Logging
 internal import Metrics
 internal import NIOCore
 internal import OpenAIWire
+internal import Tenants
 internal import Placement
 internal import Tokenization
 
@@ -21,6 +22,8 @@ struct CompletionRoutes {
     let generator: TextGenerator
     let texts: TextQueue
     let identity: ReplicaIdentity
+    let tenancy: Tenancy
+    let prefixSharing: PrefixSharing
 
     func add(to group: RouterGroup<APIContext>) {
         group.post("chat/completions") { request, context -> Response in
@@ -35,17 +38,27 @@ struct CompletionRoutes {
     @concurrent
     func respond(
         _ request: Request, _ context: APIContext,
-        _ prepare: @escaping @Sendable (JSON) throws -> PreparedRequest
+        _ prepare: @escaping @Sendable (JSON, ModelScope) throws -> PreparedRequest
+    ) async throws -> Response {
+        let account = try RequestAccount(tenancy, context)
+        return try await account.closing { try await respond(request, context, account, prepare) }
+    }
+
+    @concurrent
+    private func respond(
+        _ request: Request, _ context: APIContext, _ account: RequestAccount,
+        _ prepare: @escaping @Sendable (JSON, ModelScope) throws -> PreparedRequest
     ) async throws -> Response {
         var timing = RequestTiming()
+        let scope = context.scope
         let departure = await context.departure()
         let reading = try await texts.body(of: request, context)
         // A client may leave while its text is worked on or its adapter is on the way.
         let starting = Task {
-            var prepared = try await texts.run(on: reading, prepare)
+            var prepared = try await texts.run(on: reading) { try prepare($0, scope) }
             prepared.byteCount = reading.bytes.count
             timing.text = .now - timing.start
-            return try await begin(prepared, timing, context)
+            return try await begin(prepared, timing, context, account)
         }
         let exchange = try await departure.whileConnected(onDeparture: { starting.cancel() }) {
             try await withTaskCancellationHandler {
@@ -77,12 +90,14 @@ struct CompletionRoutes {
                         }
                     }
                 } catch is CancellationError {
+                    account.close("cancelled")
                     logger.debug("client left during a stream")
                     throw CancellationError()
                 } catch {
                     exchange.cancel()
                     logger.error("stream failed", metadata: ["error": .string("\(error)")])
                     let answer = APIError(error)
+                    account.close(answer.code)
                     try await writer.write(
                         exchange.writer?.failure(answer) ?? exchange.takeoff?.failure(answer)
                             ?? ServerSentEvent.data(answer.json))
@@ -106,12 +121,12 @@ struct CompletionRoutes {
     // MARK: Requests to prompts
 
     @Sendable
-    private func chatPrompts(_ json: JSON) throws -> PreparedRequest {
-        try prepare(try ChatRequest(json))
+    private func chatPrompts(_ json: JSON, _ scope: ModelScope) throws -> PreparedRequest {
+        try prepare(try ChatRequest(json), scope)
     }
 
-    func prepare(_ request: ChatRequest) throws -> PreparedRequest {
-        try generator.registry.check(request.model, mixing: request.adapters)
+    func prepare(_ request: ChatRequest, _ scope: ModelScope) throws -> PreparedRequest {
+        try generator.registry.check(request.model, mixing: request.adapters, in: scope)
         var prepared = PreparedRequest(
             .chat, request.model, request.sampling, request.stream,
             logprobCount: request.logprobCount)
@@ -126,9 +141,9 @@ struct CompletionRoutes {
     }
 
     @Sendable
-    private func textPrompts(_ json: JSON) throws -> PreparedRequest {
+    private func textPrompts(_ json: JSON, _ scope: ModelScope) throws -> PreparedRequest {
         let request = try CompletionRequest(json)
-        try generator.registry.check(request.model, mixing: request.adapters)
+        try generator.registry.check(request.model, mixing: request.adapters, in: scope)
         var prepared = PreparedRequest(
             .completion, request.model, request.sampling, request.stream,
             logprobCount: request.logprobCount)
@@ -233,15 +248,21 @@ struct CompletionRoutes {
     }
 
     private func begin(
-        _ prepared: PreparedRequest, _ timing: RequestTiming, _ context: APIContext
+        _ prepared: PreparedRequest, _ timing: RequestTiming, _ context: APIContext,
+        _ account: RequestAccount
     ) async throws -> Exchange {
         var (prepared, timing) = (prepared, timing)
+        account.name(prepared.model, digest: nil)
+        prepared.options.flow = try context.flow(prepared.sampling.priority)
         // What cannot be completed does not wait for its adapter.
         try check(prepared)
         let asked = ContinuousClock.now
         let model = try await generator.registry.model(
             prepared.model, mixing: prepared.mix, context)
         timing.adapter = .now - asked
+        account.name(prepared.model, digest: model.lease?.adapter.digest.description)
+        prepared.options.prefixScope = prefixSharing.scope(
+            salt: prepared.sampling.cacheSalt, of: context.tenant, for: model)
         try Task.checkCancellation()
         if !prepared.conversations.isEmpty {
             prepared = try await texts.run(byteCount: prepared.byteCount, with: model) {
@@ -270,6 +291,9 @@ struct CompletionRoutes {
             try check(prepared)
         }
         let count = prepared.sampling.count
+        try account.reserve(prepared.reservedTokenCount(contextLength: generator.contextLength))
+        let promptTokenCount = prepared.promptTokenCount
+        account.note { $0.promptTokens = promptTokenCount }
         var choices: [Exchange.Choice] = []
         do {
             for prompt in prepared.prompts {
@@ -300,7 +324,8 @@ struct CompletionRoutes {
             writer: prepared.writer, takeoff: prepared.takeoff,
             metrics: ExchangeMetrics(
                 model: prepared.model, logger: context.logger,
-                library: generator.registry.library, adapter: model.lease?.adapter.digest),
+                library: generator.registry.library, adapter: model.lease?.adapter.digest,
+                account: account),
             texts: texts, tier: model.lease.map { tier(of: $0) }, timing: timing)
     }
 }
@@ -311,107 +336,6 @@ extension CompletionRoutes {
             lease.tier == .host
             && generator.engine.status.deviceAdapters.contains(lease.adapter.digest)
         return isOnDevice ? .device : lease.tier.placement
-    }
-}
-
-/// A request whose text has become tokens.
-struct PreparedRequest: Sendable {
-    let kind: ResponseHead.Kind
-    let model: String
-    let sampling: SamplingOptions
-    let stream: StreamOptions?
-    var options: CompletionOptions
-    /// Adapters that are added up on the base; nil for the model alone.
-    var mix: [ScaledAdapter]?
-    /// What becomes a prompt once the model is at hand.
-    var chat: ChatRequest?
-    /// The same of completions that a template writes.
-    var conversations: [Conversation] = []
-    /// The form of the answer, and what of a schema it leaves out.
-    var source: GrammarSource?
-    var unenforced: [(pointer: String, keyword: String)] = []
-    /// Longer prompts lose their beginning; nil for those that are refused.
-    var mostPromptTokens: Int?
-    /// Writes texts; nil for OpenAI's completions.
-    var takeoff: TakeoffWriter?
-    /// Writes its answer; nil for OpenAI's completions.
-    var writer: (any AnswerWriter)?
-    /// How its answers are read.
-    var reading: AnswerReading?
-    /// Of the request's body.
-    var byteCount = 0
-    /// With the text where it is to be repeated.
-    var prompts: [(tokens: [Int], text: String?)] = []
-
-    init(
-        _ kind: ResponseHead.Kind, _ model: String, _ sampling: SamplingOptions,
-        _ stream: StreamOptions?, logprobCount: Int?
-    ) {
-        self.kind = kind
-        self.model = model
-        self.sampling = sampling
-        self.stream = stream
-        options = CompletionOptions(sampling)
-        options.logprobCount = logprobCount
-    }
-
-    mutating func cutPrompts() {
-        guard let most = mostPromptTokens else { return }
-        prompts = prompts.map { (Array($0.tokens.suffix(most)), $0.text) }
-    }
-
-    var promptTokenCount: Int { prompts.reduce(0) { $0 + $1.tokens.count } }
-
-    /// Refuses what would take more than one request's share.
-    func check(contextLength: Int) throws(APIError) {
-        let choiceCount = prompts.count * sampling.count
-        guard choiceCount <= SamplingOptions.Limits.choices else {
-            throw .invalid(
-                "n",
-                "\(prompts.count) prompts with n = \(sampling.count) are \(choiceCount) completions; at most \(SamplingOptions.Limits.choices) are allowed in one request."
-            )
-        }
-        if let count = options.logprobCount, stream == nil {
-            let tokens = min(options.maximumTokens ?? contextLength, contextLength)
-            let scores = choiceCount * tokens * (count + 1)
-            guard scores <= SamplingOptions.Limits.completionScores else {
-                throw .invalid(
-                    "logprobs",
-                    "The completions' log probabilities may be \(scores) numbers; at most \(SamplingOptions.Limits.completionScores) are allowed in one answer. Give a smaller max_tokens, or stream."
-                )
-            }
-        }
-        guard let count = options.promptLogprobCount else { return }
-        let scores = promptTokenCount * sampling.count * (count + 1)
-        guard scores <= SamplingOptions.Limits.promptScores else {
-            throw .invalid(
-                "prompt",
-                "The prompts' log probabilities would be \(scores) numbers; at most \(SamplingOptions.Limits.promptScores) are allowed in one request. Send fewer or shorter prompts, or ask for fewer alternatives."
-            )
-        }
-    }
-}
-
-extension CompletionOptions {
-    fileprivate init(_ sampling: SamplingOptions) {
-        self.init()
-        maximumTokens = sampling.maximumTokens
-        minimumTokens = sampling.minimumTokens
-        temperature = sampling.temperature
-        topP = sampling.topP
-        topK = sampling.topK
-        minP = sampling.minP
-        repetitionPenalty = sampling.repetitionPenalty
-        presencePenalty = sampling.presencePenalty
-        frequencyPenalty = sampling.frequencyPenalty
-        logitBias = sampling.logitBias
-        seed = sampling.seed
-        stopStrings = sampling.stopStrings
-        stopTokens = sampling.stopTokens
-        includesStopString = sampling.includesStopString
-        ignoresEnd = sampling.ignoresEnd
-        skipsSpecialTokens = sampling.skipsSpecialTokens
-        promptLogprobCount = sampling.promptLogprobCount
     }
 }
 
@@ -438,53 +362,5 @@ extension Conversation {
             messages: request.messages, tools: request.tools,
             addsGenerationPrompt: request.addsGenerationPrompt,
             variables: request.templateVariables)
-    }
-}
-
-extension ModelRegistry {
-    /// - Throws: as `check(_:)`, or when the adapters cannot be added up on the model.
-    func check(_ name: String, mixing mix: [ScaledAdapter]?) throws {
-        guard let mix else { return try check(name) }
-        try check(name, mixing: mix.map(\.name))
-    }
-
-    /// What a request names. Where an operator's adapter comes from is none of a tenant's business.
-    func model(
-        _ name: String, mixing mix: [ScaledAdapter]? = nil, _ context: APIContext
-    ) async throws -> Model {
-        guard let mix else { return try await answering(name, context) { try await model(name) } }
-        let names = mix.map(\.name).joined(separator: " + ")
-        return try await answering(names, context) {
-            try check(name, mixing: mix)
-            return try await model(mixing: mix.map { ($0.name, $0.scale) })
-        }
-    }
-
-    private func answering(
-        _ name: String, _ context: APIContext, _ work: () async throws -> Model
-    ) async throws -> Model {
-        do {
-            return try await work()
-        } catch let error as CancellationError {
-            throw error
-        } catch {
-            var answer = APIError(error)
-            if answer.parameter != nil { answer.parameter = "model" }
-            // The name is served; that its files are not there is the server's trouble, and may pass.
-            if let error = error as? SourceError, error.code == .notFound,
-                !library.isJustInTime(name)
-            {
-                answer.status = 503
-                answer.type = "server_error"
-                answer.retryAfter = 5
-            }
-            let isSecret = !context.isOperator && !library.isJustInTime(name)
-            if isSecret, APIError.namesPlaces(error) {
-                context.logger.error("adapter not read", metadata: ["error": .string("\(error)")])
-                answer.message =
-                    "The adapter \"\(name)\" cannot be read. The server's log says why."
-            }
-            throw answer
-        }
     }
 }

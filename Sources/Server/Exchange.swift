@@ -302,9 +302,19 @@ struct Exchange: Sendable {
         _ choice: Choice, _ body: (Completion.Piece) async throws -> Void
     ) async throws {
         var last: ContinuousClock.Instant?
+        var deviceSeconds = 0.0
         do {
             try await choice.completion.forEachPiece { piece in
                 let now = ContinuousClock.now
+                let isFirst = last == nil
+                metrics.account.note { usage in
+                    usage.completionTokens += piece.tokens.count
+                    if isFirst {
+                        usage.cachedTokens += cachedTokens(piece.foundPromptCount, choice)
+                    }
+                }
+                metrics.account.note(deviceSeconds: piece.deviceSeconds - deviceSeconds)
+                deviceSeconds = piece.deviceSeconds
                 metrics.sawToken(after: last.map { (now - $0) / max(1, piece.tokens.count) })
                 last = now
                 try await body(piece)
@@ -422,11 +432,14 @@ final class ExchangeMetrics: Sendable {
     private let tokenGap: Recorder
     private let library: AdapterLibrary
     private let adapter: AdapterDigest?
+    let account: RequestAccount
 
     /// - Parameter adapter: whose tokens are counted, if any.
     init(
-        model: String, logger: Logger, library: AdapterLibrary, adapter: AdapterDigest?
+        model: String, logger: Logger, library: AdapterLibrary, adapter: AdapterDigest?,
+        account: RequestAccount
     ) {
+        self.account = account
         self.model = model
         self.logger = logger
         self.library = library
@@ -451,6 +464,7 @@ final class ExchangeMetrics: Sendable {
     }
 
     func finish(_ usage: Usage) {
+        account.finish(usage)
         Recorder(label: "martlet_request_seconds", dimensions: dimensions)
             .record((ContinuousClock.now - start) / .seconds(1))
         Counter(label: "martlet_requests_total", dimensions: dimensions).increment()

@@ -19,41 +19,48 @@ struct ModelRoutes {
 
     func add(to group: RouterGroup<APIContext>) {
         group.get("models") { _, context -> Response in
-            let adapters = registry.library.entries.map { adapter($0, context) }
-            return Response(json: ["object": "list", "data": .array(bases + adapters)])
+            let scope = context.scope
+            let adapters = registry.library.entries.filter { scope.shows($0) }
+                .map { adapter($0, context) }
+            return Response(json: ["object": "list", "data": .array(bases(scope) + adapters)])
         }
         group.get("models/**") { _, context -> Response in
             let name = context.catchAll
-            if let base = bases.first(where: { $0["id"]?.stringValue == name }) {
+            let scope = context.scope
+            if let base = bases(scope).first(where: { $0["id"]?.stringValue == name }) {
                 return Response(json: base)
             }
-            guard let entry = registry.library.entry(name) else {
-                try registry.check(name)
+            guard let entry = registry.library.entry(name), scope.allows(name) else {
+                try registry.check(name, in: scope)
                 throw HTTPError(.notFound)
             }
             return Response(json: adapter(entry, context))
         }
     }
 
-    func addAdministration(to group: RouterGroup<APIContext>) {
+    func addAdministration(_ adapters: AdapterRoutes, to group: RouterGroup<APIContext>) {
         group.post("load_lora_adapter") { request, context -> Response in
             let change = try AdapterChange(loading: try await texts.json(of: request, context))
+            try adapters.check(change.name, source: change.path, context)
             let entry = try await APIError.naming(change.path) {
                 try await registry.library.put(
                     name: change.name, source: try AdapterSource(change.path),
                     replaces: change.replaces)
             }
+            adapters.audit("adapter_put", entry, context)
             return Response.text("Success: LoRA adapter '\(entry.name)' added successfully.")
         }
         group.post("unload_lora_adapter") { request, context -> Response in
             let name = try AdapterChange.nameToUnload(try await texts.json(of: request, context))
+            try adapters.check(name, context)
             try await registry.library.remove(name: name)
+            adapters.audit("adapter_removed", name, context)
             return Response.text("Success: LoRA adapter '\(name)' removed successfully.")
         }
     }
 
-    private var bases: [JSON] {
-        registry.baseNames.map { name in
+    private func bases(_ scope: ModelScope) -> [JSON] {
+        registry.baseNames.filter { scope.allows($0) }.map { name in
             model(
                 name, created: registry.created,
                 extra: [

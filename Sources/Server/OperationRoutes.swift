@@ -29,7 +29,11 @@ struct OperationRoutes {
         let description = APIDescription.document(version: version).text()
         router.get("openapi.json") { _, _ -> Response in Response(jsonText: description) }
         router.get("version") { _, _ -> Response in Response(json: ["version": .string(version)]) }
-        router.get("metrics") { _, _ -> Response in
+    }
+
+    /// Metrics name models, which are not for everybody where there are keys.
+    func addMetrics(to group: RouterGroup<APIContext>) {
+        group.get("metrics") { _, _ -> Response in
             Response(
                 status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
                 body: ResponseBody(byteBuffer: ByteBuffer(string: text)))

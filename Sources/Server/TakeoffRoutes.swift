@@ -20,8 +20,8 @@ struct TakeoffRoutes {
     func add(to group: RouterGroup<APIContext>) {
         for (path, streams) in [("generate", false), ("generate_stream", true)] {
             group.post(RouterPath(path)) { request, context -> Response in
-                try await completions.respond(request, context) { json in
-                    try prepare(try TakeoffRequest(json), streams: streams)
+                try await completions.respond(request, context) { json, scope in
+                    try prepare(try TakeoffRequest(json), scope, streams: streams)
                 }
             }
         }
@@ -90,9 +90,11 @@ struct TakeoffRoutes {
         }
     }
 
-    private func prepare(_ request: TakeoffRequest, streams: Bool) throws -> PreparedRequest {
+    private func prepare(
+        _ request: TakeoffRequest, _ scope: ModelScope, streams: Bool
+    ) throws -> PreparedRequest {
         let model = request.adapter ?? registry.baseNames[0]
-        try registry.check(model)
+        try registry.check(model, in: scope)
         var prepared = PreparedRequest(
             .completion, model, request.sampling, streams ? StreamOptions() : nil,
             logprobCount: nil)
@@ -128,7 +130,7 @@ struct TakeoffRoutes {
     }
 
     private func reader(_ context: APIContext) -> JSON {
-        let names = registry.library.names
+        let names = registry.names(in: context.scope).filter { !registry.baseNames.contains($0) }
         return [
             "reader_id": .string(Self.reader), "consumer_group": .string(Self.reader),
             "consumer_groups": [.string(Self.reader)], "device": "cpu",

@@ -19,10 +19,11 @@ struct TextRoutes {
             }
         }
         group.post("detokenize") { request, context -> Response in
-            try await answer(request, context) { json in
+            let scope = context.scope
+            return try await answer(request, context) { json in
                 let request = try DetokenizeRequest(json)
                 // Tokens are the base's for all models.
-                if let model = request.model { try generator.registry.check(model) }
+                if let model = request.model { try generator.registry.check(model, in: scope) }
                 return (nil, nil, { _ in try detokenize(request) })
             }
         }

@@ -13,9 +13,9 @@ struct WireRoutes {
     func add(to group: RouterGroup<APIContext>) {
         group.post("messages") { request, context -> Response in
             let id = context.requestID
-            return try await completions.respond(request, context) { json in
+            return try await completions.respond(request, context) { json, scope in
                 let chat = try MessagesRequest(json).chat
-                var prepared = try completions.prepare(chat)
+                var prepared = try completions.prepare(chat, scope)
                 prepared.writer = MessagesWriter(id: id, model: chat.model)
                 return prepared
             }
@@ -33,9 +33,9 @@ struct WireRoutes {
         }
         group.post("responses") { request, context -> Response in
             let (id, created) = (context.requestID, Int(Date().timeIntervalSince1970))
-            return try await completions.respond(request, context) { json in
+            return try await completions.respond(request, context) { json, scope in
                 let request = try ResponsesRequest(json)
-                var prepared = try completions.prepare(request.chat)
+                var prepared = try completions.prepare(request.chat, scope)
                 var echo = request.echo
                 if !prepared.unenforced.isEmpty {
                     echo["martlet"] = [

@@ -17,7 +17,9 @@ struct Martlet: AsyncParsableCommand {
         version: version,
         subcommands: [
             Serve.self, Route.self, Run.self, Inspect.self, AdaptersCommand.self, CacheCommand.self,
-            DevicesCommand.self, GrammarCommand.self, Bench.self, Simulate.self,
+            KeysCommand.self, UsageCommand.self, DevicesCommand.self, GrammarCommand.self,
+            Bench.self,
+            Simulate.self,
         ])
 
     static func main() async {

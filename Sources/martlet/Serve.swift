@@ -41,11 +41,7 @@ struct Serve: AsyncParsableCommand {
             valueName: "name"))
     var servedModelName: [String] = []
 
-    @Option(
-        help: ArgumentHelp(
-            "API keys, one \"name: key\" a line; the name admin may load and unload adapters. Without it the API is open.",
-            valueName: "file"))
-    var apiKeyFile: String?
+    @OptionGroup(title: "Tenants") var tenants: TenantOptions
 
     @Option(
         help: ArgumentHelp(
@@ -120,10 +116,11 @@ struct Serve: AsyncParsableCommand {
         server.port = try settings.integer("port", port, in: 0...65535) ?? server.port
         server.version = Martlet.version
         server.allowedOrigin = corsOrigin ?? settings.string("cors-origin")
-        let keyFile = apiKeyFile ?? settings.string("api-key-file")
-        if let file = keyFile {
-            server.keyRing = KeyRing(try Serve.keys(file))
-        }
+        server.opensMetrics = tenants.openMetrics || settings.string("open-metrics") == "true"
+        server.prefixSharing = try tenants.sharing(settings)
+        let keyFile = tenants.apiKeyFile ?? settings.string("api-key-file")
+        let tenancy = try tenants.tenancy(settings, keyFile: keyFile, logger)
+        server.tenancy = tenancy
         let waiting = try settings.integer("max-waiting", maxWaiting, in: 0...1_000_000) ?? 1024
         let drain = try settings.integer("drain-timeout", drainTimeout, in: 0...86_400) ?? 30
 
@@ -174,6 +171,7 @@ struct Serve: AsyncParsableCommand {
             logger.info("listening on http://\(host):\(port)")
             logger.info("try", metadata: ["command": .string(Serve.example(host, port, base))])
         }
+        let keeper = TenantKeeper(tenancy: tenancy, logger: logger)
         // Services stop in reverse: first the server drains, then the engine ends.
         var group = ServiceGroupConfiguration(
             services: [
@@ -187,7 +185,8 @@ struct Serve: AsyncParsableCommand {
                         logger: logger)),
                 .init(
                     service: KeyReloader(
-                        keyRing: server.keyRing, file: keyFile, logger: logger)),
+                        tenancy: tenancy, file: keyFile, logger: logger)),
+                .init(service: keeper),
                 .init(
                     service: Draining(
                         server: api, engine: assembly.engine, library: assembly.library,
@@ -201,21 +200,9 @@ struct Serve: AsyncParsableCommand {
         group.maximumGracefulShutdownDuration = .seconds(longest + 5)
         let lastResort = LastResort(limit: .seconds(longest + 15), logger: logger)
         defer { lastResort.cancel() }
+        defer { keeper.keep() }
         try await ServiceGroup(configuration: group).run()
         logger.info("stopped")
-    }
-
-    static func keys(_ file: String) throws -> APIKeys {
-        guard FileManager.default.isReadableFile(atPath: file) else {
-            throw ValidationError(
-                "There is no readable key file at \(file). Write one with a line \"name: key\" for each key."
-            )
-        }
-        do {
-            return try APIKeys(text: try String(contentsOfFile: file, encoding: .utf8))
-        } catch {
-            throw ValidationError("The key file \(file): \(error).")
-        }
     }
 
     private static func example(_ host: String, _ port: Int, _ model: String) -> String {

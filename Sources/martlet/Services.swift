@@ -4,6 +4,7 @@ import Foundation
 import Logging
 import Server
 import ServiceLifecycle
+import Tenants
 import UnixSignals
 
 /// The server with the end of its drain: requests that are still running at the deadline are failed, so
@@ -74,21 +75,59 @@ final class LastResort {
     func cancel() { for source in sources { source.cancel() } }
 }
 
-/// Reads the key file again at every SIGHUP. A file that cannot be used leaves the keys as they are.
+/// Stores what was used, and takes over keys that other servers of the same file have made.
+struct TenantKeeper: Service {
+    let tenancy: Tenancy
+    let logger: Logger
+
+    func run() async throws {
+        var isFailing = false
+        while !Task.isShuttingDownGracefully, !Task.isCancelled {
+            isFailing = keep(wasFailing: isFailing)
+            try? await cancelWhenGracefulShutdown { try await Task.sleep(for: .milliseconds(400)) }
+        }
+        // What ends during the drain is stored by whoever ends last.
+    }
+
+    /// - Returns: whether it could not be done.
+    @discardableResult
+    func keep(wasFailing: Bool = false) -> Bool {
+        do {
+            try tenancy.ledger.flush()
+            try tenancy.keys?.refresh()
+            return false
+        } catch {
+            if !wasFailing {
+                logger.error(
+                    "usage is not stored; it is kept and tried again",
+                    metadata: ["error": .string("\(error)")])
+            }
+            return true
+        }
+    }
+}
+
+/// Reads the key file again at every SIGHUP, and goes on in a new audit log. A file that cannot be used leaves the keys as
+/// they are.
 struct KeyReloader: Service {
-    let keyRing: KeyRing?
+    let tenancy: Tenancy
     let file: String?
     let logger: Logger
 
     func run() async throws {
         let signals = await UnixSignalsSequence(trapping: .sighup)
         for await _ in signals.cancelOnGracefulShutdown() {
-            guard let keyRing, let file else {
-                logger.info("SIGHUP: there are no keys to read again")
+            do {
+                try tenancy.audit?.reopen()
+            } catch {
+                logger.error("SIGHUP", metadata: ["error": .string("\(error)")])
+            }
+            guard let keys = tenancy.keys, let file else {
+                logger.info("SIGHUP: there is no key file to read again")
                 continue
             }
             do {
-                keyRing.keys = try Serve.keys(file)
+                keys.file = try TenantOptions.keys(file)
                 logger.info("SIGHUP: keys read again", metadata: ["file": .string(file)])
             } catch {
                 logger.error(

@@ -31,7 +31,7 @@ struct ClientDefaultTests {
     @Test(arguments: [
         (#""verbosity":"low""#, "verbosity"), (#""reasoning_effort":"much""#, "reasoning_effort"),
         (#""functions":[]"#, "functions"), (#""web_search_options":{}"#, "web_search_options"),
-        (#""cache_salt":"a""#, "cache_salt"),
+        (#""priority":-101"#, "priority"),
     ])
     func whatWouldChangeTheAnswerIsRefused(_ parameter: String, _ name: String) async throws {
         try await TinyServer.run { server in

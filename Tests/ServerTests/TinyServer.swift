@@ -1,5 +1,6 @@
 import AdapterSources
 import AdapterStore
+import Catalog
 import ChatTemplates
 import Engine
 import Foundation
@@ -13,6 +14,7 @@ import ModelFiles
 import NIOCore
 import Server
 import Telemetry
+import Tenants
 import Tensors
 import TestSupport
 import Testing
@@ -62,11 +64,11 @@ struct TinyServer {
     ///   - sources: further names with their folders.
     static func run(
         adapters: [String] = ["plain", "dora"], sources: [(String, String)] = [],
-        hasKeys: Bool = false, origin: String? = nil,
+        hasKeys: Bool = false, origin: String? = nil, audit: AuditLog? = nil,
         _ body: @escaping @Sendable (TinyServer) async throws -> Void
     ) async throws {
         let (server, engine) = try await make(
-            adapters: adapters, sources: sources, hasKeys: hasKeys, origin: origin)
+            adapters: adapters, sources: sources, hasKeys: hasKeys, origin: origin, audit: audit)
         let application = server.service()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await engine.run() }
@@ -83,7 +85,8 @@ struct TinyServer {
     }
 
     private static func make(
-        adapters: [String], sources: [(String, String)] = [], hasKeys: Bool, origin: String?
+        adapters: [String], sources: [(String, String)] = [], hasKeys: Bool, origin: String?,
+        audit: AuditLog? = nil
     ) async throws -> (server: APIServer, engine: InferenceEngine) {
         let checkpoint = try Checkpoint.open(path: Repository.conformance("llama/model"))
         let limits = EngineLimits(
@@ -117,8 +120,12 @@ struct TinyServer {
         server.version = "test"
         server.allowedOrigin = origin
         if hasKeys {
-            server.keyRing = KeyRing(
-                try APIKeys(text: "admin: \(adminKey)\nann: \(userKey)\n"))
+            let store = try TenantStore(path: ":memory:")
+            server.tenancy = Tenancy(
+                keys: try KeyRing(
+                    file: try APIKeys(text: "admin: \(adminKey)\nann: \(userKey)\n"),
+                    store: store),
+                ledger: UsageLedger(store: store), audit: audit)
         }
         var logger = Logger(label: "test")
         logger.logLevel = .critical

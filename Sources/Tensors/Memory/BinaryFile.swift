@@ -35,6 +35,17 @@ package final class BinaryFile {
         byteCount = 0
     }
 
+    /// Opens a file to add to its end, or makes it, readable by its owner alone. What is written at once stands together, also
+    /// beside other processes.
+    ///
+    /// - Throws: `FileError`.
+    package init(appendingTo path: String) throws(FileError) {
+        descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw FileError(path: path, systemError: errno) }
+        self.path = path
+        byteCount = 0
+    }
+
     deinit { close(descriptor) }
 
     /// Reads `buffer.byteCount` bytes from an offset on into a buffer, and their checksum.

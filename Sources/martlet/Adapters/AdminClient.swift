@@ -85,12 +85,14 @@ struct AdminClient: Sendable {
 
     // MARK: Requests
 
-    private func path(_ name: String) throws -> String {
+    private func path(_ name: String) throws -> String { try AdminClient.path("adapters", name) }
+
+    static func path(_ kind: String, _ name: String) throws -> String {
         let allowed = CharacterSet.urlPathAllowed.subtracting(CharacterSet(charactersIn: "/"))
         guard !name.isEmpty,
             let escaped = name.addingPercentEncoding(withAllowedCharacters: allowed)
-        else { throw AdminError("An adapter's name is not empty.") }
-        return "adapters/" + escaped
+        else { throw AdminError("A name is not empty.") }
+        return kind + "/" + escaped
     }
 
     private func status(_ json: JSON) throws -> AdapterStatus {
@@ -98,11 +100,11 @@ struct AdminClient: Sendable {
         return status
     }
 
-    private func send(
+    func send(
         _ method: HTTPMethod, _ path: String, _ body: JSON? = nil
     ) async throws -> JSON {
         let response = try await answer(method, path, body)
-        guard response.status == .ok else { throw try await failure(response) }
+        guard [.ok, .created].contains(response.status) else { throw try await failure(response) }
         guard let json = try await json(response) else { throw AdminError(stranger: url) }
         return json
     }
