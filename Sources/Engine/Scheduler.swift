@@ -34,6 +34,9 @@ struct Scheduler {
     private var waiting = WaitingLine()
     private var fairShares = FairShares()
     private var priorityCounts: [Int: Int] = [:]
+    /// Since several owners had requests.
+    private var stepsSinceShared = Scheduler.memory
+    private var lastWasNewcomers = false
     /// In the order of admission.
     private var running: [RequestID] = []
     /// What the next step computes: base rows first, then adapter by adapter, so that each adapter is
@@ -178,26 +181,34 @@ struct Scheduler {
         shares.removeAll(keepingCapacity: true)
         var budget = limits.maximumStepTokens
         chooseAdapters()
+        admitNewcomers(&budget)
+        if !shares.isEmpty { return }
         for id in running where sequences[id]?.isPrefilling == false && isPresent(id) {
             continueSequence(id, &budget)
         }
-        if !shares.isEmpty { budget = min(budget, limits.prefillTokensBesideDecode) }
+        if !shares.isEmpty { budget = min(budget, prefillTokensBesideDecode) }
         for id in inTurn(running.filter { sequences[$0]?.isPrefilling == true && isPresent($0) }) {
             continueSequence(id, &budget)
         }
-        while budget > 0, let place = nextWaiting() {
-            let entry = waiting.entries[place]
-            guard running.count < limits.maximumSequences || makeRoom(for: entry) else { break }
-            guard allocate(entry.id, &budget) else {
-                if takeOffIdleAdapters() || takeBlocks(for: entry) { continue }
+        while budget > 0, let place = nextWaiting(), admit(waiting.entries[place], &budget) {}
+    }
+
+    /// Gives a waiting sequence a seat and its first tokens.
+    ///
+    /// - Returns: false when there is no seat or no room for it.
+    private mutating func admit(_ entry: WaitingLine.Entry, _ budget: inout Int) -> Bool {
+        guard running.count < limits.maximumSequences || makeRoom(for: entry) else { return false }
+        while !allocate(entry.id, &budget) {
+            guard takeOffIdleAdapters() || takeBlocks(for: entry) else {
                 isBlocked = true
-                break
+                return false
             }
-            waiting.take(entry.id, fairShares)
-            update(entry.id) { $0.seatTokenCount = 0 }
-            running.append(entry.id)
-            admitted.append(entry.id)
         }
+        waiting.take(entry.id, fairShares)
+        update(entry.id) { $0.seatTokenCount = 0 }
+        running.append(entry.id)
+        admitted.append(entry.id)
+        return true
     }
 
     /// Gives a running sequence its next tokens, preempting others as needed; not if it had to give way itself.
@@ -322,6 +333,33 @@ struct Scheduler {
     }
 
     // MARK: Several owners
+
+    /// Owners who have nothing in the step, and have had no more than anybody else, get one for their prompts alone: it is
+    /// theirs by right, and others' rows would only make it longer. Everybody else gets at least every other step.
+    private mutating func admitNewcomers(_ budget: inout Int) {
+        stepsSinceShared =
+            fairShares.activeCount > 1 ? 0 : min(stepsSinceShared + 1, Scheduler.memory)
+        defer { lastWasNewcomers = !shares.isEmpty }
+        guard fairShares.activeCount > 1, !lastWasNewcomers, !running.isEmpty else { return }
+        let lanes = running.compactMap { sequences[$0]?.lane }
+        let owners = Set(lanes.map { fairShares.owner(of: $0) })
+        let least = lanes.map { fairShares.served($0).owner }.min() ?? 0
+        while budget > 0, let place = nextWaiting() {
+            let entry = waiting.entries[place]
+            guard !owners.contains(fairShares.owner(of: entry.lane)),
+                fairShares.served(entry.lane).owner <= least, admit(entry, &budget)
+            else { break }
+        }
+    }
+
+    /// Rows of prompts beside rows that decode: fewer while others are about, who may have to wait for the step to end.
+    private var prefillTokensBesideDecode: Int {
+        stepsSinceShared < Scheduler.memory
+            ? max(16, limits.maximumStepTokens / 4) : limits.prefillTokensBesideDecode
+    }
+
+    /// Steps after which nobody reckons with several owners any more.
+    private static let memory = 256
 
     /// Whether some requests are more urgent than others.
     private var hasPriorities: Bool { priorityCounts.count > 1 }

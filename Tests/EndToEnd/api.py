@@ -12,6 +12,7 @@ import api_bad_input
 import api_hostile
 import api_hub
 import api_load
+import api_tenants
 
 
 def main():

@@ -57,8 +57,10 @@ class Server:
     def post(self, path, body, **more): return self.request("POST", path, body, **more)
     def client(self, key="none"): return openai.OpenAI(base_url=f"http://127.0.0.1:{self.port}/v1", api_key=key, max_retries=0)
 
-    def metric(self, name):
-        text = self.get("/metrics")[1]
+    def metric(self, name): return self.metric_as(name, "none")
+
+    def metric_as(self, name, key):
+        text = self.get("/metrics", headers={"Authorization": f"Bearer {key}"})[1]
         return float(re.search(rf"^{name} ([0-9.]+)$", text, re.M)[1])
 
     def rss(self): return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{self.process.pid}/status").read())[1])

@@ -119,6 +119,25 @@ struct FairnessTests {
         #expect(run.core.status.preemptionCount == 0)
     }
 
+    /// Somebody who asks little at a time, but again and again, is always new, and gets no more for it.
+    @Test(arguments: [(30, 1), (4, 2), (48, 3)])
+    func askingOftenGetsNoMoreThanOnesShare(promptCount: Int, tokens: Int) throws {
+        var run = Run(try TinyEngine().core(maximumSequences: 4))
+        for _ in 0..<200 { run.submit(Flow(owner: "flood")) }
+        for _ in 0..<20 { run.step() }
+        run.counts = [:]
+        var asked = 0
+        for _ in 0..<300 {
+            let id = run.submit(
+                Flow(owner: "often"), promptCount: promptCount, tokens: tokens)
+            asked += 1
+            while run.tokens[id]?.count != tokens { run.step() }
+        }
+        let often = asked * (promptCount + 2 * (tokens - 1))
+        let flood = 2 * (run.counts["flood"] ?? 0) + 8 * (run.counts["flood"] ?? 0) / 40
+        #expect(often <= flood + 128 + 2 * promptCount)
+    }
+
     /// Time without requests earns nothing and costs nothing.
     @Test func whoComesBackIsNeitherAheadNorBehind() throws {
         var run = Run(try TinyEngine().core(maximumSequences: 8))
@@ -142,10 +161,14 @@ struct FairnessTests {
         for _ in 0..<4 { run.submit(Flow(owner: "batch", priority: 5)) }
         for _ in 0..<4 { run.step() }
         let urgent = (0..<2).map { _ in run.submit(Flow(owner: "live"), tokens: 6) }
-        for _ in 0..<6 { #expect(Set(run.step()) == Set(urgent)) }
+        // The first step is for what has nothing in it yet.
+        #expect(Set(run.step()).isSubset(of: urgent))
+        for _ in 0..<4 { #expect(Set(run.step()) == Set(urgent)) }
+        while run.counts["live"] != 12 { run.step() }
+        let before = run.counts["batch"] ?? 0
         run.counts = [:]
         while !run.core.isIdle { run.step() }
-        #expect(run.counts["batch"] == 4 * 40 - 8)
+        #expect(run.counts["batch"] == 4 * 40 - before)
     }
 
     /// Adapters of one owner take turns too, once one of them is far ahead.
