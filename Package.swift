@@ -141,7 +141,9 @@ let package = Package(
                 httpClient, hummingbird, lifecycle, logging, metrics, nioCore, nioHTTP1, nioPosix,
                 yams,
             ]),
-        module("Telemetry", ["JSONTree", logging, coreMetrics]),
+        module(
+            "Telemetry",
+            [httpClient, nioCore, nioHTTP1, lifecycle, "JSONTree", logging, coreMetrics]),
         module(
             "Generation",
             [

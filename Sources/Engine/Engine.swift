@@ -18,7 +18,9 @@ package final class InferenceEngine: Service {
     /// - Parameter makeCore: called on the engine's thread, where the core then stays.
     package init(limits: EngineLimits, makeCore: @escaping @Sendable () -> EngineCore) {
         self.limits = limits
-        mailbox = Mailbox(capacity: limits.maximumSequences + limits.maximumWaiting)
+        mailbox = Mailbox(
+            capacity: limits.maximumSequences + limits.maximumWaiting,
+            seats: limits.maximumSequences)
         let (failures, continuation) = AsyncStream<StepFailure>.makeStream()
         self.failures = failures
         start = { mailbox in
@@ -44,14 +46,14 @@ package final class InferenceEngine: Service {
 
     /// Hands a request to the engine.
     ///
-    /// - Returns: its events, or nil when as many requests are waiting as may. A consumer that goes
-    ///   away cancels the request.
-    package func submit(_ request: EngineRequest) -> AsyncThrowingStream<
-        EngineEvent.Step, any Error
-    >? {
+    /// - Parameter patience: seconds within which its first token must come, if that can be told; nil to wait.
+    /// - Returns: its events. A consumer that goes away cancels the request.
+    package func submit(
+        _ request: EngineRequest, patience: Double? = nil
+    ) throws(SubmissionRefused) -> AsyncThrowingStream<EngineEvent.Step, any Error> {
         let (stream, continuation) = AsyncThrowingStream<EngineEvent.Step, any Error>.makeStream()
         let (mailbox, id) = (mailbox, request.id)
-        guard mailbox.submit(request, continuation) else { return nil }
+        if let refusal = mailbox.submit(request, continuation, patience) { throw refusal }
         continuation.onTermination = { reason in
             if case .cancelled = reason { mailbox.cancel(id) }
         }
@@ -78,6 +80,14 @@ package final class InferenceEngine: Service {
     package func nextID() -> RequestID { mailbox.nextID() }
 }
 
+/// Why a request was not taken.
+package enum SubmissionRefused: Error, Sendable, Equatable {
+    /// As many are waiting as may.
+    case isFull
+    /// Its first token would come after so many seconds.
+    case isLate(seconds: Double)
+}
+
 /// What the engine's thread and the rest of the process share.
 private final class Mailbox: @unchecked Sendable {
     // Safety: everything below is touched only while `condition` is locked.
@@ -98,8 +108,15 @@ private final class Mailbox: @unchecked Sendable {
     private var hasStopped = false
     private var lastStatus = EngineStatus()
     private var lastID: UInt64 = 0
+    private var forecast: QueueForecast
+    private let origin = ContinuousClock.now
 
-    init(capacity: Int) { self.capacity = capacity }
+    init(capacity: Int, seats: Int) {
+        self.capacity = capacity
+        forecast = QueueForecast(seats: seats)
+    }
+
+    private var now: Double { (ContinuousClock.now - origin) / .seconds(1) }
 
     private func locked<Result>(_ body: () -> Result) -> Result {
         condition.lock()
@@ -115,7 +132,10 @@ private final class Mailbox: @unchecked Sendable {
     var rates: EngineRates { locked { measured } }
 
     func record(_ report: StepReport, duration: Duration) {
-        locked { measured.add(report, seconds: duration / .seconds(1)) }
+        locked {
+            measured.add(report, seconds: duration / .seconds(1))
+            for id in report.admitted { forecast.admit(id, at: now) }
+        }
     }
 
     var hasRequests: Bool { locked { !continuations.isEmpty } }
@@ -127,19 +147,30 @@ private final class Mailbox: @unchecked Sendable {
         }
     }
 
-    func submit(_ request: EngineRequest, _ continuation: Continuation) -> Bool {
+    /// - Returns: why it is not taken.
+    func submit(
+        _ request: EngineRequest, _ continuation: Continuation, _ patience: Double?
+    ) -> SubmissionRefused? {
         locked {
             guard !isStopping, !isRefusing else {
                 continuation.finish(throwing: EngineFailure.stopped)
-                return true
+                return nil
             }
-            guard continuations.count < capacity else { return false }
+            guard continuations.count < capacity else { return .isFull }
+            if let patience {
+                let wait = forecast.wait(
+                    for: request.flow, promptCount: request.prompt.count, rate: measured.prefill,
+                    lastStatus)
+                if wait > patience { return .isLate(seconds: wait) }
+            }
+            forecast.submit(
+                request.id, request.flow, promptCount: request.prompt.count, at: now)
             continuations[request.id] = continuation
             starts[request.id] = .now
             commands.append(.submit(request))
             arrivals[request.id] = .now
             condition.signal()
-            return true
+            return nil
         }
     }
 
@@ -147,6 +178,7 @@ private final class Mailbox: @unchecked Sendable {
         let continuation: Continuation? = locked {
             guard let continuation = continuations.removeValue(forKey: id) else { return nil }
             starts[id] = nil
+            forecast.end(id, at: now, isWhole: false)
             commands.append(.cancel(id))
             condition.signal()
             return continuation
@@ -158,6 +190,7 @@ private final class Mailbox: @unchecked Sendable {
         let refused = locked {
             isRefusing = true
             commands += continuations.keys.map { .cancel($0) }
+            for id in continuations.keys { forecast.end(id, at: now, isWhole: false) }
             starts = [:]
             condition.signal()
             defer { continuations = [:] }
@@ -186,13 +219,20 @@ private final class Mailbox: @unchecked Sendable {
 
     func deliver(_ outputs: [EngineCore.Output]) {
         for output in outputs {
+            var output = output
             let isLast: Bool
             switch output.event {
             case .step(let step): isLast = step.finish != nil
             case .failed: isLast = true
             }
             let continuation: Continuation? = locked {
+                if case .step(var step) = output.event {
+                    step.queuedSeconds = forecast.queued(output.id)
+                    output.event = .step(step)
+                    forecast.answer(output.id, foundCount: step.foundPromptCount)
+                }
                 guard isLast else { return continuations[output.id] }
+                forecast.end(output.id, at: now, isWhole: true)
                 if let start = starts.removeValue(forKey: output.id) {
                     measured.addRequest(seconds: (.now - start) / .seconds(1))
                 }

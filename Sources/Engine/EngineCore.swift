@@ -108,14 +108,21 @@ package struct EngineCore {
     package mutating func attribute(_ seconds: Double, to outputs: inout [Output]) {
         let count = scheduler.shares.reduce(0) { $0 + $1.tokenCount + $1.draft.count }
         guard count > 0 else { return }
+        let neighbourCount = scheduler.shares.count - 1
         for share in scheduler.shares {
             let part = seconds * Double(share.tokenCount + share.draft.count) / Double(count)
             for index in outputs.indices where outputs[index].id == share.id {
                 guard case .step(var step) = outputs[index].event else { continue }
                 step.deviceSeconds += part
+                step.stepCount += 1
+                step.neighbourCount += neighbourCount
                 outputs[index].event = .step(step)
             }
-            scheduler.update(share.id) { $0.deviceSeconds += part }
+            scheduler.update(share.id) {
+                $0.deviceSeconds += part
+                $0.stepCount += 1
+                $0.neighbourCount += neighbourCount
+            }
         }
     }
 

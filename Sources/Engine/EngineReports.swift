@@ -15,6 +15,11 @@ package enum EngineEvent: Sendable {
         package var acceptedCount = 0
         /// How long the device has worked for it, by its share of each step's rows.
         package var deviceSeconds = 0.0
+        /// Steps that it was in, and the other sequences in them.
+        package var stepCount = 0
+        package var neighbourCount = 0
+        /// How long it waited for its seat.
+        package var queuedSeconds = 0.0
         /// Scores of the prompt's tokens from the second on, once, with the first event.
         package var promptScores: [TokenScores]?
         /// Nil only when the request asks for no tokens.

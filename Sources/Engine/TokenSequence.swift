@@ -79,6 +79,9 @@ struct TokenSequence {
     var acceptedCount = 0
     /// How long the device has worked for it, by its share of each step's rows.
     var deviceSeconds = 0.0
+    /// Steps that it was in, and the other sequences in them.
+    var stepCount = 0
+    var neighbourCount = 0
     /// Tokens computed since it was admitted last, and how many there must be before it steps aside for another owner.
     var seatTokenCount = 0
     var leastSeatTokens = TokenSequence.leastSeatTokens
@@ -136,6 +139,8 @@ struct TokenSequence {
         event.draftedCount = draftedCount
         event.acceptedCount = acceptedCount
         event.deviceSeconds = deviceSeconds
+        event.stepCount = stepCount
+        event.neighbourCount = neighbourCount
         if completionCount == 0, request.parameters.promptLogprobCount != nil {
             event.promptScores = promptScores
         }

@@ -29,6 +29,11 @@ package struct Completion: Sendable {
         package var acceptedCount = 0
         /// How long the device has worked for it so far, by its share of each step's rows.
         package var deviceSeconds = 0.0
+        /// Steps that it was in so far, and the other sequences in them.
+        package var stepCount = 0
+        package var neighbourCount = 0
+        /// How long it waited for its seat.
+        package var queuedSeconds = 0.0
         /// With the last piece.
         package var finish: Finish?
 
@@ -78,6 +83,9 @@ package struct Completion: Sendable {
                 next.draftedCount = step.draftedCount
                 next.acceptedCount = step.acceptedCount
                 next.deviceSeconds = step.deviceSeconds
+                next.stepCount = step.stepCount
+                next.neighbourCount = step.neighbourCount
+                next.queuedSeconds = step.queuedSeconds
                 tokenCount += step.token == nil ? 0 : 1
                 state.add(step, to: &next, tokenCount: tokenCount)
                 guard

@@ -14,6 +14,8 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
         case notShown(String)
         case adapterTooLarge
         case tooManyRequests
+        /// The first token would come too late by so many seconds.
+        case tooLate(seconds: Int)
         case shuttingDown
         case modelFailed
         /// What the answer must be could not be followed to its end.

@@ -125,10 +125,11 @@ package struct TextGenerator: Sendable {
                 options, lease?.adapter.text?.defaults(over: defaults) ?? defaults, room: room,
                 index: index),
             constraint: options.constraint, prediction: options.prediction.map { Int32($0) })
-        guard let events = engine.submit(request) else {
-            throw GenerationError(
-                .tooManyRequests,
-                "The request queue is full. Try again in a moment.")
+        let events: AsyncThrowingStream<EngineEvent.Step, any Error>
+        do throws(SubmissionRefused) {
+            events = try engine.submit(request, patience: options.patience)
+        } catch {
+            throw GenerationError(error, patience: options.patience ?? 0)
         }
         return Completion(
             id: request.id, prompt: prompt, events: events, generator: self, options: options)
@@ -190,8 +191,25 @@ package struct CompletionOptions: Sendable {
     package var prediction: [Int] = []
     /// Whose it is.
     package var flow = Flow()
+    /// Seconds within which the first token must come; nil to wait.
+    package var patience: Double?
     /// With whom it shares what the cache holds; nil for everybody without a scope.
     package var prefixScope: PrefixScope?
 
     package init() {}
+}
+
+extension GenerationError {
+    fileprivate init(_ refusal: SubmissionRefused, patience: Double) {
+        switch refusal {
+        case .isFull:
+            self.init(.tooManyRequests, "The request queue is full. Try again in a moment.")
+        case .isLate(let seconds):
+            let late = max(1, Int(min(seconds - patience, 1e6).rounded(.up)))
+            self.init(
+                .tooLate(seconds: late),
+                "The first token would come after about \(Int(min(seconds, 1e6).rounded(.up))) seconds, which is more than the request may wait. Try again in \(late) seconds."
+            )
+        }
+    }
 }

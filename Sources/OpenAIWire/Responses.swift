@@ -141,6 +141,8 @@ public struct ResponseHead: Sendable {
 
     /// Keywords of the schema that the answer need not satisfy, by their place.
     public var unenforced: [(pointer: String, keyword: String)]
+    /// Where the request's time went; nil when nobody asked.
+    public var timing: JSON?
 
     public init(
         kind: Kind, id: String, created: Int, model: String, adapter: String?,
@@ -179,6 +181,7 @@ public struct ResponseHead: Sendable {
         var own = JSON.Object()
         if let adapter { own["adapter_digest"] = .string(adapter) }
         if !unenforced.isEmpty { own["unenforced"] = ResponseHead.json(unenforced: unenforced) }
+        own["timing"] = timing
         if !own.isEmpty { json["martlet"] = .object(own) }
         json["choices"] = .array(choices)
         if let usage { json["usage"] = usage.json }

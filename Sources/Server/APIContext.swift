@@ -14,6 +14,8 @@ struct APIContext: RequestContext {
     var coreContext: CoreRequestContextStorage
     /// The client's own where it sends one, see `name`.
     private(set) var requestID: String
+    /// The trace it belongs to.
+    private(set) var trace = TraceContext()
     /// Names the request, and whoever asks, on every line.
     var logger: Logger
     private let channel: any Channel
@@ -41,12 +43,11 @@ struct APIContext: RequestContext {
             requestID = given
             logger[metadataKey: "request"] = .string(given)
         }
-        let parts = headers.first(named: "traceparent")?.split(
-            separator: "-", omittingEmptySubsequences: false)
-        guard let parts, parts.count >= 4, parts[0].utf8.count == 2, parts[1].utf8.count == 32,
-            parts[1].allSatisfy({ ("0"..."9").contains($0) || ("a"..."f").contains($0) })
-        else { return }
-        logger[metadataKey: "trace"] = .string(String(parts[1]))
+        guard let given = headers.first(named: "traceparent").flatMap({ TraceContext($0) }) else {
+            return
+        }
+        trace = given
+        logger[metadataKey: "trace"] = .string(given.trace)
     }
 
     private static func isNameByte(_ byte: UInt8) -> Bool {

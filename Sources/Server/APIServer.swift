@@ -19,6 +19,8 @@ package struct APIServer {
         /// Whether metrics, which name models, are for everybody where there are keys.
         package var opensMetrics = false
         package var prefixSharing = PrefixSharing.key
+        /// Seconds that requests may wait for their first token, unless they say otherwise; nil for ever.
+        package var maximumQueueDelay: Double?
         /// The origin whose pages may call the server from browsers, or `*`.
         package var allowedOrigin: String?
         package var maximumConnections = 4096
@@ -109,7 +111,8 @@ package struct APIServer {
         let open = router.group("v1").add(middleware: authentication)
         let completions = CompletionRoutes(
             generator: generator, texts: texts, identity: identity, tenancy: tenancy,
-            prefixSharing: configuration.prefixSharing)
+            prefixSharing: configuration.prefixSharing,
+            maximumQueueDelay: configuration.maximumQueueDelay)
         completions.add(to: open)
         WireRoutes(completions: completions).add(to: open)
         models.add(to: open)

@@ -24,6 +24,7 @@ struct CompletionRoutes {
     let identity: ReplicaIdentity
     let tenancy: Tenancy
     let prefixSharing: PrefixSharing
+    let maximumQueueDelay: Double?
 
     func add(to group: RouterGroup<APIContext>) {
         group.post("chat/completions") { request, context -> Response in
@@ -50,6 +51,7 @@ struct CompletionRoutes {
         _ prepare: @escaping @Sendable (JSON, ModelScope) throws -> PreparedRequest
     ) async throws -> Response {
         var timing = RequestTiming()
+        timing.patience = try request.headers.queueDelay ?? maximumQueueDelay
         let scope = context.scope
         let departure = await context.departure()
         let reading = try await texts.body(of: request, context)
@@ -57,6 +59,7 @@ struct CompletionRoutes {
         let starting = Task {
             var prepared = try await texts.run(on: reading) { try prepare($0, scope) }
             prepared.byteCount = reading.bytes.count
+            prepared.tellsTiming = request.headers.wantsTiming
             timing.text = .now - timing.start
             return try await begin(prepared, timing, context, account)
         }
@@ -114,7 +117,7 @@ struct CompletionRoutes {
         }
         set("x-martlet-replica", identity.name)
         if let tier = exchange.tier { set("x-martlet-adapter-tier", tier.name) }
-        set("server-timing", exchange.timing.header(isWhole: isWhole))
+        set("server-timing", exchange.metrics.account.timing.header(isWhole: isWhole))
         return headers
     }
 
@@ -252,7 +255,8 @@ struct CompletionRoutes {
         _ account: RequestAccount
     ) async throws -> Exchange {
         var (prepared, timing) = (prepared, timing)
-        account.name(prepared.model, digest: nil)
+        let operation = prepared.kind == .chat ? "chat" : "text_completion"
+        account.name(operation, prepared.model, digest: nil)
         prepared.options.flow = try context.flow(prepared.sampling.priority)
         // What cannot be completed does not wait for its adapter.
         try check(prepared)
@@ -260,7 +264,8 @@ struct CompletionRoutes {
         let model = try await generator.registry.model(
             prepared.model, mixing: prepared.mix, context)
         timing.adapter = .now - asked
-        account.name(prepared.model, digest: model.lease?.adapter.digest.description)
+        timing.adapterEnd = .now - timing.start
+        account.name(operation, prepared.model, digest: model.lease?.adapter.digest.description)
         prepared.options.prefixScope = prefixSharing.scope(
             salt: prepared.sampling.cacheSalt, of: context.tenant, for: model)
         try Task.checkCancellation()
@@ -294,6 +299,9 @@ struct CompletionRoutes {
         try account.reserve(prepared.reservedTokenCount(contextLength: generator.contextLength))
         let promptTokenCount = prepared.promptTokenCount
         account.note { $0.promptTokens = promptTokenCount }
+        timing.submitted = .now - timing.start
+        account.time { [timing] in $0 = timing }
+        prepared.options.patience = timing.patience.map { $0 - (.now - timing.start) / .seconds(1) }
         var choices: [Exchange.Choice] = []
         do {
             for prompt in prepared.prompts {
@@ -303,6 +311,8 @@ struct CompletionRoutes {
                     choices.append(
                         Exchange.Choice(
                             index: choices.count, completion: completion, echo: prompt.text))
+                    // All or none.
+                    prepared.options.patience = nil
                 }
             }
         } catch {
@@ -326,7 +336,7 @@ struct CompletionRoutes {
                 model: prepared.model, logger: context.logger,
                 library: generator.registry.library, adapter: model.lease?.adapter.digest,
                 account: account),
-            texts: texts, tier: model.lease.map { tier(of: $0) }, timing: timing)
+            texts: texts, tier: model.lease.map { tier(of: $0) }, tellsTiming: prepared.tellsTiming)
     }
 }
 
@@ -336,6 +346,25 @@ extension CompletionRoutes {
             lease.tier == .host
             && generator.engine.status.deviceAdapters.contains(lease.adapter.digest)
         return isOnDevice ? .device : lease.tier.placement
+    }
+}
+
+extension HTTPFields {
+    /// Whether the answer is to tell where its time went.
+    fileprivate var wantsTiming: Bool {
+        HTTPField.Name("x-martlet-timing").flatMap { self[$0] } == "true"
+    }
+
+    /// Seconds that a request may wait for its first token.
+    fileprivate var queueDelay: Double? {
+        get throws(APIError) {
+            let name = "x-martlet-max-queue-delay"
+            guard let text = HTTPField.Name(name).flatMap({ self[$0] }) else { return nil }
+            guard let seconds = Double(text), (0...86_400).contains(seconds) else {
+                throw .invalid(name, "The header \(name) must be a number of seconds, such as 2.5.")
+            }
+            return seconds
+        }
     }
 }
 

@@ -108,6 +108,10 @@ extension APIError {
             self.init(
                 status: 429, type: "rate_limit_error", code: "queue_full", message: error.message,
                 retryAfter: 1)
+        case .tooLate(let seconds):
+            self.init(
+                status: 429, type: "rate_limit_error", code: "queue_delay_exceeded",
+                message: error.message, retryAfter: seconds)
         case .shuttingDown:
             self.init(
                 status: 503, type: "server_error", code: "shutting_down", message: error.message,

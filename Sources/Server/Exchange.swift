@@ -40,7 +40,8 @@ struct Exchange: Sendable {
     let texts: TextQueue
     /// Where the adapter was when the request asked for it; nil for the base.
     let tier: AdapterTier?
-    let timing: RequestTiming
+    /// Whether the answer tells where its time went.
+    let tellsTiming: Bool
 
     func cancel() {
         for choice in choices { choice.completion.cancel() }
@@ -77,7 +78,7 @@ struct Exchange: Sendable {
         let scoreCount = results.reduce(0) { $0 + $1.scoreCount }
         return try await write(scoreCount: scoreCount) { [usage] in
             let json = choices.map { self.json(of: results[$0.index], $0) }
-            return head.json(choices: json, usage: usage, isChunk: false).text()
+            return finalHead.json(choices: json, usage: usage, isChunk: false).text()
         }
     }
 
@@ -91,6 +92,13 @@ struct Exchange: Sendable {
 
     /// As JSON, about.
     private static let scoreByteCount = 50
+
+    /// The head, with what is known at the end.
+    private var finalHead: ResponseHead {
+        var head = head
+        if tellsTiming { head.timing = metrics.account.timing.json }
+        return head
+    }
 
     var newUsage: Usage {
         var usage = Usage(promptTokens: promptTokenCount)
@@ -222,7 +230,7 @@ struct Exchange: Sendable {
         metrics.finish(total)
         if options.includesUsage {
             try await write(
-                ServerSentEvent.data(head.json(choices: [], usage: total, isChunk: true)))
+                ServerSentEvent.data(finalHead.json(choices: [], usage: total, isChunk: true)))
         }
         try await write(ServerSentEvent.done)
     }
@@ -302,7 +310,7 @@ struct Exchange: Sendable {
         _ choice: Choice, _ body: (Completion.Piece) async throws -> Void
     ) async throws {
         var last: ContinuousClock.Instant?
-        var deviceSeconds = 0.0
+        var before = Completion.Piece()
         do {
             try await choice.completion.forEachPiece { piece in
                 let now = ContinuousClock.now
@@ -313,8 +321,14 @@ struct Exchange: Sendable {
                         usage.cachedTokens += cachedTokens(piece.foundPromptCount, choice)
                     }
                 }
-                metrics.account.note(deviceSeconds: piece.deviceSeconds - deviceSeconds)
-                deviceSeconds = piece.deviceSeconds
+                metrics.account.time { timing in
+                    timing.firstToken = timing.firstToken ?? now - timing.start
+                    if isFirst { timing.queued = max(timing.queued, piece.queuedSeconds) }
+                    timing.deviceSeconds += piece.deviceSeconds - before.deviceSeconds
+                    timing.stepCount += piece.stepCount - before.stepCount
+                    timing.neighbourCount += piece.neighbourCount - before.neighbourCount
+                }
+                before = piece
                 metrics.sawToken(after: last.map { (now - $0) / max(1, piece.tokens.count) })
                 last = now
                 try await body(piece)
@@ -401,25 +415,6 @@ extension Completion.Finish {
         case .stopToken(let token): .integer(token)
         case .length, .end: nil
         }
-    }
-}
-
-/// What a request waited for before its completions began.
-struct RequestTiming: Sendable {
-    let start = ContinuousClock.now
-    /// Reading its body and making tokens of it.
-    var text = Duration.zero
-    /// Until its adapter was in memory.
-    var adapter = Duration.zero
-
-    /// As `Server-Timing` has it (https://www.w3.org/TR/server-timing/), in milliseconds.
-    ///
-    /// - Parameter isWhole: whether the answer is complete.
-    func header(isWhole: Bool) -> String {
-        var parts = [("text", text), ("adapter", adapter)]
-        if isWhole { parts.append(("total", .now - start)) }
-        return parts.map { "\($0);dur=\((($1 / .milliseconds(1)) * 100).rounded() / 100)" }
-            .joined(separator: ", ")
     }
 }
 

@@ -29,6 +29,8 @@ struct PreparedRequest: Sendable {
     var reading: AnswerReading?
     /// Of the request's body.
     var byteCount = 0
+    /// Whether the answer tells where its time went.
+    var tellsTiming = false
     /// With the text where it is to be repeated.
     var prompts: [(tokens: [Int], text: String?)] = []
 

@@ -3,6 +3,7 @@ internal import Foundation
 internal import JSONTree
 internal import OpenAIWire
 internal import Synchronization
+package import Telemetry
 package import Tenants
 
 /// Who may use the server, how much, and where it is written down.
@@ -12,6 +13,8 @@ package struct Tenancy: Sendable {
     package var meters: KeyMeters
     package var ledger: UsageLedger
     package var audit: AuditLog?
+    /// Where requests are traced.
+    package var spans: SpanExporter?
 
     package init(
         keys: KeyRing? = nil, ledger: UsageLedger = UsageLedger(store: nil), audit: AuditLog? = nil,
@@ -27,10 +30,11 @@ package struct Tenancy: Sendable {
 /// A request in its key's books: what it was for and what it came to. It is closed once, however it ends.
 final class RequestAccount: Sendable {
     private struct State {
+        var operation = "chat"
         var model = ""
         var digest: String?
         var usage = Usage()
-        var deviceSeconds = 0.0
+        var timing = RequestTiming()
         var isClosed = false
     }
 
@@ -38,18 +42,20 @@ final class RequestAccount: Sendable {
     private let turn: KeyMeters.Turn?
     private let tenancy: Tenancy
     private let id: String
+    private let trace: TraceContext
 
     /// - Throws: `APIError` when the key may not begin another request now.
     init(_ tenancy: Tenancy, _ context: APIContext) throws(APIError) {
         self.tenancy = tenancy
         id = context.requestID
+        trace = context.trace
         do throws(APIError) {
             turn = try context.tenant.map { holder throws(APIError) in
                 try tenancy.meters.begin(holder)
             }
         } catch {
             RequestAccount.write(
-                State(), error.code, id, context.tenant?.name, tenancy)
+                State(), error.code, id, context.tenant?.name, tenancy, trace)
             throw error
         }
     }
@@ -61,8 +67,10 @@ final class RequestAccount: Sendable {
     /// - Throws: `APIError` when its key has not as many.
     func reserve(_ tokens: Int) throws(APIError) { try turn?.reserve(tokens) }
 
-    func name(_ model: String, digest: String?) {
+    /// - Parameter operation: as OpenTelemetry calls it.
+    func name(_ operation: String, _ model: String, digest: String?) {
         state.withLock {
+            $0.operation = operation
             $0.model = model
             $0.digest = digest
         }
@@ -79,10 +87,12 @@ final class RequestAccount: Sendable {
         close("ok")
     }
 
-    /// Notes how long the device worked for it.
-    func note(deviceSeconds: Double) {
-        state.withLock { if !$0.isClosed { $0.deviceSeconds += deviceSeconds } }
+    /// Notes what it waited for and what was done for it.
+    func time(_ change: (inout RequestTiming) -> Void) {
+        state.withLock { if !$0.isClosed { change(&$0.timing) } }
     }
+
+    var timing: RequestTiming { state.withLock { $0.timing } }
 
     /// Closes the books when work on the request fails.
     func closing<Value: Sendable>(_ work: () async throws -> Value) async throws -> Value {
@@ -103,13 +113,34 @@ final class RequestAccount: Sendable {
         }
         guard let final else { return }
         turn?.end(tokens: final.usage.promptTokens + final.usage.completionTokens)
-        RequestAccount.write(final, outcome, id, turn?.holder.name, tenancy)
+        RequestAccount.write(final, outcome, id, turn?.holder.name, tenancy, trace)
     }
 
     private static func write(
-        _ state: State, _ outcome: String, _ id: String, _ key: String?, _ tenancy: Tenancy
+        _ state: State, _ outcome: String, _ id: String, _ key: String?, _ tenancy: Tenancy,
+        _ trace: TraceContext
     ) {
         let usage = state.usage
+        if let exporter = tenancy.spans, trace.isSampled {
+            let isGood = ["ok", "cancelled"].contains(outcome)
+            // https://opentelemetry.io/docs/specs/semconv/gen-ai/
+            var attributes: [(name: String, value: JSON)] = [
+                ("gen_ai.operation.name", .string(state.operation)),
+                ("gen_ai.provider.name", "martlet"), ("gen_ai.request.model", .string(state.model)),
+                ("gen_ai.usage.input_tokens", .integer(usage.promptTokens)),
+                ("gen_ai.usage.output_tokens", .integer(usage.completionTokens)),
+                ("martlet.request", .string(id)), ("martlet.outcome", .string(outcome)),
+                ("martlet.cached_tokens", .integer(usage.cachedTokens)),
+                ("martlet.device_seconds", .number(state.timing.deviceSeconds)),
+            ]
+            if let digest = state.digest { attributes.append(("martlet.adapter", .string(digest))) }
+            if let key { attributes.append(("martlet.key", .string(key))) }
+            if !isGood { attributes.append(("error.type", .string(outcome))) }
+            exporter.export(
+                state.timing.spans(
+                    trace, name: "\(state.operation) \(state.model)", attributes: attributes,
+                    error: isGood ? nil : outcome))
+        }
         if tenancy.keys != nil {
             var record = UsageRecord(
                 key: key ?? "", model: state.model,
@@ -120,7 +151,7 @@ final class RequestAccount: Sendable {
             record.cachedTokens = usage.cachedTokens
             record.completionTokens = usage.completionTokens
             record.reasoningTokens = usage.reasoningTokens ?? 0
-            record.deviceSeconds = state.deviceSeconds
+            record.deviceSeconds = state.timing.deviceSeconds
             tenancy.ledger.add(record)
         }
         tenancy.audit?.write(

@@ -42,6 +42,7 @@ struct Serve: AsyncParsableCommand {
     var servedModelName: [String] = []
 
     @OptionGroup(title: "Tenants") var tenants: TenantOptions
+    @OptionGroup(title: "Tracing") var tracing: TracingOptions
 
     @Option(
         help: ArgumentHelp(
@@ -75,6 +76,12 @@ struct Serve: AsyncParsableCommand {
             "Requests that may wait beyond those that run, before the server answers 429. (default: 1024)"
     )
     var maxWaiting: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Seconds within which the first token of a request must come: where it cannot, as far as that can be told, the server answers 429 at once. (default: wait)",
+            valueName: "seconds"))
+    var maxQueueDelay: Double?
 
     @Option(
         help: "Seconds that requests get to finish when the server is told to stop. (default: 30)")
@@ -119,17 +126,24 @@ struct Serve: AsyncParsableCommand {
         server.opensMetrics = tenants.openMetrics || settings.string("open-metrics") == "true"
         server.prefixSharing = try tenants.sharing(settings)
         let keyFile = tenants.apiKeyFile ?? settings.string("api-key-file")
-        let tenancy = try tenants.tenancy(settings, keyFile: keyFile, logger)
-        server.tenancy = tenancy
+        var tenancy = try tenants.tenancy(settings, keyFile: keyFile, logger)
         let waiting = try settings.integer("max-waiting", maxWaiting, in: 0...1_000_000) ?? 1024
         let drain = try settings.integer("drain-timeout", drainTimeout, in: 0...86_400) ?? 30
 
+        let queueDelay =
+            maxQueueDelay ?? settings.string("max-queue-delay").map { Double($0) ?? -1 }
+        if let queueDelay, !(0...86_400).contains(queueDelay) {
+            throw ValidationError("--max-queue-delay takes seconds, such as 6 or 2.5.")
+        }
+        server.maximumQueueDelay = queueDelay
         let delay = try settings.integer("drain-delay", drainDelay, in: 0...3600)
         let identity = ReplicaIdentity(
             name: replicaName ?? settings.string("replica-name")
                 ?? "\(ProcessInfo.processInfo.hostName):\(server.port)",
             release: Martlet.version)
         server.identity = identity
+        tenancy.spans = try tracing.exporter(settings, replica: identity.name, logger)
+        server.tenancy = tenancy
 
         var modelSettings = try ModelSettings(model, settings)
         OpenFiles.raiseLimit()
@@ -187,6 +201,8 @@ struct Serve: AsyncParsableCommand {
                     service: KeyReloader(
                         tenancy: tenancy, file: keyFile, logger: logger)),
                 .init(service: keeper),
+                // What requests leave during the drain goes out too.
+                .init(service: OptionalService(inner: tenancy.spans)),
                 .init(
                     service: Draining(
                         server: api, engine: assembly.engine, library: assembly.library,

@@ -162,3 +162,44 @@ def a_flood_leaves_others_their_turn(_):
             texts = {f.result().choices[0].text for f in running}
         # Whoever stepped aside went on as if nothing had been.
         assert len(texts) == 1, texts
+
+
+@check
+def requests_are_traced(_):
+    """A collector of OTLP gets a request's span within the client's trace, and its phases within that."""
+    import http.server, threading
+    batches = []
+
+    class Collector(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            batches.append((self.path, dict(self.headers), json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            self.send_response(200); self.send_header("Content-Length", "2"); self.end_headers(); self.wfile.write(b"{}")
+
+        def log_message(self, *_): pass
+
+    collector = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    os.environ["OTEL_EXPORTER_OTLP_HEADERS"] = "x-team=blue%20sky"
+    try:
+        with Server("--otlp-endpoint", f"http://127.0.0.1:{collector.server_port}") as server:
+            ask = {"model": "pirate", "messages": user("Hi"), "max_tokens": 5}
+            assert server.post("/v1/chat/completions", ask, headers={"traceparent": f"00-{trace}-{parent}-01", "X-Request-Id": "mine"})[0] == 200
+            assert server.post("/v1/chat/completions", ask, headers={"traceparent": f"00-{trace}-{parent}-00"})[0] == 200
+            assert server.post("/v1/completions", {"model": "nothing", "prompt": "x"})[0] == 404
+    finally: del os.environ["OTEL_EXPORTER_OTLP_HEADERS"]
+    # The server has stopped, so all has been sent.
+    assert all(path == "/v1/traces" and headers.get("x-team") == "blue sky" for path, headers, _ in batches)
+    spans = [s for _, _, b in batches for r in b["resourceSpans"] for scope in r["scopeSpans"] for s in scope["spans"]]
+    attributes = {a["key"]: next(iter(a["value"].values())) for a in batches[0][2]["resourceSpans"][0]["resource"]["attributes"]}
+    assert attributes["service.name"] == "martlet" and attributes["service.instance.id"]
+    roots = [s for s in spans if s["kind"] == 2]
+    assert len(roots) == 2, roots
+    asked = next(s for s in roots if s["traceId"] == trace)
+    known = {a["key"]: next(iter(a["value"].values())) for a in asked["attributes"]}
+    assert asked["name"] == "chat pirate" and asked["parentSpanId"] == parent and known["martlet.request"] == "mine" and known["gen_ai.usage.output_tokens"] == "5", asked
+    parts = [s for s in spans if s.get("parentSpanId") == asked["spanId"]]
+    assert {"prefill", "decode"} <= {s["name"] for s in parts} <= {"adapter", "queue", "prefill", "decode"}, parts
+    assert all(int(asked["startTimeUnixNano"]) <= int(s["startTimeUnixNano"]) <= int(s["endTimeUnixNano"]) <= int(asked["endTimeUnixNano"]) for s in parts)
+    failed = next(s for s in roots if s["traceId"] != trace)
+    assert failed["status"] == {"code": 2, "message": "model_not_found"} and "parentSpanId" not in failed

@@ -111,8 +111,8 @@ struct FailingDeviceTests {
             EngineCore(model: BrokenModel(), limits: limits)
         }
         let service = Task { try await engine.run() }
-        let streams = (1...2).compactMap { number in
-            engine.submit(
+        let streams = try (1...2).map { number in
+            try engine.submit(
                 EngineRequest(
                     id: engine.nextID(), prompt: [Int32(number)], adapter: nil, adapterName: nil,
                     parameters: SamplingParameters()))

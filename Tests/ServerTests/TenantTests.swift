@@ -331,3 +331,59 @@ struct TenantTests {
         }
     }
 }
+
+/// What an answer tells of the time it took, and who is told that it would take too long.
+struct TimingTests {
+    private static let body = #"{"model":"plain","prompt":"abc","max_tokens":4}"#
+
+    private static func header(_ name: String, _ value: String) -> HTTPFields {
+        var fields = HTTPFields()
+        if let name = HTTPField.Name(name) { fields[name] = value }
+        return fields
+    }
+
+    @Test func timesAreToldOnWish() async throws {
+        try await TinyServer.run { server in
+            let plain = try await server.post("/v1/completions", Self.body)
+            #expect(plain.json["martlet"]?["timing"] == nil)
+            let wish = Self.header("x-martlet-timing", "true")
+            let told = try await server.send(.post, "/v1/completions", Self.body, headers: wish)
+            let timing = told.json["martlet"]?["timing"]
+            for name in [
+                "text_ms", "adapter_ms", "queue_ms", "prefill_ms", "decode_ms", "device_ms",
+            ] {
+                #expect(timing?[name]?.doubleValue ?? -1 >= 0, "\(name)")
+            }
+            #expect(timing?["device_ms"]?.doubleValue ?? 0 > 0)
+            #expect(timing?["neighbours"]?.doubleValue == 0)
+            let parts = HTTPField.Name("server-timing").flatMap { told.headers[$0] } ?? ""
+            for name in ["text", "adapter", "queue", "prefill", "decode", "total"] {
+                #expect(parts.contains("\(name);dur="), "\(parts)")
+            }
+            let stream = try await server.send(
+                .post, "/v1/completions",
+                #"{"model":"plain","prompt":"abc","max_tokens":4,"stream":true,"stream_options":{"include_usage":true}}"#,
+                headers: wish)
+            #expect(stream.text.contains(#""timing":{"text_ms""#))
+        }
+    }
+
+    @Test func whatWouldComeTooLateIsRefused() async throws {
+        try await TinyServer.run { server in
+            func ask(_ seconds: String) async throws -> TinyServer.Answer {
+                try await server.send(
+                    .post, "/v1/completions", Self.body,
+                    headers: Self.header("x-martlet-max-queue-delay", seconds))
+            }
+            #expect(try await ask("30").status == 200)
+            // By now it is known that prompts take some time.
+            let late = try await ask("0")
+            #expect(late.status == 429 && late.code == "queue_delay_exceeded")
+            #expect(late.headers[.retryAfter] == "1")
+            for wrong in ["-1", "soon", "nan", "1e9", ""] {
+                let answer = try await ask(wrong)
+                #expect(answer.status == 400 && answer.code == "invalid_value", "\(wrong)")
+            }
+        }
+    }
+}
