@@ -24,6 +24,7 @@ package struct Flow: Sendable, Equatable {
 /// begins with the least that anybody has who is there: time away earns nothing and costs nothing.
 struct FairShares {
     typealias LaneID = Int
+    typealias OwnerID = Int
 
     /// What tokens cost: one that is chosen takes a step's turn, one of a prompt shares it with many.
     static let promptCost = 1.0
@@ -35,6 +36,7 @@ struct FairShares {
     }
 
     private struct Owner {
+        let name: String
         var counter = Counter()
         var weight: Double
         /// What a lane that comes back begins with at least.
@@ -44,13 +46,16 @@ struct FairShares {
 
     private struct Lane {
         var counter = Counter()
-        let owner: String
+        let owner: OwnerID
         let digest: AdapterDigest?
     }
 
-    private var owners: [String: Owner] = [:]
-    private var lanes: [LaneID: Lane] = [:]
-    private var lastLane = 0
+    // Arrays, since a dictionary's values cannot be changed in their place without allocating.
+    private var owners: [Owner] = []
+    private var lanes: [Lane] = []
+    private var freeOwners: [OwnerID] = []
+    private var freeLanes: [LaneID] = []
+    private var places: [String: OwnerID] = [:]
     /// What an owner who comes back begins with at least.
     private var floor = 0.0
     /// Owners that have requests.
@@ -58,80 +63,85 @@ struct FairShares {
 
     /// What an owner, and its lane, have had so far; for comparing only.
     func served(_ lane: LaneID) -> (owner: Double, lane: Double) {
-        guard let entry = lanes[lane], let owner = owners[entry.owner] else { return (0, 0) }
-        return (owner.counter.served, entry.counter.served)
+        let entry = lanes[lane]
+        return (owners[entry.owner].counter.served, entry.counter.served)
     }
 
-    func owner(of lane: LaneID) -> String { lanes[lane]?.owner ?? "" }
+    /// Whose lane it is, as long as there are requests in it.
+    func owner(of lane: LaneID) -> OwnerID { lanes[lane].owner }
 
     /// A request has come.
     ///
     /// - Returns: where it is counted, until as many have left as have come.
     mutating func enter(_ flow: Flow, _ digest: AdapterDigest?) -> LaneID {
-        var owner = owners.removeValue(forKey: flow.owner) ?? Owner(weight: flow.weight)
-        defer { owners[flow.owner] = owner }
+        let owner = place(of: flow)
         // What counts is what its key says now.
-        owner.weight = flow.weight
-        if owner.counter.requestCount == 0 {
-            let least = owners.values.lazy.filter { $0.counter.requestCount > 0 }
-                .map(\.counter.served).min()
+        owners[owner].weight = flow.weight
+        if owners[owner].counter.requestCount == 0 {
+            let least = owners.lazy.map(\.counter).filter { $0.requestCount > 0 }.map(\.served)
+                .min()
             floor = max(floor, least ?? floor)
-            owner.counter.served = max(owner.counter.served, floor)
+            owners[owner].counter.served = max(owners[owner].counter.served, floor)
             activeCount += 1
         }
-        owner.counter.requestCount += 1
-        let id: LaneID
-        if let known = owner.lanes[digest] {
-            id = known
-        } else {
-            lastLane += 1
-            id = lastLane
-            owner.lanes[digest] = id
-            lanes[id] = Lane(owner: flow.owner, digest: digest)
+        owners[owner].counter.requestCount += 1
+        let lane = place(of: digest, owner)
+        if lanes[lane].counter.requestCount == 0 {
+            let least = owners[owner].lanes.values.map { lanes[$0].counter }
+                .filter { $0.requestCount > 0 }.map(\.served).min()
+            owners[owner].floor = max(owners[owner].floor, least ?? 0)
+            lanes[lane].counter.served = max(lanes[lane].counter.served, owners[owner].floor)
         }
-        guard var lane = lanes[id] else { return id }
-        if lane.counter.requestCount == 0 {
-            let others = owner.lanes.values.compactMap { lanes[$0]?.counter }
-            let least = others.filter { $0.requestCount > 0 }.map(\.served).min()
-            owner.floor = max(owner.floor, least ?? owner.floor)
-            lane.counter.served = max(lane.counter.served, owner.floor)
-        }
-        lane.counter.requestCount += 1
-        lanes[id] = lane
+        lanes[lane].counter.requestCount += 1
+        return lane
+    }
+
+    private mutating func place(of flow: Flow) -> OwnerID {
+        if let known = places[flow.owner] { return known }
+        let owner = Owner(name: flow.owner, weight: flow.weight)
+        let id = freeOwners.popLast() ?? owners.count
+        if id < owners.count { owners[id] = owner } else { owners.append(owner) }
+        places[flow.owner] = id
+        return id
+    }
+
+    private mutating func place(of digest: AdapterDigest?, _ owner: OwnerID) -> LaneID {
+        if let known = owners[owner].lanes[digest] { return known }
+        let lane = Lane(owner: owner, digest: digest)
+        let id = freeLanes.popLast() ?? lanes.count
+        if id < lanes.count { lanes[id] = lane } else { lanes.append(lane) }
+        owners[owner].lanes[digest] = id
         return id
     }
 
     /// A request has gone. Counters that nobody will ask for are forgotten.
     mutating func leave(_ id: LaneID) {
-        guard var lane = lanes[id], var owner = owners.removeValue(forKey: lane.owner) else {
-            return
-        }
-        lane.counter.requestCount -= 1
-        lanes[id] = lane
-        owner.counter.requestCount -= 1
-        let isLast = owner.counter.requestCount == 0
+        let owner = lanes[id].owner
+        lanes[id].counter.requestCount -= 1
+        owners[owner].counter.requestCount -= 1
+        let isLast = owners[owner].counter.requestCount == 0
         if isLast {
-            owner.floor = max(owner.floor, lane.counter.served)
+            owners[owner].floor = max(owners[owner].floor, lanes[id].counter.served)
             activeCount -= 1
-            if activeCount == 0 { floor = max(floor, owner.counter.served) }
+            if activeCount == 0 { floor = max(floor, owners[owner].counter.served) }
         }
-        if lane.counter.requestCount == 0, lane.counter.served <= owner.floor {
-            lanes[id] = nil
-            owner.lanes[lane.digest] = nil
+        if lanes[id].counter.requestCount == 0, lanes[id].counter.served <= owners[owner].floor {
+            owners[owner].lanes[lanes[id].digest] = nil
+            freeLanes.append(id)
         }
-        if isLast, owner.counter.served <= floor {
-            for other in owner.lanes.values { lanes[other] = nil }
-        } else {
-            owners[lane.owner] = owner
+        if isLast, owners[owner].counter.served <= floor {
+            freeLanes += owners[owner].lanes.values
+            owners[owner].lanes = [:]
+            places[owners[owner].name] = nil
+            freeOwners.append(owner)
         }
     }
 
     /// Notes what has been computed for a request.
     mutating func charge(_ id: LaneID, _ cost: Double) {
-        guard cost > 0, let name = lanes[id]?.owner, let weight = owners[name]?.weight else {
-            return
-        }
-        lanes[id]?.counter.served += cost / weight
-        owners[name]?.counter.served += cost / weight
+        guard cost > 0 else { return }
+        let owner = lanes[id].owner
+        lanes[id].counter.served += cost / owners[owner].weight
+        owners[owner].counter.served += cost / owners[owner].weight
     }
 }

@@ -65,7 +65,7 @@ struct WaitingLine {
         guard let place = entries.firstIndex(where: { $0.id == id }) else { return }
         let owner = shares.owner(of: entries[place].lane)
         for earlier in entries.indices.prefix(place)
-        where shares.activeCount == 1 || shares.owner(of: entries[earlier].lane) == owner {
+        where shares.owner(of: entries[earlier].lane) == owner {
             entries[earlier].passedOverCount += 1
         }
         entries.remove(at: place)
@@ -73,17 +73,14 @@ struct WaitingLine {
 
     /// Those whose turn it is, in the order in which they came.
     private func places(_ shares: FairShares) -> [Int] {
-        var standings: [FairShares.LaneID: (owner: Double, lane: Double)] = [:]
-        var best: (priority: Int, owner: Double, name: String)?
+        var best: (priority: Int, owner: Double, id: FairShares.OwnerID)?
         var least = 0.0
         for entry in entries {
             if let best, entry.priority > best.priority { continue }
-            let known = standings[entry.lane]
-            let standing = known ?? shares.served(entry.lane)
-            if known == nil { standings[entry.lane] = standing }
+            let standing = shares.served(entry.lane)
             if let best, entry.priority == best.priority {
                 if standing.owner > best.owner { continue }
-                if standing.owner == best.owner, shares.owner(of: entry.lane) == best.name {
+                if standing.owner == best.owner, shares.owner(of: entry.lane) == best.id {
                     least = min(least, standing.lane)
                     continue
                 }
@@ -95,11 +92,8 @@ struct WaitingLine {
         guard let best else { return [] }
         return entries.indices.filter { place in
             let entry = entries[place]
-            guard entry.priority == best.priority, let standing = standings[entry.lane],
-                standing.owner == best.owner
-            else { return false }
-            return standing.lane <= least + WaitingLine.laneMargin
-                && shares.owner(of: entry.lane) == best.name
+            return entry.priority == best.priority && shares.owner(of: entry.lane) == best.id
+                && shares.served(entry.lane).lane <= least + WaitingLine.laneMargin
         }
     }
 }
