@@ -243,7 +243,7 @@ let package = Package(
             "ConformanceTests",
             [
                 "Conformance", "Adapters", "Devices", "DeviceTransformer", "JSONTree", "ModelFiles",
-                "StepModels",
+                "StepModels", "Engine",
                 "Tensors", "Transformer",
             ],
             exclude: ["Goldens"]),

@@ -186,6 +186,8 @@ package struct EngineCore {
         var id: RequestID
         /// The prompt token to score; nil to choose a token.
         var promptToken: Int32?
+        /// Whether its hidden state goes into its prompt's vector, and no more is wanted of it.
+        var isPooled = false
         /// Whether the row is of a draft, and says something only if that comes true.
         var isDraft = false
         /// What the next row takes for the token that is chosen here.
@@ -203,7 +205,14 @@ package struct EngineCore {
             let range = sequence.computedCount..<sequence.computedCount + share.tokenCount
             promptTokenCount += max(
                 0, min(range.upperBound, sequence.request.prompt.count) - range.lowerBound)
-            for position in range {
+            for position in range where sequence.request.parameters.pooling != nil {
+                guard sequence.pools(position) || position + 1 == sequence.tokens.count else {
+                    continue
+                }
+                wants.append(Want(id: share.id, isPooled: true))
+                wantedRows.append(batch.rowCount + position - range.lowerBound)
+            }
+            for position in range where sequence.request.parameters.pooling == nil {
                 let promptToken =
                     sequence.wantsScore(after: position) ? sequence.tokens[position + 1] : nil
                 guard promptToken != nil || position + 1 == sequence.tokens.count else { continue }
@@ -238,11 +247,17 @@ package struct EngineCore {
     private mutating func answer(
         _ range: Range<Int>, _ rows: WantedRows
     ) throws(StepFailure) {
+        if wants[range].contains(where: \.isPooled) {
+            try pool(range, rows)
+            if wants[range].allSatisfy(\.isPooled) { return }
+        }
         let peaksOnly = wantsPeaksOnly(range)
         let (logits, peaks) = try model.logits(of: range, in: rows, peaksOnly: peaksOnly)
         due.removeAll(keepingCapacity: true)
         for number in range
-        where !wants[number].isDraft || continues && number == range.lowerBound {
+        where !wants[number].isPooled
+            && (!wants[number].isDraft || continues && number == range.lowerBound)
+        {
             due.append(number)
         }
         continues = false
@@ -267,6 +282,28 @@ package struct EngineCore {
                 }
             }
             swap(&due, &followUps)
+        }
+    }
+
+    /// Adds the hidden states of some wanted rows to their prompts' vectors, and ends those that are complete.
+    private mutating func pool(_ range: Range<Int>, _ rows: WantedRows) throws(StepFailure) {
+        let hidden = try model.hiddenStates(of: range, in: rows)
+        for number in range where wants[number].isPooled {
+            let id = wants[number].id
+            guard scheduler[id] != nil else { continue }
+            guard let row = hidden?.row(number - range.lowerBound) else {
+                scheduler.remove(id)
+                outputs.append(Output(id: id, event: .failed(.noHiddenStates)))
+                continue
+            }
+            scheduler.update(id) { $0.pool(row) }
+            guard let sequence = scheduler[id], sequence.uncomputedCount == 0,
+                number + 1 == wants.count || wants[number + 1].id != id
+            else { continue }
+            let isValid = sequence.hiddenSum.allSatisfy(\.isFinite)
+            if let output = output(for: wants[number], Choice(isValid: isValid)) {
+                outputs.append(output)
+            }
         }
     }
 

@@ -25,6 +25,8 @@ package enum EngineEvent: Sendable {
         /// Nil only when the request asks for no tokens.
         package var token: Int32?
         package var scores: TokenScores?
+        /// The prompt as a vector, when that was asked for.
+        package var vector: [Float]?
         /// Set with the last event.
         package var finish: FinishReason?
 
@@ -41,6 +43,8 @@ package enum EngineFailure: Error, Sendable {
     case constraintFailed
     /// The device that it runs on cannot go on.
     case deviceLost
+    /// The device gives no hidden states.
+    case noHiddenStates
     /// The device has no room for the adapter, though it is not too large by itself.
     case adapterRefused
 }

@@ -29,6 +29,8 @@ package struct SamplingParameters: Sendable, Equatable {
     package var logprobCount: Int?
     /// The same for the prompt's tokens.
     package var promptLogprobCount: Int?
+    /// What the prompt is to be as a vector; nil for none. Then no tokens are generated.
+    package var pooling: Pooling?
 
     package init() {}
 
@@ -36,6 +38,14 @@ package struct SamplingParameters: Sendable, Equatable {
         repetitionPenalty != 1 || presencePenalty != 0 || frequencyPenalty != 0
             || !logitBias.isEmpty
     }
+}
+
+/// Which hidden states make a text's vector.
+package enum Pooling: String, Sendable, CaseIterable {
+    /// The last token's.
+    case last
+    /// The mean of all.
+    case mean
 }
 
 /// A token's log probability, by the model's own distribution before penalties and temperature.

@@ -90,6 +90,9 @@ struct TokenSequence {
     private var countedCount = 0
     /// Where the completion is in its constraint.
     private(set) var constraintState: Int32 = 0
+    /// The sum of the hidden states so far that make the prompt's vector, and how many they are.
+    private(set) var hiddenSum: [Float] = []
+    private(set) var hiddenCount = 0
     /// Scores of prompt tokens 1, 2, … so far.
     var promptScores: [TokenScores] = []
 
@@ -106,7 +109,9 @@ struct TokenSequence {
     var promptCount: Int { request.prompt.count }
     var completionCount: Int { tokens.count - promptCount }
     /// Whether blocks that others computed will do: not when every row's logits are wanted.
-    var mayFindBlocks: Bool { request.parameters.promptLogprobCount == nil }
+    var mayFindBlocks: Bool {
+        request.parameters.promptLogprobCount == nil && request.parameters.pooling != .mean
+    }
     var uncomputedCount: Int { tokens.count - computedCount }
     var isPrefilling: Bool { uncomputedCount > 1 }
     /// Whether the next step chooses a token that follows its last one.
@@ -143,6 +148,9 @@ struct TokenSequence {
         event.neighbourCount = neighbourCount
         if completionCount == 0, request.parameters.promptLogprobCount != nil {
             event.promptScores = promptScores
+        }
+        if request.parameters.pooling != nil {
+            event.vector = hiddenSum.map { $0 / Float(max(1, hiddenCount)) }
         }
         event.token = token
         event.scores = scores
@@ -200,6 +208,24 @@ struct TokenSequence {
     func wantsScore(after position: Int) -> Bool {
         request.parameters.promptLogprobCount != nil && position + 1 < promptCount
             && position >= promptScores.count
+    }
+
+    // MARK: Vectors
+
+    /// Whether the hidden state of row `position` goes into the prompt's vector, and has not yet.
+    func pools(_ position: Int) -> Bool {
+        switch request.parameters.pooling {
+        case nil: false
+        case .last: position + 1 == promptCount
+        case .mean: position >= hiddenCount && position < promptCount
+        }
+    }
+
+    /// Adds a hidden state. They come in the order of their positions, so the sum does not depend on chunks.
+    mutating func pool(_ hidden: [Float]) {
+        if hiddenSum.isEmpty { hiddenSum = Array(repeating: 0, count: hidden.count) }
+        for index in hidden.indices { hiddenSum[index] += hidden[index] }
+        hiddenCount += 1
     }
 
     /// Whether the next token is to be chosen once everything is computed.

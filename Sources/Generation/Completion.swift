@@ -36,6 +36,8 @@ package struct Completion: Sendable {
         package var queuedSeconds = 0.0
         /// With the last piece.
         package var finish: Finish?
+        /// The prompt as a vector, when that was asked for.
+        package var vector: [Float]?
 
         package init() {}
     }
@@ -79,6 +81,7 @@ package struct Completion: Sendable {
         do {
             for try await step in events {
                 next.promptScores = step.promptScores ?? next.promptScores
+                next.vector = step.vector
                 next.foundPromptCount = step.foundPromptCount
                 next.draftedCount = step.draftedCount
                 next.acceptedCount = step.acceptedCount
@@ -154,6 +157,10 @@ extension GenerationError {
                 "The model computed a value that is not a number: the weights of the base or the adapter are broken."
             )
         case .stopped: self.init(.shuttingDown, "The server is shutting down.")
+        case .noHiddenStates:
+            self.init(
+                .noEmbeddings,
+                "This server's device gives no embeddings: run them with --device cpu.")
         case .adapterRefused:
             self.init(
                 .adapterTooLarge,

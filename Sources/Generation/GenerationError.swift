@@ -14,6 +14,8 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
         case notShown(String)
         case adapterTooLarge
         case tooManyRequests
+        /// The device gives none.
+        case noEmbeddings
         /// The first token would come too late by so many seconds.
         case tooLate(seconds: Int)
         case shuttingDown

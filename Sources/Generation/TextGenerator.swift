@@ -159,6 +159,7 @@ package struct TextGenerator: Sendable {
         parameters.endTokens = Set((own + options.stopTokens).map { Int32($0) })
         parameters.logprobCount = options.logprobCount
         parameters.promptLogprobCount = options.promptLogprobCount
+        parameters.pooling = options.pooling
         return parameters
     }
 }
@@ -189,6 +190,8 @@ package struct CompletionOptions: Sendable {
     package var constraint: GrammarConstraint?
     /// Tokens that the completion may be like: only a guess, which saves time where it is right.
     package var prediction: [Int] = []
+    /// What the prompt is to be as a vector; nil for none.
+    package var pooling: Pooling?
     /// Whose it is.
     package var flow = Flow()
     /// Seconds within which the first token must come; nil to wait.

@@ -260,6 +260,21 @@ public enum RequestDescription {
         ("continue_final_message", only(false)),
     ]
 
+    public static let embeddings: [Parameter] = [
+        ("model", text("The base or an adapter.")),
+        (
+            "input",
+            [
+                "type": ["string", "array"],
+                "description": "A text, texts, token ids, or lists of token ids.",
+            ]
+        ),
+        ("encoding_format", ["enum": ["float", "base64"]]),
+        ("dimensions", integer(1, "Numbers of a vector: its first ones.")),
+        ("pooling", ["enum": .array(EmbeddingRequest.poolings.map { .string($0) })]),
+        ("add_special_tokens", flag(true)), ("user", unused),
+    ]
+
     public static let detokenize: [Parameter] = [
         ("model", text("The base, unless it is said.")), ("tokens", list("integer", "")),
     ]

@@ -65,6 +65,10 @@ struct APIRoute {
             body: RequestDescription.schema(
                 RequestDescription.responses, required: ["model", "input"]), otherType: events),
         APIRoute(
+            .post, "/v1/embeddings", .key, "Texts as vectors.",
+            body: RequestDescription.schema(
+                RequestDescription.embeddings, required: ["model", "input"])),
+        APIRoute(
             .post, "/tokenize", .key, "Text, or a conversation, to tokens.",
             body: RequestDescription.schema(RequestDescription.tokenize, required: [])),
         APIRoute(

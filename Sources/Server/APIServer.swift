@@ -115,6 +115,7 @@ package struct APIServer {
             maximumQueueDelay: configuration.maximumQueueDelay)
         completions.add(to: open)
         WireRoutes(completions: completions).add(to: open)
+        EmbeddingRoutes(completions: completions).add(to: open)
         models.add(to: open)
         let plain = router.group("").add(middleware: authentication)
         TextRoutes(generator: generator, texts: texts).add(to: plain)

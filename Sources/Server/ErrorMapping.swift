@@ -108,6 +108,10 @@ extension APIError {
             self.init(
                 status: 429, type: "rate_limit_error", code: "queue_full", message: error.message,
                 retryAfter: 1)
+        case .noEmbeddings:
+            self.init(
+                status: 400, code: "embeddings_unsupported", message: error.message,
+                parameter: "model")
         case .tooLate(let seconds):
             self.init(
                 status: 429, type: "rate_limit_error", code: "queue_delay_exceeded",

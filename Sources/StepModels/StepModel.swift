@@ -29,6 +29,13 @@ package protocol StepModel: AnyObject {
         of rows: Range<Int>, in wanted: WantedRows, peaksOnly: Bool
     ) throws(StepFailure) -> (logits: Matrix, peaks: [LogitPeak])
 
+    /// Last hidden states, behind the final norm, of some of the rows that the last batch wanted, at most `mostLogitRows`: what
+    /// embeddings are made of.
+    ///
+    /// - Parameter rows: counted over the wanted ones.
+    /// - Returns: a row for each, or nil on a device that does not give them.
+    func hiddenStates(of rows: Range<Int>, in wanted: WantedRows) throws(StepFailure) -> Matrix?
+
     /// Calls `work` once for each number below `count`, spread over the threads.
     func forEach(_ count: Int, _ work: (_ member: Int, _ index: Int) -> Void)
 
@@ -53,6 +60,12 @@ package protocol StepModel: AnyObject {
 
     /// Waits until one more adapter that was on its way is there.
     func waitForAdapter() throws(StepFailure)
+}
+
+extension StepModel {
+    package func hiddenStates(
+        of rows: Range<Int>, in wanted: WantedRows
+    ) throws(StepFailure) -> Matrix? { nil }
 }
 
 /// How the pool that cache and adapters share on a device is used.

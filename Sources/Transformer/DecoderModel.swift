@@ -180,6 +180,21 @@ package final class DecoderModel: StepModel, TeamWork {
         return (workspace.logits, workspace.mergedPeaks(count: rows.count))
     }
 
+    /// In 32 bits, whatever the activations are in.
+    package func hiddenStates(of rows: Range<Int>, in wanted: WantedRows) -> Matrix? {
+        precondition(rows.lowerBound >= 0 && rows.upperBound <= wanted.count, "Nobody wanted them.")
+        let head = headPass(wanted.segments(in: rows), rowCount: rows.count)
+        let states = Matrix(rowCount: rows.count, columnCount: configuration.hiddenSize)
+        for (index, row) in rows.enumerated() {
+            states.setRow(index, workspace.hidden.row(row))
+            kernels.rmsNormInPlace(
+                states, row: index, column: 0,
+                weight: head?.norm(row: index) ?? weights.finalNorm,
+                epsilon: configuration.normEpsilon)
+        }
+        return states
+    }
+
     /// The head's product for rows that are normalized.
     private struct LogitPass {
         let rowCount: Int

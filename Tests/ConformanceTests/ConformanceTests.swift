@@ -1,5 +1,6 @@
 import Adapters
 import Conformance
+import Engine
 import JSONTree
 import ModelFiles
 import StepModels
@@ -122,5 +123,67 @@ struct ConformanceTests {
         let plain = try suite.adapter("plain", base).digest
         #expect(try suite.adapter("plain", base).digest == plain)
         #expect(try suite.adapter("all-linear", base).digest != plain)
+    }
+}
+
+/// Hidden states behind embeddings, proven against PEFT: the head's product with them is PEFT's logits, whose mean is that
+/// of their mean.
+struct VectorTests {
+    @Test(arguments: ConformanceTests.families)
+    func vectorsAreWhatPEFTsLogitsAreMadeOf(_ family: String) throws {
+        let suite = try ConformanceTests.suite(family)
+        let engine = try TinyEngine(family: family, format: .f32)
+        let checkpoint = engine.checkpoint
+        let name =
+            checkpoint.configuration.tiesEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight"
+        let file = try SafetensorsFile(path: suite.folder + "/model/model.safetensors")
+        let stored = try #require(file.tensors[name])
+        let head = try stored.matrix()
+        // Those that change neither the head nor the embedding.
+        let names = ["base", "plain", "dora", "all-linear", "odd-rank"]
+        for maximumStepTokens in [64, 5] {
+            var core = engine.core(maximumStepTokens: maximumStepTokens)
+            var requests: [RequestID: (name: String, pooling: Pooling)] = [:]
+            for (index, name) in names.enumerated() {
+                for pooling in Pooling.allCases {
+                    var parameters = SamplingParameters()
+                    parameters.maximumTokens = 0
+                    parameters.pooling = pooling
+                    let id = RequestID(UInt64(2 * index + (pooling == .mean ? 1 : 0)))
+                    requests[id] = (name, pooling)
+                    core.apply(
+                        .submit(
+                            EngineRequest(
+                                id: id, prompt: suite.tokens,
+                                adapter: name == "base" ? nil : try engine.adapter(name),
+                                adapterName: nil, parameters: parameters)))
+                }
+            }
+            var count = 0
+            while !core.isIdle {
+                for output in core.step() {
+                    guard case .step(let step) = output.event, let vector = step.vector,
+                        let request = requests[output.id]
+                    else { continue }
+                    count += 1
+                    #expect(step.finish == .length && step.token == nil)
+                    let logits = try suite.logits(request.name)
+                    let rows =
+                        request.pooling == .mean
+                        ? 0..<logits.rowCount : logits.rowCount - 1..<logits.rowCount
+                    for token in stride(from: 0, to: logits.columnCount, by: 3) {
+                        let found = zip(vector, head.row(token)).reduce(0.0) {
+                            $0 + Double($1.0) * Double($1.1)
+                        }
+                        let expected =
+                            rows.reduce(0.0) {
+                                $0 + Double(logits[row: $1, column: token])
+                            } / Double(rows.count)
+                        #expect(abs(found - expected) < 1e-4, "\(family), \(request), \(token)")
+                    }
+                }
+            }
+            #expect(count == 2 * names.count)
+        }
     }
 }

@@ -43,6 +43,22 @@ def openai_client_works_unmodified(server):
 
 
 @check
+def embeddings_by_the_openai_client(server):
+    """The client asks for base64 unless told otherwise."""
+    client = server.client()
+    texts = ["Rain falls from clouds.", "It is raining today.", "The stock market fell."]
+    for model in ("base", "pirate"):
+        r = client.embeddings.create(model=model, input=texts, extra_body={"pooling": "mean"})
+        vectors = [d.embedding for d in r.data]
+        assert [len(v) for v in vectors] == [576] * 3 and r.usage.prompt_tokens == r.usage.total_tokens > 10
+        near, far = (sum(a * b for a, b in zip(vectors[0], v)) for v in vectors[1:])
+        assert 0 < far < near < 1, (near, far)
+    plain = client.embeddings.create(model="base", input=texts[0], encoding_format="float", dimensions=64).data[0].embedding
+    again = client.embeddings.create(model="base", input=[texts[0]] * 40, dimensions=64)
+    assert len(plain) == 64 and all(d.embedding == plain for d in again.data)
+
+
+@check
 def stopping(server):
     def ask(**more): return server.post("/v1/completions", {"model": "base", "prompt": "1, 2, 3, 4,", "max_tokens": 30, "temperature": 0, **more})[1]["choices"][0]
     plain = ask()["text"]

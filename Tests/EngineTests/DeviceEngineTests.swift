@@ -128,6 +128,32 @@ struct DeviceEngineTests {
         #expect(tight.status.preemptionCount > 0)
     }
 
+    /// A request for what the device does not give ends alone.
+    @Test func vectorsAreRefusedByName() throws {
+        let engine = try TinyEngine()
+        var core = try Self.core(engine, on: try TestDevice.all[0].open(), form: nil)
+        for id in 1...2 {
+            var parameters = SamplingParameters()
+            parameters.maximumTokens = id == 1 ? 0 : 3
+            parameters.pooling = id == 1 ? .last : nil
+            core.apply(
+                .submit(
+                    EngineRequest(
+                        id: RequestID(UInt64(id)), prompt: [3, 4, 5], adapter: nil,
+                        adapterName: nil, parameters: parameters)))
+        }
+        var (failures, tokenCount) = ([EngineFailure](), 0)
+        while !core.isIdle {
+            for output in core.step() {
+                switch output.event {
+                case .failed(let failure): failures.append(failure)
+                case .step(let step): tokenCount += step.token == nil ? 0 : 1
+                }
+            }
+        }
+        #expect(failures == [.noHiddenStates] && tokenCount == 3)
+    }
+
     /// Adapters leave the device and come back; blocks and adapters share one pool, which holds what the account
     /// says and no page more.
     @Test(

@@ -29,7 +29,7 @@ struct OpenAPITests {
         for file in [
             "AnswerForm", "ChatRequest", "CompletionRequest", "SamplingOptions", "TextRequests",
             "AdapterChange", "ToolChoice", "MessagesRequest", "ResponsesRequest",
-            "TakeoffRequests", "ScaledAdapter", "KeyTerms", "KeyRequests",
+            "TakeoffRequests", "ScaledAdapter", "KeyTerms", "KeyRequests", "EmbeddingRequest",
         ] {
             let text = try String(contentsOfFile: folder + file + ".swift", encoding: .utf8)
             for pattern in reads {
