@@ -73,12 +73,19 @@ package final class TenantStore: Sendable {
         }
     }
 
-    /// A number that another one takes the place of once another process has changed something.
+    /// A text that another one takes the place of once somebody has changed a key.
     ///
     /// - Throws: `CatalogError`.
-    package func version() throws(CatalogError) -> Int {
+    package func version() throws(CatalogError) -> String {
         try attempt("be read") {
-            try database.read { try Int.fetchOne($0, sql: "PRAGMA data_version") ?? 0 }
+            try database.read { db in
+                // Usage changes the file all the time.
+                try String.fetchOne(
+                    db,
+                    sql:
+                        "SELECT count(*) || ' ' || count(revoked) || ' ' || total(updated) FROM apiKey"
+                ) ?? ""
+            }
         }
     }
 

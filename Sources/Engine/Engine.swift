@@ -134,8 +134,12 @@ private final class Mailbox: @unchecked Sendable {
     func record(_ report: StepReport, duration: Duration) {
         locked {
             measured.add(report, seconds: duration / .seconds(1))
-            for id in report.admitted { forecast.admit(id, at: now) }
         }
+    }
+
+    func admit(_ ids: [RequestID]) {
+        guard !ids.isEmpty else { return }
+        locked { for id in ids { forecast.admit(id, at: now) } }
     }
 
     var hasRequests: Bool { locked { !continuations.isEmpty } }
@@ -310,6 +314,7 @@ private struct EngineLoop {
                 metrics.record(core.report, duration: duration)
                 mailbox.record(core.report, duration: duration)
             }
+            mailbox.admit(core.report.admitted)
             for id in core.report.admitted {
                 if let arrival = arrivals.removeValue(forKey: id) {
                     metrics.record(wait: start - arrival)

@@ -149,6 +149,12 @@ package struct EngineCore {
             model.keep(scheduler.slots.digests)
         }
         try leaveOutComingAdapters()
+        if scheduler.shares.isEmpty, scheduler.lastWasNewcomers {
+            // Their adapters are on their way: others need not wait for that.
+            scheduler.schedule(isAgain: true)
+            try leaveOutComingAdapters()
+        }
+        report.admitted = scheduler.admitted
         guard !scheduler.shares.isEmpty else { return try model.waitForAdapter() }
         fillBatch()
         report = StepReport(

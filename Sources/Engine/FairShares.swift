@@ -107,6 +107,7 @@ struct FairShares {
 
     private mutating func place(of digest: AdapterDigest?, _ owner: OwnerID) -> LaneID {
         if let known = owners[owner].lanes[digest] { return known }
+        if owners[owner].lanes.count >= FairShares.mostLanes { forgetIdleLanes(of: owner) }
         let lane = Lane(owner: owner, digest: digest)
         let id = freeLanes.popLast() ?? lanes.count
         if id < lanes.count { lanes[id] = lane } else { lanes.append(lane) }
@@ -114,24 +115,36 @@ struct FairShares {
         return id
     }
 
+    /// An owner may ask ever new sums of adapters. Those that come back later begin with the least again.
+    private mutating func forgetIdleLanes(of owner: OwnerID) {
+        for (digest, id) in owners[owner].lanes where lanes[id].counter.requestCount == 0 {
+            owners[owner].lanes[digest] = nil
+            freeLanes.append(id)
+        }
+    }
+
+    private static let mostLanes = 256
+
     /// A request has gone. Counters that nobody will ask for are forgotten.
     mutating func leave(_ id: LaneID) {
         let owner = lanes[id].owner
         lanes[id].counter.requestCount -= 1
         owners[owner].counter.requestCount -= 1
-        let isLast = owners[owner].counter.requestCount == 0
-        if isLast {
-            owners[owner].floor = max(owners[owner].floor, lanes[id].counter.served)
-            activeCount -= 1
-            if activeCount == 0 { floor = max(floor, owners[owner].counter.served) }
+        guard owners[owner].counter.requestCount == 0 else {
+            if lanes[id].counter.requestCount == 0, lanes[id].counter.served <= owners[owner].floor
+            {
+                owners[owner].lanes[lanes[id].digest] = nil
+                freeLanes.append(id)
+            }
+            return
         }
-        if lanes[id].counter.requestCount == 0, lanes[id].counter.served <= owners[owner].floor {
-            owners[owner].lanes[lanes[id].digest] = nil
-            freeLanes.append(id)
-        }
-        if isLast, owners[owner].counter.served <= floor {
-            freeLanes += owners[owner].lanes.values
-            owners[owner].lanes = [:]
+        activeCount -= 1
+        // With nobody there to compare with, all begin anew.
+        if activeCount == 0 { return self = FairShares() }
+        freeLanes += owners[owner].lanes.values
+        owners[owner].lanes = [:]
+        owners[owner].floor = 0
+        if owners[owner].counter.served <= floor {
             places[owners[owner].name] = nil
             freeOwners.append(owner)
         }

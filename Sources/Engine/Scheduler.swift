@@ -36,7 +36,8 @@ struct Scheduler {
     private var priorityCounts: [Int: Int] = [:]
     /// Since several owners had requests.
     private var stepsSinceShared = Scheduler.memory
-    private var lastWasNewcomers = false
+    /// Whether the step is for owners alone who had nothing in the last ones.
+    private(set) var lastWasNewcomers = false
     /// In the order of admission.
     private var running: [RequestID] = []
     /// What the next step computes: base rows first, then adapter by adapter, so that each adapter is
@@ -124,9 +125,11 @@ struct Scheduler {
 
     /// Chooses the next step's shares and reserves their blocks. There are none only when there is
     /// nothing to do.
-    mutating func schedule() {
+    ///
+    /// - Parameter isAgain: whether nothing came of the last ones.
+    mutating func schedule(isAgain: Bool = false) {
         // Not emptied: whoever has the last step's would make it a copy.
-        if !admitted.isEmpty { admitted = [] }
+        if !isAgain, !admitted.isEmpty { admitted = [] }
         tryToSchedule()
         // Adapters that came on for sequences without blocks leave the step to those that hold them.
         if shares.isEmpty, isBlocked { tryToSchedule() }
@@ -297,7 +300,10 @@ struct Scheduler {
         if !isBlocked, fairShares.activeCount > 1 || hasPriorities { seats = max(seats, 1) }
         let admissible =
             seats < waiting.count ? inTurn(waiting.ids).prefix(seats) : waiting.ids[...]
-        for id in running + admissible {
+        // Whoever is next must come onto the device, however many stand before it.
+        let next = waiting.next(fairShares, using: []) { _ in true }
+        let first = seats > 0 ? next.map { [waiting.entries[$0].id] } ?? [] : []
+        for id in running + first + admissible {
             guard let sequence = sequences[id], let adapter = sequence.request.adapter else {
                 continue
             }

@@ -7,10 +7,18 @@ package struct ModelScope: Sendable {
     /// Whose names that requests gave are shown; nil for everybody's.
     private let client: String?
 
-    package static let all = ModelScope(client: nil) { _ in true }
+    /// Whether it holds everything.
+    fileprivate let isAll: Bool
 
-    package init(client: String?, allows: @escaping @Sendable (String) -> Bool) {
+    package static let all = ModelScope(client: nil, isAll: true) { _ in true }
+    /// Names that are looked at for a hint.
+    fileprivate static let hintLimit = 2000
+
+    package init(
+        client: String?, isAll: Bool = false, allows: @escaping @Sendable (String) -> Bool
+    ) {
         self.client = client
+        self.isAll = isAll
         self.allows = allows
     }
 
@@ -55,14 +63,20 @@ package final class ModelRegistry: Sendable {
     /// - Throws: `GenerationError` with the names that are spelled like it, when it is nothing's name in the scope.
     package func check(_ name: String, in scope: ModelScope) throws(GenerationError) {
         if scope.allows(name), baseNames.contains(name) || library.serves(name) { return }
-        let known = (baseNames + library.names).filter { scope.allows($0) }
-        let near = EditDistance.nearest(to: name, among: known)
+        throw unknown(name, in: scope)
+    }
+
+    /// What is said of a name that is nothing's in the scope.
+    package func unknown(_ name: String, in scope: ModelScope) -> GenerationError {
+        // A hint is worth a millisecond: with many patterns not all names are looked at.
+        let names = (baseNames + library.names).prefix(scope.isAll ? .max : ModelScope.hintLimit)
+        let near = EditDistance.nearest(to: name, among: names.filter { scope.allows($0) })
             .filter { library.entry($0).map { scope.shows($0) } ?? true }
         let hint =
             near.isEmpty
             ? "GET /v1/models lists what is served."
             : "Did you mean \(near.joined(separator: ", "))?"
-        throw GenerationError(
+        return GenerationError(
             .modelNotFound(near: near), "The model \"\(name.prefix(200))\" does not exist. \(hint)")
     }
 

@@ -5,6 +5,10 @@ public struct ChatRequest: Sendable, Equatable {
     public var model: String
     /// Adapters that are added up on the base; nil for the model alone.
     public var adapters: [ScaledAdapter]?
+
+    /// Parameters that other APIs take as well, since they are no part of any.
+    static let own = ["adapters", "lora", "priority", "cache_salt"]
+
     /// As sent, contents that are lists of text parts joined to one text.
     public var messages: [JSON]
     /// What the template shows, and what may be called of it.

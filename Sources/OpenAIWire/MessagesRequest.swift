@@ -17,7 +17,7 @@ public struct MessagesRequest: Sendable {
                 status: 400, code: "missing_parameter", message: "max_tokens is missing.",
                 parameter: "max_tokens")
         }
-        for name in ["temperature", "top_p", "top_k", "stream"] {
+        for name in ["temperature", "top_p", "top_k", "stream"] + ChatRequest.own {
             chat[name] = parameters.json(name)
         }
         chat["stop"] = parameters.json("stop_sequences")

@@ -62,50 +62,56 @@ public enum RequestDescription {
                 ]
             ),
             ("functions", only(.null)), ("function_call", only(.null)),
-        ] + mix + sampling
+        ] + mix + turn + sampling
 
-    public static let messages: [Parameter] = [
-        ("model", text("The base model or an adapter.")),
-        ("messages", list("object", "Turns of user and assistant.")),
-        ("max_tokens", integer(1, "Of the answer.")),
-        ("system", ["type": ["string", "array"]]),
-        ("temperature", number(0, 2)), ("top_p", number(0, 1)),
-        ("top_k", integer(-1, "The model's.")), ("stream", flag(false)),
-        ("stop_sequences", list("string", "Texts that end the answer.")),
-        ("tools", list("object", "With name, description and input_schema.")),
-        ("tool_choice", ["type": "object", "description": "auto, any, tool or none."]),
-        ("thinking", ["type": "object", "description": "enabled, adaptive or disabled."]),
-        ("output_config", ["type": "object", "description": "format: a JSON Schema."]),
-        ("metadata", unused), ("service_tier", unused), ("cache_control", unused),
-        ("inference_geo", unused), ("container", only(.null)), ("mcp_servers", only(.null)),
-        ("context_management", only(.null)),
-    ]
+    public static let messages: [Parameter] =
+        mix + turn + [
+            ("model", text("The base model or an adapter.")),
+            ("messages", list("object", "Turns of user and assistant.")),
+            ("max_tokens", integer(1, "Of the answer.")),
+            ("system", ["type": ["string", "array"]]),
+            ("temperature", number(0, 2)), ("top_p", number(0, 1)),
+            ("top_k", integer(-1, "The model's.")), ("stream", flag(false)),
+            ("stop_sequences", list("string", "Texts that end the answer.")),
+            ("tools", list("object", "With name, description and input_schema.")),
+            ("tool_choice", ["type": "object", "description": "auto, any, tool or none."]),
+            ("thinking", ["type": "object", "description": "enabled, adaptive or disabled."]),
+            ("output_config", ["type": "object", "description": "format: a JSON Schema."]),
+            ("metadata", unused), ("service_tier", unused), ("cache_control", unused),
+            ("inference_geo", unused), ("container", only(.null)), ("mcp_servers", only(.null)),
+            ("context_management", only(.null)),
+        ]
 
-    public static let responses: [Parameter] = [
-        ("model", text("The base model or an adapter.")),
-        ("input", ["description": "A text, or items.", "type": ["string", "array"]]),
-        ("instructions", text("What the system says.")),
-        ("max_output_tokens", integer(1, "What the context leaves, unless it is said.")),
-        ("temperature", number(0, 2)), ("top_p", number(0, 1)),
-        ("stream", flag(false)), ("stream_options", ["type": "object"]),
-        ("tools", list("object", "Functions.")),
-        (
-            "tool_choice",
-            [
-                "description": "none, auto, required, a function by its name, or allowed_tools.",
-                "type": ["string", "object"],
-            ]
-        ), ("parallel_tool_calls", flag(true)),
-        ("text", ["type": "object", "description": "format: text, json_object or json_schema."]),
-        ("reasoning", ["type": "object", "description": "effort: reaches the template."]),
-        ("store", only(false)), ("background", only(false)), ("truncation", only("disabled")),
-        ("previous_response_id", only(.null)), ("conversation", only(.null)),
-        ("prompt", only(.null)), ("top_logprobs", only(0)),
-        ("service_tier", only("auto", "default")), ("include", list("string", "Nothing here.")),
-        ("metadata", unused), ("user", unused), ("safety_identifier", unused),
-        ("prompt_cache_key", unused), ("prompt_cache_retention", unused),
-        ("max_tool_calls", unused), ("client_metadata", unused),
-    ]
+    public static let responses: [Parameter] =
+        mix + turn + [
+            ("model", text("The base model or an adapter.")),
+            ("input", ["description": "A text, or items.", "type": ["string", "array"]]),
+            ("instructions", text("What the system says.")),
+            ("max_output_tokens", integer(1, "What the context leaves, unless it is said.")),
+            ("temperature", number(0, 2)), ("top_p", number(0, 1)),
+            ("stream", flag(false)), ("stream_options", ["type": "object"]),
+            ("tools", list("object", "Functions.")),
+            (
+                "tool_choice",
+                [
+                    "description":
+                        "none, auto, required, a function by its name, or allowed_tools.",
+                    "type": ["string", "object"],
+                ]
+            ), ("parallel_tool_calls", flag(true)),
+            (
+                "text",
+                ["type": "object", "description": "format: text, json_object or json_schema."]
+            ),
+            ("reasoning", ["type": "object", "description": "effort: reaches the template."]),
+            ("store", only(false)), ("background", only(false)), ("truncation", only("disabled")),
+            ("previous_response_id", only(.null)), ("conversation", only(.null)),
+            ("prompt", only(.null)), ("top_logprobs", only(0)),
+            ("service_tier", only("auto", "default")), ("include", list("string", "Nothing here.")),
+            ("metadata", unused), ("user", unused), ("safety_identifier", unused),
+            ("prompt_cache_key", unused), ("prompt_cache_retention", unused),
+            ("max_tool_calls", unused), ("client_metadata", unused),
+        ]
 
     public static let takeoff: [Parameter] = [
         ("text", ["type": ["string", "array"]]), ("lora_id", text("An adapter.")),
@@ -140,7 +146,17 @@ public enum RequestDescription {
             ("max_tokens", integer(0, "16, unless it is said; 0 scores the prompt.")),
             ("echo", flag(false)), ("logprobs", integer(0, max: SamplingOptions.Limits.logprobs)),
             ("add_special_tokens", flag(true)), ("suffix", only("")),
-        ] + mix + sampling
+        ] + mix + turn + sampling
+
+    private static let turn: [Parameter] = [
+        (
+            "priority",
+            integer(
+                KeyTerms.priorities.lowerBound, max: KeyTerms.priorities.upperBound,
+                "Lower is more urgent, within what the key may.")
+        ),
+        ("cache_salt", text("Who shares cached prompts with whom.")),
+    ]
 
     private static let mix: [Parameter] = [
         ("adapters", mix(of: "name", "A sum of adapters' scaled changes; model is the base.")),
@@ -236,13 +252,6 @@ public enum RequestDescription {
         ("user", unused), ("metadata", unused), ("safety_identifier", unused),
         ("prompt_cache_key", unused), ("prompt_cache_retention", unused),
         ("prompt_cache_options", unused), ("store", only(false)),
-        (
-            "priority",
-            integer(
-                KeyTerms.priorities.lowerBound, max: KeyTerms.priorities.upperBound,
-                "Lower is more urgent, within what the key may.")
-        ),
-        ("cache_salt", text("Who shares cached prompts with whom.")),
         ("use_beam_search", only(false)), ("length_penalty", only(1)),
         ("spaces_between_special_tokens", only(true)), ("truncate_prompt_tokens", only(.null)),
         ("allowed_token_ids", only(.null)), ("service_tier", only("auto", "default")),

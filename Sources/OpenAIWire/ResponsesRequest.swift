@@ -16,7 +16,9 @@ public struct ResponsesRequest: Sendable {
     public init(_ json: JSON) throws(APIError) {
         var parameters = try Parameters(json)
         var chat = JSON.Object()
-        for name in ["model", "temperature", "top_p", "parallel_tool_calls", "stream"] {
+        for name in ["model", "temperature", "top_p", "parallel_tool_calls", "stream"]
+            + ChatRequest.own
+        {
             chat[name] = parameters.json(name)
         }
         chat["max_completion_tokens"] = parameters.json("max_output_tokens")

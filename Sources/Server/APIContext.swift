@@ -70,6 +70,7 @@ struct APIContext: RequestContext {
     var scope: ModelScope {
         guard let tenant else { return .all }
         let terms = tenant.terms
+        if tenant.isAdmin { return .all }
         return ModelScope(client: isOperator ? nil : tenant.name) { terms.allows($0) }
     }
 

@@ -102,6 +102,9 @@ struct APIRoute {
                 ], required: ["inputs"])),
         APIRoute(.get, "/reader_groups", .key, "Takeoff's readers: the base, and its adapters."),
         APIRoute(.get, "/status", .key, "The same by name."),
+        APIRoute(
+            .post, "/reader", .key, "Takeoff's way to load a model, which this server does not do."),
+        APIRoute(.delete, "/reader/{reader}", .key, "And to unload one."),
         APIRoute(.get, "/config/{reader}", .key, "The model's sizes."),
         APIRoute(.get, "/v1/models", .key, "The base and all adapters."),
         APIRoute(.get, "/v1/models/{name}", .key, "One of them."),
@@ -147,6 +150,7 @@ struct APIRoute {
             .get, "/admin/state", .admin, "What routers know of this server.", otherType: events),
         APIRoute(.get, "/health", .open, "Whether the process answers."),
         APIRoute(.get, "/ready", .open, "Whether it takes requests."),
+        APIRoute(.get, "/healthz", .open, "The same."),
         APIRoute(.get, "/version", .open, "What runs."),
         APIRoute(
             .get, "/metrics", .open, "Prometheus metrics.", otherType: "text/plain"),

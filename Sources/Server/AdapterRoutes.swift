@@ -25,23 +25,28 @@ struct AdapterRoutes {
     func addNames(to group: RouterGroup<APIContext>) {
         group.get("adapters") { _, context -> Response in
             let entries = library.entries.filter { mayLook(at: $0.name, context) }
-            return Response(json: ["adapters": .array(entries.map(\.json)), "tiers": tiers])
+            return Response(
+                json: [
+                    "adapters": .array(entries.map { json($0, context) }),
+                    "tiers": context.isOperator ? tiers : .null,
+                ])
         }
         group.get("adapters/**") { _, context -> Response in
             let name = context.catchAll
             try check(name, context)
-            return Response(json: try entry(name).json)
+            return Response(json: json(try entry(name), context))
         }
         group.put("adapters/**") { request, context -> Response in
             let name = context.catchAll
             let put = try AdapterPut(try await texts.json(of: request, context))
+            if let expected = put.expectedDigest { try check(expected: expected, context) }
             switch put.content {
             case .source(let text): try check(name, source: text, context)
             case .digest(let text): try check(name, digest: text, context)
             }
-            let entry = try await self.put(name, put)
+            let entry = try await hidingPlaces(name, context) { try await self.put(name, put) }
             audit("adapter_put", entry, context)
-            return Response(json: entry.json)
+            return Response(json: json(entry, context))
         }
         group.delete("adapters/**") { _, context -> Response in
             let name = context.catchAll
@@ -115,6 +120,35 @@ struct AdapterRoutes {
         let scope = context.scope
         guard let digest, library.names(of: digest).contains(where: { scope.allows($0) }) else {
             throw LibraryError(.notFound, "There is no adapter \"\(text.prefix(200))\".")
+        }
+    }
+
+    /// The first digits of a digest would tell a manager which others there are.
+    private func check(expected text: String, _ context: APIContext) throws(APIError) {
+        guard context.tenant?.terms.role == .manager, AdapterDigest(text) == nil else { return }
+        throw .invalid("if_digest", "With a manager's key if_digest must have all 64 digits.")
+    }
+
+    /// An entry without what managers are not to know: where adapters lie on this machine.
+    private func json(_ entry: AdapterEntry, _ context: APIContext) -> JSON {
+        guard !context.isOperator, entry.alias.source.hasPrefix("/"),
+            var object = entry.json.objectValue
+        else { return entry.json }
+        object["source"] = .some(.null)
+        return .object(object)
+    }
+
+    /// Does something for a manager, who is not told of places either: a sum has parts of others.
+    private func hidingPlaces<Value>(
+        _ name: String, _ context: APIContext, _ work: () async throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await work()
+        } catch let error where !context.isOperator && APIError.namesPlaces(error) {
+            context.logger.error("adapter not read", metadata: ["error": .string("\(error)")])
+            var answer = APIError(error)
+            answer.message = "The adapter \"\(name)\" cannot be read. The server's log says why."
+            throw answer
         }
     }
 

@@ -27,7 +27,7 @@ struct Authentication: RouterMiddleware {
                 "key_refused",
                 [
                     ("request", .string(context.requestID)), ("code", .string(error.code)),
-                    ("path", .string(request.uri.path)),
+                    ("path", .string(String(request.uri.path.prefix(200)))),
                 ])
             throw error
         }

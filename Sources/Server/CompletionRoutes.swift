@@ -256,7 +256,11 @@ struct CompletionRoutes {
     ) async throws -> Exchange {
         var (prepared, timing) = (prepared, timing)
         let operation = prepared.kind == .chat ? "chat" : "text_completion"
-        account.name(operation, prepared.model, digest: nil)
+        // What a request makes up is not written down before it turns out to be something.
+        let registry = generator.registry
+        if !registry.library.isJustInTime(prepared.model) {
+            account.name(operation, prepared.model, digest: nil)
+        }
         prepared.options.flow = try context.flow(prepared.sampling.priority)
         // What cannot be completed does not wait for its adapter.
         try check(prepared)
@@ -297,8 +301,6 @@ struct CompletionRoutes {
         }
         let count = prepared.sampling.count
         try account.reserve(prepared.reservedTokenCount(contextLength: generator.contextLength))
-        let promptTokenCount = prepared.promptTokenCount
-        account.note { $0.promptTokens = promptTokenCount }
         timing.submitted = .now - timing.start
         account.time { [timing] in $0 = timing }
         prepared.options.patience = timing.patience.map { $0 - (.now - timing.start) / .seconds(1) }
@@ -356,7 +358,7 @@ extension HTTPFields {
     }
 
     /// Seconds that a request may wait for its first token.
-    fileprivate var queueDelay: Double? {
+    var queueDelay: Double? {
         get throws(APIError) {
             let name = "x-martlet-max-queue-delay"
             guard let text = HTTPField.Name(name).flatMap({ self[$0] }) else { return nil }

@@ -19,6 +19,8 @@ struct EmbeddingRoutes {
     /// Texts of one request that are in the engine at the same time.
     private static let width = 32
     private static let tokenLimit = 300_000
+    /// Of all vectors of an answer.
+    private static let numberLimit = 4 << 20
 
     func add(to group: RouterGroup<APIContext>) {
         group.post("embeddings") { request, context -> Response in
@@ -33,7 +35,8 @@ struct EmbeddingRoutes {
         let departure = await context.departure()
         let body = try await completions.texts.body(of: request, context)
         let scope = context.scope
-        let (asked, prompts) = try await completions.texts.run(on: body) { json -> (EmbeddingRequest, [[Int]]) in
+        let (asked, prompts) = try await completions.texts.run(on: body) {
+            json -> (EmbeddingRequest, [[Int]]) in
             let asked = try EmbeddingRequest(json)
             try generator.registry.check(asked.model, in: scope)
             return (asked, try self.prompts(asked))
@@ -44,7 +47,10 @@ struct EmbeddingRoutes {
         options.flow = try context.flow(nil)
         for prompt in prompts { try generator.check(prompt, options) }
         let count = prompts.reduce(0) { $0 + $1.count }
-        account.name("embeddings", asked.model, digest: nil)
+        let patience = try request.headers.queueDelay ?? completions.maximumQueueDelay
+        if !generator.registry.library.isJustInTime(asked.model) {
+            account.name("embeddings", asked.model, digest: nil)
+        }
         let working = Task { [options] in
             let model = try await generator.registry.model(asked.model, context)
             var options = options
@@ -53,8 +59,7 @@ struct EmbeddingRoutes {
             account.name(
                 "embeddings", asked.model, digest: model.lease?.adapter.digest.description)
             try account.reserve(count)
-            account.note { $0.promptTokens = count }
-            return try await self.vectors(of: prompts, with: model, options, account)
+            return try await self.vectors(of: prompts, with: model, options, patience, account)
         }
         let vectors = try await departure.whileConnected(onDeparture: { working.cancel() }) {
             try await withTaskCancellationHandler {
@@ -91,6 +96,13 @@ struct EmbeddingRoutes {
             throw APIError.invalid(
                 "dimensions", "dimensions is \(dimensions); the model has \(width).")
         }
+        let numbers = asked.inputs.count * (asked.dimensions ?? width)
+        guard numbers <= Self.numberLimit else {
+            throw APIError.invalid(
+                "input",
+                "The vectors would be \(numbers) numbers; at most \(Self.numberLimit) are allowed in one answer. Send fewer texts."
+            )
+        }
         var total = 0
         return try asked.inputs.map { input in
             let tokens =
@@ -111,18 +123,25 @@ struct EmbeddingRoutes {
 
     private func vectors(
         of prompts: [[Int]], with model: ModelRegistry.Model, _ options: CompletionOptions,
-        _ account: RequestAccount
+        _ patience: Double?, _ account: RequestAccount
     ) async throws -> [[Float]] {
+        var first = options
+        first.patience = patience
+        // If this one is not late, the others are let in.
+        let begun = try generator.complete(prompts[0], with: model, options: first)
         var vectors = Array(repeating: [Float](), count: prompts.count)
         try await withThrowingTaskGroup(of: (Int, [Float]).self) { group in
             func begin(_ index: Int) {
                 group.addTask {
                     var vector: [Float] = []
-                    let completion = try generator.complete(
-                        prompts[index], with: model, options: options)
+                    let completion =
+                        index == 0
+                        ? begun
+                        : try generator.complete(prompts[index], with: model, options: options)
                     try await withTaskCancellationHandler {
                         try await completion.forEachPiece { piece in
                             vector = piece.vector ?? vector
+                            account.note { $0.promptTokens += prompts[index].count }
                             account.time { $0.deviceSeconds += piece.deviceSeconds }
                         }
                     } onCancel: {

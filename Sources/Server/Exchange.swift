@@ -137,7 +137,7 @@ struct Exchange: Sendable {
     }
 
     /// A prompt counts once, however many completions it has; the first is the one to find it.
-    private func cachedTokens(_ foundPromptCount: Int, _ choice: Choice) -> Int {
+    func cachedTokens(_ foundPromptCount: Int, _ choice: Choice) -> Int {
         choice.index % choicesPerPrompt == 0 ? foundPromptCount : 0
     }
 
@@ -317,6 +317,7 @@ struct Exchange: Sendable {
                 let isFirst = last == nil
                 metrics.account.note { usage in
                     usage.completionTokens += piece.tokens.count
+                    usage.promptTokens = promptTokenCount
                     if isFirst {
                         usage.cachedTokens += cachedTokens(piece.foundPromptCount, choice)
                     }

@@ -45,9 +45,7 @@ extension ModelRegistry {
                 answer.type = "server_error"
                 answer.retryAfter = 5
             }
-            let isSecret =
-                !context.isOperator && !library.isJustInTime(name)
-                && !(context.tenant?.terms.manages(name) ?? false)
+            let isSecret = !context.isOperator && !library.isJustInTime(name)
             if isSecret, APIError.namesPlaces(error) {
                 context.logger.error("adapter not read", metadata: ["error": .string("\(error)")])
                 answer.message =

@@ -30,9 +30,8 @@ struct ModelRoutes {
             if let base = bases(scope).first(where: { $0["id"]?.stringValue == name }) {
                 return Response(json: base)
             }
-            guard let entry = registry.library.entry(name), scope.allows(name) else {
-                try registry.check(name, in: scope)
-                throw HTTPError(.notFound)
+            guard let entry = registry.library.entry(name), scope.shows(entry) else {
+                throw registry.unknown(name, in: scope)
             }
             return Response(json: adapter(entry, context))
         }
@@ -76,7 +75,11 @@ struct ModelRoutes {
         return model(
             entry.name, created: Int(entry.alias.created),
             extra: [
-                ("parent", .string(registry.baseNames[0])), ("root", .string(root)),
+                (
+                    "parent",
+                    context.scope.allows(registry.baseNames[0])
+                        ? .string(registry.baseNames[0]) : .null
+                ), ("root", .string(root)),
                 ("digest", entry.alias.digest.map { .string($0) } ?? .null),
                 ("tier", .string(entry.tier.rawValue)),
                 ("rank", entry.record.map { .integer($0.rank) } ?? .null),

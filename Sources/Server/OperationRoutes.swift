@@ -18,17 +18,22 @@ struct OperationRoutes {
 
     func add(to router: Router<APIContext>) {
         router.get("health") { _, _ -> Response in Response(json: ["status": "ok"]) }
-        router.get("ready") { _, _ -> Response in
-            guard !Task.isShuttingDownGracefully, !identity.isDraining else {
-                throw APIError(
-                    status: 503, type: "server_error", code: "shutting_down",
-                    message: "The server is shutting down.")
-            }
-            return Response(json: ["status": "ready"])
+        // The second is Takeoff's, and what many probes look for.
+        for path in ["ready", "healthz"] {
+            router.get(RouterPath(path)) { _, _ -> Response in try ready() }
         }
         let description = APIDescription.document(version: version).text()
         router.get("openapi.json") { _, _ -> Response in Response(jsonText: description) }
         router.get("version") { _, _ -> Response in Response(json: ["version": .string(version)]) }
+    }
+
+    private func ready() throws(APIError) -> Response {
+        guard !Task.isShuttingDownGracefully, !identity.isDraining else {
+            throw APIError(
+                status: 503, type: "server_error", code: "shutting_down",
+                message: "The server is shutting down.")
+        }
+        return Response(json: ["status": "ready"])
     }
 
     /// Metrics name models, which are not for everybody where there are keys.

@@ -57,6 +57,8 @@ struct TakeoffRoutes {
                 return ["messages": .array(texts.map { .string($0) })]
             }
         }
+        group.post("reader") { _, _ -> Response in throw Self.isFixed }
+        group.delete("reader/:reader") { _, _ -> Response in throw Self.isFixed }
         group.get("reader_groups") { _, context -> Response in
             Response(json: [Self.reader: [reader(context)]])
         }
@@ -71,6 +73,12 @@ struct TakeoffRoutes {
         }
     }
 
+    private static let isFixed = APIError(
+        status: 400, code: "readers_are_fixed",
+        message:
+            "This server has one reader, its base. Adapters come and go by PUT and DELETE /admin/adapters/NAME."
+    )
+
     /// Works on a request's body, of a path that names the reader.
     private func answer(
         _ request: Request, _ context: APIContext,
@@ -83,7 +91,8 @@ struct TakeoffRoutes {
 
     private func check(_ context: APIContext) throws {
         let name = context.parameters.get("reader") ?? ""
-        guard name == Self.reader || registry.baseNames.contains(name) else {
+        let isReader = name == Self.reader || registry.baseNames.contains(name)
+        guard isReader, context.scope.allows(registry.baseNames[0]) else {
             throw APIError(
                 status: 404, code: "reader_not_found",
                 message: "There is no reader \"\(name.prefix(100))\"; there is \(Self.reader).")
@@ -163,6 +172,9 @@ extension Exchange {
         var usage = newUsage
         try await forEachPieceInOrder { choice, piece in
             usage.completionTokens += piece.tokens.count
+            if piece.finish != nil {
+                usage.cachedTokens += cachedTokens(piece.foundPromptCount, choice)
+            }
             if !piece.text.isEmpty {
                 try await write(writer.piece(piece.text, index: choice.index))
             }

@@ -21,9 +21,9 @@ package final class KeyMeters: Sendable {
         var missing = 0.0
         var time = 0.0
 
-        /// - Parameter limit: nil for no limit: then nothing is missing.
+        /// - Parameter limit: nil for no limit.
         mutating func fill(_ limit: Int?, at now: Double) {
-            missing = limit.map { max(0, missing - max(0, now - time) * Double($0) / 60) } ?? 0
+            if let limit { missing = max(0, missing - max(0, now - time) * Double(limit) / 60) }
             time = now
         }
 
@@ -75,11 +75,18 @@ package final class KeyMeters: Sendable {
         return Turn(meters: self, holder: holder)
     }
 
+    /// What a request has set aside, and of which window's budget.
+    private struct Reservation {
+        var tokens = 0
+        var window: Range<Int>?
+        var isOver = false
+    }
+
     /// A request on its way.
     package final class Turn: Sendable {
         package let holder: KeyHolder
         private let meters: KeyMeters
-        private let reserved = Mutex<(tokens: Int, isOver: Bool)>((0, false))
+        private let state = Mutex(Reservation())
 
         fileprivate init(meters: KeyMeters, holder: KeyHolder) {
             self.meters = meters
@@ -92,47 +99,55 @@ package final class KeyMeters: Sendable {
         ///
         /// - Throws: `APIError` when the key has not as much.
         package func reserve(_ tokens: Int) throws(APIError) {
-            try meters.reserve(tokens, holder)
-            reserved.withLock { $0.tokens += tokens }
+            let window = try meters.reserve(tokens, holder)
+            state.withLock {
+                $0.tokens += tokens
+                $0.window = window
+            }
         }
 
         /// The request has ended; only the first call counts.
         package func end(tokens: Int) {
-            let before: Int? = reserved.withLock { state in
+            let before: Reservation? = state.withLock { state in
                 guard !state.isOver else { return nil }
                 state.isOver = true
-                return state.tokens
+                return state
             }
-            if let before { meters.end(holder, reserved: before, used: tokens) }
+            if let before { meters.end(holder, before, used: tokens) }
         }
     }
 
-    private func reserve(_ tokens: Int, _ holder: KeyHolder) throws(APIError) {
-        let refusal: APIError? = change(holder) { meter in
+    /// - Returns: the window whose budget it is taken from.
+    private func reserve(_ tokens: Int, _ holder: KeyHolder) throws(APIError) -> Range<Int>? {
+        let (refusal, window): (APIError?, Range<Int>?) = change(holder) { meter in
             if let limit = holder.terms.tokenLimit {
                 let wait = meter.tokens.wait(for: tokens, limit)
-                if wait > 0 { return .limit("\(limit) tokens a minute", wait: wait) }
+                if wait > 0 { return (.limit("\(limit) tokens a minute", wait: wait), nil) }
             }
             if let budget = holder.terms.budget, meter.spent + tokens > budget.tokens {
                 let end = Double(meter.window?.upperBound ?? 0) * 3600
                 let wait = max(1, end - Date().timeIntervalSince1970)
-                return .limit("\(budget.tokens) tokens within \(budget.hours) hours", wait: wait)
+                return (
+                    .limit("\(budget.tokens) tokens within \(budget.hours) hours", wait: wait), nil
+                )
             }
             meter.tokens.missing += Double(tokens)
             meter.spent += tokens
-            return nil
+            return (nil, meter.window)
         }
-        guard let refusal else { return }
+        guard let refusal else { return window }
         // What is not begun is not counted either.
         change(holder) { $0.requests.missing = max(0, $0.requests.missing - 1) }
         throw refusal
     }
 
-    private func end(_ holder: KeyHolder, reserved: Int, used: Int) {
+    private func end(_ holder: KeyHolder, _ reservation: Reservation, used: Int) {
         change(holder) { meter in
             meter.running -= 1
-            meter.tokens.missing += Double(used - reserved)
-            meter.spent += used - reserved
+            meter.tokens.missing += Double(used - reservation.tokens)
+            // What was set aside in another window is none of this one's.
+            let isSame = meter.window == reservation.window
+            meter.spent += used - (isSame ? reservation.tokens : 0)
         }
     }
 
@@ -144,15 +159,18 @@ package final class KeyMeters: Sendable {
             let first = hour() / budget.hours * budget.hours
             return first..<first + budget.hours
         }
+        // Not while others wait: the ledger may have to be read.
+        let isNew = window != nil && meters.withLock { $0[holder.name]?.window != window }
+        let spent = isNew ? window.map { ledger.tokens(of: holder.name, $0) } : nil
         let now = now()
         return meters.withLock { meters in
             var meter = meters.removeValue(forKey: holder.name) ?? Meter()
             defer { meters[holder.name] = meter }
             meter.requests.fill(holder.terms.requestLimit, at: now)
             meter.tokens.fill(holder.terms.tokenLimit, at: now)
-            if let window, window != meter.window {
+            if let window, let spent, window != meter.window {
                 meter.window = window
-                meter.spent = ledger.tokens(of: holder.name, window)
+                meter.spent = spent
             }
             return body(&meter)
         }

@@ -26,10 +26,12 @@ package final class KeyRing: Sendable {
         var entries: [String: Entry] = [:]
         /// Names, by the hashes of their keys.
         var names: [[UInt8]: String] = [:]
-        var version: Int?
+        var version: String?
     }
 
     private let state: Mutex<State>
+    /// So that what is read is not older than what is changed meanwhile.
+    private let changing = Mutex(())
     private let store: TenantStore?
 
     /// - Throws: `CatalogError`.
@@ -60,6 +62,10 @@ package final class KeyRing: Sendable {
     /// - Throws: `CatalogError`.
     package func refresh() throws(CatalogError) {
         guard let store else { return }
+        try changing.withLock { _ throws(CatalogError) in try refresh(store) }
+    }
+
+    private func refresh(_ store: TenantStore) throws(CatalogError) {
         let version = try store.version()
         guard state.withLock({ $0.version != version }) else { return }
         let records = try store.keys()
@@ -67,13 +73,17 @@ package final class KeyRing: Sendable {
             state.version = version
             state.entries = [:]
             state.names = [:]
-            for record in records { KeyRing.take(record, &state) }
+            for record in records { KeyRing.add(record, &state) }
         }
     }
 
     private static func take(_ record: KeyRecord, _ state: inout State) {
-        let terms = (try? JSON(parsing: Array(record.terms.utf8))).flatMap { try? KeyTerms($0) }
         state.names = state.names.filter { $0.value != record.name }
+        add(record, &state)
+    }
+
+    private static func add(_ record: KeyRecord, _ state: inout State) {
+        let terms = (try? JSON(parsing: Array(record.terms.utf8))).flatMap { try? KeyTerms($0) }
         state.entries[record.name] = Entry(record: record, terms: terms)
         for hash in [record.hash, record.formerHash].compactMap({ $0 }) {
             state.names[KeyRing.bytes(hash)] = record.name
@@ -130,13 +140,15 @@ package final class KeyRing: Sendable {
         let record = KeyRecord(
             name: name, hash: KeyRing.text(APIKeys.hash(key)), start: String(key.prefix(8)),
             terms: terms.json.text(), created: now)
-        guard try !isTaken && store.add(record) else {
-            throw APIError(
-                status: 409, code: "key_exists",
-                message: "There is a key named \(name) already, or there was one.",
-                parameter: "name")
+        try changing.withLock { _ in
+            guard try !isTaken && store.add(record) else {
+                throw APIError(
+                    status: 409, code: "key_exists",
+                    message: "There is a key named \(name) already, or there was one.",
+                    parameter: "name")
+            }
+            state.withLock { KeyRing.take(record, &$0) }
         }
-        state.withLock { KeyRing.take(record, &$0) }
         return (try entry(name), key)
     }
 
@@ -176,12 +188,15 @@ package final class KeyRing: Sendable {
     private func update(
         _ name: String, at now: Double, _ change: (inout KeyRecord) throws(APIError) -> Void
     ) throws -> Entry {
-        let record = try writable().update(name) { record throws(APIError) in
-            try change(&record)
-            record.updated = now
+        let store = try writable()
+        try changing.withLock { _ in
+            let record = try store.update(name) { record throws(APIError) in
+                try change(&record)
+                record.updated = now
+            }
+            guard let record else { throw APIError.noKey(name) }
+            state.withLock { KeyRing.take(record, &$0) }
         }
-        guard let record else { throw APIError.noKey(name) }
-        state.withLock { KeyRing.take(record, &$0) }
         return try entry(name)
     }
 

@@ -24,8 +24,15 @@ package final class UsageLedger: Sendable {
                 place, default: UsageRecord(key: place.key, model: place.model, hour: place.hour)
             ]
             .add(record)
+            // In memory alone, what is oldest goes.
+            if store == nil, pending.count > UsageLedger.mostRecords {
+                let oldest = pending.keys.map(\.hour).min()
+                pending = pending.filter { $0.key.hour != oldest || $0.key == place }
+            }
         }
     }
+
+    private static let mostRecords = 50_000
 
     /// Stores what is not stored yet. What cannot be is kept for the next time.
     ///
@@ -61,7 +68,11 @@ package final class UsageLedger: Sendable {
 
     /// A key's tokens in some hours, as far as they can be read.
     func tokens(of key: String, _ hours: Range<Int>) -> Int {
-        let records = (try? usage(hours, key: key)) ?? []
-        return records.reduce(0) { $0 + $1.promptTokens + $1.completionTokens }
+        // What cannot be stored now counts all the same.
+        let waiting = pending.withLock { pending in
+            pending.values.filter { $0.key == key && hours.contains($0.hour) }
+        }
+        let stored = (try? store?.usage(hours, key: key)) ?? []
+        return (stored + waiting).reduce(0) { $0 + $1.promptTokens + $1.completionTokens }
     }
 }

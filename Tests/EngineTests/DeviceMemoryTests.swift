@@ -58,6 +58,32 @@ struct DeviceMemoryTests {
         #expect(tight.status.activationCount > Self.names.count)
     }
 
+    /// Whoever is next by fair shares comes onto the device, though many stand before it for another adapter.
+    @Test func theNextInTurnComesOntoTheDevice() {
+        var core = engine.core(
+            maximumSequences: 2,
+            deviceMemory: memory(adapterBytes: 2 * largest, blockFloor: 128, blocks: 128))
+        func submit(_ id: Int, _ adapter: Int, prompt: Int, tokens: Int) {
+            core.apply(
+                .submit(
+                    EngineCoreTests.request(
+                        id, adapter: adapters[adapter], promptCount: prompt, maximumTokens: tokens))
+            )
+        }
+        // One adapter is far ahead of what the others have had; another's short requests go past the first in turn.
+        submit(1, 2, prompt: 4, tokens: 60)
+        for id in 2..<40 { submit(id, 0, prompt: 20, tokens: 40) }
+        for _ in 0..<400 { _ = core.step() }
+        submit(40, 1, prompt: 4, tokens: 3)
+        for id in 41..<60 { submit(id, 2, prompt: 2, tokens: 1) }
+        var steps = 0
+        while !core.isIdle, steps < 5_000 {
+            _ = core.step()
+            steps += 1
+        }
+        #expect(core.isIdle)
+    }
+
     /// Twice as many adapters as fit: first tokens come nearly as soon as if all did.
     @Test func firstTokensHardlyWait() {
         func firstTokens(_ memory: DeviceMemory?) -> [Int] {

@@ -13,6 +13,40 @@ struct MixTests {
             ?? answer.text
     }
 
+    @Test func otherAPIsTakeSumsToo() async throws {
+        try await TinyServer.run(adapters: ["plain", "all-linear"]) { server in
+            let two = #""adapters":[{"name":"plain","scale":3},{"name":"all-linear","scale":2}]"#
+            func texts(_ more: String) async throws -> [String] {
+                let turn = #""messages":[{"role":"user","content":"hello"}],"max_tokens":8"#
+                let start = #"{"model":"base","temperature":0"#
+                let chat = try await server.post("/v1/chat/completions", "\(start),\(turn)\(more)}")
+                let messages = try await server.post("/v1/messages", "\(start),\(turn)\(more)}")
+                let responses = try await server.post(
+                    "/v1/responses", #"\#(start),"input":"hello","max_output_tokens":8\#(more)}"#)
+                return [
+                    text(chat),
+                    messages.json["content"]?.arrayValue?.first?["text"]?.stringValue
+                        ?? messages.text,
+                    responses.json["output"]?.arrayValue?.first?["content"]?.arrayValue?.first?[
+                        "text"]?
+                        .stringValue ?? responses.text,
+                ]
+            }
+            let (base, mixed) = (try await texts(""), try await texts("," + two))
+            #expect(Set(base).count == 1 && Set(mixed).count == 1 && base != mixed)
+            #expect(try await texts(#","priority":3,"cache_salt":"x""#) == base)
+            let counted = try await server.post(
+                "/v1/messages/count_tokens",
+                #"{"model":"base","messages":[{"role":"user","content":"hello"}],\#(two)}"#)
+            #expect(counted.status == 200 && counted.json["input_tokens"]?.integerValue == 8)
+            let unknown = try await server.post(
+                "/v1/messages",
+                #"{"model":"base","max_tokens":1,"messages":[{"role":"user","content":"a"}],"adapters":[{"name":"nobody"}]}"#
+            )
+            #expect(unknown.status == 404)
+        }
+    }
+
     @Test func requestsNameSumsOfAdapters() async throws {
         try await TinyServer.run(adapters: ["plain", "all-linear", "rslora"]) { server in
             func answer(_ more: String, model: String = "base") async throws -> String {

@@ -157,6 +157,9 @@ struct TenantTests {
             let pointed = try await put("acme/x", #"{"digest":"\#(digest ?? "")"}"#)
             #expect(pointed.status == 404)
 
+            let guess = try await put(
+                "acme/x", #"{"source":"mix:plain=1","if_digest":"\#(digest?.prefix(8) ?? "")"}"#)
+            #expect(guess.status == 400 && guess.code == "invalid_value")
             let mix = try await put("acme/x", #"{"source":"mix:plain=0.5"}"#)
             #expect(mix.status == 200, "\(mix.text)")
             let listed = try await server.send(.get, "/admin/adapters", key: key)
@@ -286,6 +289,27 @@ struct TenantTests {
                 #expect(answer.status == 400)
                 #expect(answer.json["error"]?["param"]?.stringValue == parameter)
             }
+        }
+    }
+
+    @Test func whatIsRefusedCostsNothing() async throws {
+        try await TinyServer.run(adapters: [], hasKeys: true) { server in
+            var late = HTTPFields()
+            if let name = HTTPField.Name("x-martlet-max-queue-delay") { late[name] = "0" }
+            for headers in [HTTPFields(), late, late] {
+                let answer = try await server.send(
+                    .post, "/v1/completions", Self.ask("base"), headers: headers)
+                #expect(answer.status == (headers.isEmpty ? 200 : 429))
+                let vectors = try await server.send(
+                    .post, "/v1/embeddings", #"{"model":"base","input":["ab","abc"]}"#,
+                    headers: headers)
+                #expect(vectors.status == (headers.isEmpty ? 200 : 429))
+            }
+            let usage = try await server.send(.get, "/admin/usage?group_by=key")
+            let row = usage.json["usage"]?.arrayValue?.first
+            #expect(row?["requests"] == 6 && row?["errors"] == 4)
+            #expect(row?["prompt_tokens"] == 39, "\(usage.text)")
+            #expect(row?["completion_tokens"] == 2)
         }
     }
 

@@ -119,6 +119,34 @@ struct KeyMetersTests {
         #expect(throws: APIError.self) { try spend(meters, 11, 1) }
     }
 
+    /// What was set aside in one window gives nothing back in the next, nor where a budget came meanwhile.
+    @Test func reservationsEndWithTheirWindow() throws {
+        let (meters, clock) = Self.meters(UsageLedger(store: try TenantStore(path: ":memory:")))
+        let holder = try Self.holder(["token_budget": 100, "budget_duration": "1h"])
+        let free = try Self.holder([:])
+        let (early, open) = (try meters.begin(holder), try meters.begin(free))
+        try early.reserve(100)
+        try open.reserve(5000)
+        clock.hour.withLock { $0 += 1 }
+        let next = try meters.begin(holder)
+        try next.reserve(40)
+        early.end(tokens: 0)
+        open.end(tokens: 0)
+        #expect(throws: APIError.self) { try next.reserve(61) }
+        try next.reserve(60)
+    }
+
+    /// A request of before a limit was made does not give back what others have used of it.
+    @Test func limitsThatComeMeanwhile() throws {
+        let (meters, _) = Self.meters(UsageLedger(store: nil))
+        let (free, limited) = (try Self.holder([:]), try Self.holder(["tpm_limit": 100]))
+        let old = try meters.begin(free)
+        let new = try meters.begin(limited)
+        try new.reserve(90)
+        old.end(tokens: 0)
+        #expect(Self.value(meters, limited, "remaining-tokens") == "10")
+    }
+
     @Test(arguments: [
         (0.0, "0s"), (0.0001, "1ms"), (0.1201, "121ms"), (1, "1s"), (59.2, "1m0s"), (360, "6m0s"),
         (3600, "1h0m0s"), (86_400, "24h0m0s"),
