@@ -63,25 +63,20 @@ struct DeviceMemoryTests {
         var core = engine.core(
             maximumSequences: 2,
             deviceMemory: memory(adapterBytes: 2 * largest, blockFloor: 128, blocks: 128))
-        func submit(_ id: Int, _ adapter: Int, prompt: Int, tokens: Int) {
+        for id in 1...40 {
+            let adapter = adapters[id == 40 ? 1 : 0]
             core.apply(
                 .submit(
                     EngineCoreTests.request(
-                        id, adapter: adapters[adapter], promptCount: prompt, maximumTokens: tokens))
-            )
+                        id, adapter: adapter, promptCount: 20, maximumTokens: 40)))
         }
-        // One adapter is far ahead of what the others have had; another's short requests go past the first in turn.
-        submit(1, 2, prompt: 4, tokens: 60)
-        for id in 2..<40 { submit(id, 0, prompt: 20, tokens: 40) }
-        for _ in 0..<400 { _ = core.step() }
-        submit(40, 1, prompt: 4, tokens: 3)
-        for id in 41..<60 { submit(id, 2, prompt: 2, tokens: 1) }
         var steps = 0
         while !core.isIdle, steps < 5_000 {
-            _ = core.step()
             steps += 1
+            if core.step().contains(where: { $0.id == RequestID(40) }) { break }
         }
-        #expect(core.isIdle)
+        // All of the first adapter's take 19 times 40 steps.
+        #expect(steps < 300)
     }
 
     /// Twice as many adapters as fit: first tokens come nearly as soon as if all did.
