@@ -77,6 +77,13 @@ requests = {
               {"name": "f", "arguments": "{\"a\": [1, 2.5e3, null]}"}}]}, {"role": "tool", "content": "x"}],
              "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
              "top_logprobs": 2, "logprobs": True, "temperature": 0.5, "top_p": 0.9, "presence_penalty": 1},
+    "messages": {"model": "m", "max_tokens": 5, "system": "s", "stop_sequences": ["x"], "adapters": [{"name": "a", "scale": 0.5}],
+                 "messages": [{"role": "user", "content": [{"type": "text", "text": "é"}]}], "thinking": {"type": "enabled", "budget_tokens": 9}},
+    "responses": {"model": "m", "input": [{"role": "user", "content": "x"}], "instructions": "i", "reasoning": {"effort": "low"}, "priority": 3,
+                  "text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}}}, "cache_salt": "c"},
+    "embeddings": {"model": "m", "input": [[1, 2], [3]], "dimensions": 8, "pooling": "mean", "encoding_format": "base64"},
+    "key": {"role": "manager", "namespace": "a/", "models": ["a/*", "b"], "rpm_limit": 5, "tpm_limit": 6, "max_parallel_requests": 7, "token_budget": 8,
+            "budget_duration": "30d", "weight": 0.5, "priority": -3, "expires": 9, "blocked": True, "metadata": {"x": [1]}},
 }
 for name, request in requests.items():
     for parser in ["request", "json"]: seed(parser, name, json.dumps(request))

@@ -171,6 +171,14 @@ final class FuzzedParsers: Sendable {
         guard let json = try? JSON(parsing: input) else { return }
         _ = try? CompletionRequest(json)
         _ = try? ChatRequest(json)
+        _ = try? MessagesRequest(json)
+        _ = try? ResponsesRequest(json)
+        _ = try? EmbeddingRequest(json)
+        guard let terms = try? KeyTerms(json) else { return }
+        guard let again = try? KeyTerms(terms.json), again == terms else {
+            fatalError("what a key may is read back as something else")
+        }
+        _ = terms.allows("acme/support")
     }
 
     private func takeModel(_ input: [UInt8]) {

@@ -42,6 +42,8 @@ public struct KeyTerms: Sendable, Equatable {
     public var metadata: JSON?
 
     public static let priorities = -100...100
+    /// Ten years.
+    private static let longestBudget = 87_600 * 3600
 
     public init(role: Role = .caller) { self.role = role }
 
@@ -67,10 +69,13 @@ public struct KeyTerms: Sendable, Equatable {
         parallelLimit = try parameters.integer("max_parallel_requests", in: 1...1_000_000)
         let tokens = try parameters.integer("token_budget", in: 1...1_000_000_000_000_000)
         let hours = try parameters.string("budget_duration").map { text throws(APIError) in
-            guard let seconds = KeyTerms.seconds(text), seconds % 3600 == 0 else {
+            guard let seconds = KeyTerms.seconds(text), seconds % 3600 == 0,
+                seconds <= KeyTerms.longestBudget
+            else {
                 throw .invalid(
                     "budget_duration",
-                    "budget_duration must be whole hours, such as 1h, 24h or 30d.")
+                    "budget_duration must be whole hours, such as 1h, 24h or 30d, and ten years at most."
+                )
             }
             return seconds / 3600
         }

@@ -1,8 +1,7 @@
 """A base model that comes from the Hub."""
-import os, pathlib, shutil, socket, subprocess, sys, tempfile, threading
+import os, pathlib, shutil, subprocess, tempfile, threading
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
-import fake_hub
+import sources
 from api_server import *
 
 
@@ -11,8 +10,8 @@ def a_base_comes_from_the_hub(shared):
     root = pathlib.Path(tempfile.mkdtemp()).resolve()
     (root / "acme/tiny").mkdir(parents=True)
     shutil.copy(MODEL, root / "acme/tiny/model.gguf")
-    with socket.socket() as s: s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]
-    hubs = [fake_hub.serve(root, port), fake_hub.serve(root, port + 1, is_content_host=True)]
+    hubs = sources.Hub.pair(root, None)
+    port = hubs[0].server_address[1]
     for hub in hubs: threading.Thread(target=hub.serve_forever, daemon=True).start()
     os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{port}"
     question = {"model": "base", "prompt": "Rain is", "max_tokens": 8, "temperature": 0}

@@ -129,6 +129,7 @@ struct KeyRingTests {
         (#"{"budget_duration":"1h"}"#, "budget_duration"), (#"{"role":"manager"}"#, "namespace"),
         (#"{"namespace":"a/"}"#, "namespace"), (#"{"priority":101}"#, "priority"),
         (#"{"token_budget":5,"budget_duration":"90m"}"#, "budget_duration"),
+        (#"{"token_budget":5,"budget_duration":"1000000d"}"#, "budget_duration"),
         (#"{"models":[""]}"#, "models"), (#"{"metadata":3}"#, "metadata"), (#"{"rpm":3}"#, "rpm"),
     ])
     func termsThatCannotBe(text: String, parameter: String) throws {
