@@ -10,7 +10,7 @@ def a_base_comes_from_the_hub(shared):
     root = pathlib.Path(tempfile.mkdtemp()).resolve()
     (root / "acme/tiny").mkdir(parents=True)
     shutil.copy(MODEL, root / "acme/tiny/model.gguf")
-    hubs = sources.Hub.pair(root, None)
+    hubs = list(sources.Hub.pair(root, None))
     port = hubs[0].server_address[1]
     for hub in hubs: threading.Thread(target=hub.serve_forever, daemon=True).start()
     os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{port}"
