@@ -96,12 +96,7 @@ package final class TenantStore: Sendable {
     package func add(_ key: KeyRecord) throws(CatalogError) -> Bool {
         try attempt("store the key \(key.name)") {
             try database.write { db in
-                try db.execute(
-                    sql: """
-                        INSERT OR IGNORE INTO apiKey
-                            (name, hash, start, formerHash, formerUntil, terms, created, updated, revoked)
-                        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-                        """, arguments: key.arguments)
+                try key.insert(db, orElse: "IGNORE")
                 return db.changesCount == 1
             }
         }
@@ -124,12 +119,7 @@ package final class TenantStore: Sendable {
                 var key = try KeyRecord(row)
                 try change(&key)
                 key.name = name
-                try db.execute(
-                    sql: """
-                        INSERT OR REPLACE INTO apiKey
-                            (name, hash, start, formerHash, formerUntil, terms, created, updated, revoked)
-                        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-                        """, arguments: key.arguments)
+                try key.insert(db, orElse: "REPLACE")
                 return key
             }
         } catch let error as Failure {
@@ -240,8 +230,17 @@ package struct KeyRecord: Hashable, Sendable {
         try CatalogValue.check(times: [created, updated, revoked ?? 0, formerUntil ?? 0])
     }
 
-    fileprivate var arguments: StatementArguments {
-        [name, hash, start, formerHash, formerUntil, terms, created, updated, revoked]
+    /// - Parameter conflict: what SQLite does where there is one of that name.
+    fileprivate func insert(_ db: Database, orElse conflict: String) throws {
+        try db.execute(
+            sql: """
+                INSERT OR \(conflict) INTO apiKey
+                    (name, hash, start, formerHash, formerUntil, terms, created, updated, revoked)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+            arguments: [
+                name, hash, start, formerHash, formerUntil, terms, created, updated, revoked,
+            ])
     }
 }
 

@@ -25,7 +25,7 @@ package final class KeyRing: Sendable {
         var file: APIKeys?
         var entries: [String: Entry] = [:]
         /// Names, by the hashes of their keys.
-        var names: [[UInt8]: String] = [:]
+        var names: [String: String] = [:]
         var version: String?
     }
 
@@ -83,22 +83,26 @@ package final class KeyRing: Sendable {
     }
 
     private static func add(_ record: KeyRecord, _ state: inout State) {
-        let terms = (try? JSON(parsing: Array(record.terms.utf8))).flatMap { try? KeyTerms($0) }
-        state.entries[record.name] = Entry(record: record, terms: terms)
+        state.entries[record.name] = Entry(record: record, terms: terms(of: record))
         for hash in [record.hash, record.formerHash].compactMap({ $0 }) {
-            state.names[KeyRing.bytes(hash)] = record.name
+            state.names[hash] = record.name
         }
+    }
+
+    private static func terms(of record: KeyRecord) -> KeyTerms? {
+        (try? JSON(parsing: Array(record.terms.utf8))).flatMap { try? KeyTerms($0) }
     }
 
     /// - Parameter now: in seconds since 1970.
     package func answer(to key: String, at now: Double) -> Answer {
-        let hash = APIKeys.hash(key)
+        let bytes = APIKeys.hash(key)
+        let hash = KeyRing.text(bytes)
         return state.withLock { state in
-            if let holder = state.file?.holders[hash] { return .holder(holder) }
+            if let holder = state.file?.holders[bytes] { return .holder(holder) }
             guard let name = state.names[hash], let entry = state.entries[name],
                 entry.record.revoked == nil
             else { return .unknown }
-            if KeyRing.bytes(entry.record.hash) != hash, now >= entry.record.formerUntil ?? 0 {
+            if entry.record.hash != hash, now >= entry.record.formerUntil ?? 0 {
                 return .unknown
             }
             guard let terms = entry.terms else { return .blocked }
@@ -157,8 +161,8 @@ package final class KeyRing: Sendable {
     /// - Throws: `APIError`, `CatalogError`.
     package func change(_ name: String, by patch: JSON, at now: Double) throws -> Entry {
         try update(name, at: now) { record throws(APIError) in
-            let old = (try? JSON(parsing: Array(record.terms.utf8))).flatMap { try? KeyTerms($0) }
-            record.terms = try (old ?? KeyTerms()).changed(by: patch).json.text()
+            let old = KeyRing.terms(of: record) ?? KeyTerms()
+            record.terms = try old.changed(by: patch).json.text()
         }
     }
 
@@ -230,13 +234,6 @@ package final class KeyRing: Sendable {
 
     private static func text(_ hash: [UInt8]) -> String {
         hash.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-    }
-
-    private static func bytes(_ text: String) -> [UInt8] {
-        let digits = Array(text)
-        return stride(from: 0, to: digits.count - 1, by: 2).compactMap {
-            UInt8(String(digits[$0...$0 + 1]), radix: 16)
-        }
     }
 }
 
