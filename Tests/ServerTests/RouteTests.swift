@@ -15,7 +15,8 @@ struct RouteTests {
                 #expect(head.status == 200 && head.text.isEmpty, "HEAD \(path)")
             }
             let completion = try await server.post(
-                "/v1/completions", #"{"model":"plain","prompt":"ab","max_tokens":3,"ignore_eos":true}"#)
+                "/v1/completions",
+                #"{"model":"plain","prompt":"ab","max_tokens":3,"ignore_eos":true}"#)
             #expect(completion.status == 200 && completion.json["usage"]?["total_tokens"] == 5)
             let chat = try await server.post(
                 "/v1/chat/completions",
