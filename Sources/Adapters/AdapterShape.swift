@@ -58,6 +58,24 @@ package struct AdapterShape: Sendable, Equatable {
 
     package var targets: [AdapterFile.Target] { parts.keys.sorted() }
 
+    /// How many of the multiplications by weights that a row costs, head included, are the adapter's: 0 to 1.
+    ///
+    /// - Complexity: of the modules that it changes.
+    package func share(on base: ModelConfiguration) -> Double {
+        var own = 0
+        for (target, part) in parts where target != .embedding {
+            own += part.rank * (base.inputCount(of: target) + base.outputCount(of: target))
+        }
+        // In the base's place, but after it.
+        for case .weight(let layer, let projection) in replaced {
+            own += base.shape(of: .weight(layer: layer, projection))?.reduce(1, *) ?? 0
+        }
+        if replaced.contains(.head) { own += base.vocabularySize * base.hiddenSize }
+        let all =
+            base.layerCount * base.layerWeightCount + base.vocabularySize * base.hiddenSize + own
+        return Double(own) / Double(all)
+    }
+
     /// Whether anything is in the base's place.
     var hasOwnWeights: Bool {
         !replaced.isEmpty || !tokens.isEmpty || parts[.embedding] != nil

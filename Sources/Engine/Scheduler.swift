@@ -407,7 +407,7 @@ struct Scheduler {
                 && fairShares.served(other.lane).owner >= served + lead
         }
         guard let victim = inTurn(yielding).last, let sequence = sequences[victim],
-            hasBlocks(for: entry, besides: sequence.holding.blocks.count)
+            hasBlocks(for: entry, besides: sequence)
         else { return false }
         running.removeAll { $0 == victim }
         shares.removeAll { $0.id == victim }
@@ -416,18 +416,29 @@ struct Scheduler {
         return true
     }
 
-    /// Whether all known tokens of a sequence have room, once those that stepped aside have given up their blocks.
-    private func hasBlocks(for entry: WaitingLine.Entry, besides count: Int) -> Bool {
+    /// Whether all known tokens of a sequence have room, once those that step aside for it have given up their blocks.
+    ///
+    /// - Parameter victim: who is about to step aside.
+    private func hasBlocks(for entry: WaitingLine.Entry, besides victim: TokenSequence) -> Bool {
         guard let sequence = sequences[entry.id] else { return false }
         let positions = KeyValueCache.blockPositions
         let needed =
             (sequence.tokens.count + positions) / positions - sequence.holding.blocks.count
-        var available = cache.availableCount + count
+        var available = cache.availableCount
         if needed <= available { return true }
-        for other in waiting.entries where other.id != entry.id {
-            available += sequences[other.id]?.holding.blocks.count ?? 0
+        let isAlone = running.count == 1
+        if isAlone || yieldsBlocks(victim, to: entry) { available += victim.holding.blocks.count }
+        for other in waiting.ids where other != entry.id && needed > available {
+            guard let other = sequences[other], !other.holding.blocks.isEmpty else { continue }
+            if isAlone || yieldsBlocks(other, to: entry) { available += other.holding.blocks.count }
         }
         return needed <= available
+    }
+
+    /// Whether a sequence that stepped aside is to give up its blocks for one that is admitted beside others.
+    private func yieldsBlocks(_ other: TokenSequence, to entry: WaitingLine.Entry) -> Bool {
+        (other.request.flow.priority, fairShares.served(other.lane).owner)
+            > (entry.priority, fairShares.served(entry.lane).owner)
     }
 
     /// Takes the blocks of a sequence that stepped aside, for a running one or for the one that is admitted next.
@@ -439,11 +450,8 @@ struct Scheduler {
             $0 != entry?.id && sequences[$0]?.holding.blocks.isEmpty == false
         }
         if let entry, !running.isEmpty {
-            let served = fairShares.served(entry.lane).owner
             holders.removeAll { id in
-                guard let other = sequences[id] else { return true }
-                return (other.request.flow.priority, fairShares.served(other.lane).owner)
-                    <= (entry.priority, served)
+                sequences[id].map { !yieldsBlocks($0, to: entry) } ?? true
             }
         }
         guard let victim = inTurn(holders).last else { return false }

@@ -11,6 +11,7 @@ internal import Hummingbird
 internal import JSONTree
 internal import Logging
 internal import Metrics
+internal import ModelFiles
 internal import NIOCore
 internal import OpenAIWire
 internal import Tenants
@@ -269,6 +270,12 @@ struct CompletionRoutes {
             prepared.model, mixing: prepared.mix, context)
         timing.adapter = .now - asked
         timing.adapterEnd = .now - timing.start
+        let tier = model.lease.map { self.tier(of: $0) }
+        if prepared.tellsTiming, let lease = model.lease {
+            timing.adapterTier = tier?.name
+            let base = generator.registry.checkpoint.configuration
+            timing.adapterShare = lease.adapter.shape.share(on: base)
+        }
         account.name(operation, prepared.model, digest: model.lease?.adapter.digest.description)
         prepared.options.prefixScope = prefixSharing.scope(
             salt: prepared.sampling.cacheSalt, of: context.tenant, for: model)
@@ -338,7 +345,7 @@ struct CompletionRoutes {
                 model: prepared.model, logger: context.logger,
                 library: generator.registry.library, adapter: model.lease?.adapter.digest,
                 account: account),
-            texts: texts, tier: model.lease.map { tier(of: $0) }, tellsTiming: prepared.tellsTiming)
+            texts: texts, tier: tier, tellsTiming: prepared.tellsTiming)
     }
 }
 

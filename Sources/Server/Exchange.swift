@@ -460,6 +460,7 @@ final class ExchangeMetrics: Sendable {
     }
 
     func finish(_ usage: Usage) {
+        let timing = account.timing
         account.finish(usage)
         Recorder(label: "martlet_request_seconds", dimensions: dimensions)
             .record((ContinuousClock.now - start) / .seconds(1))
@@ -474,14 +475,14 @@ final class ExchangeMetrics: Sendable {
         func seconds(_ time: Duration?) -> Logger.MetadataValue {
             .string(time.map { "\(($0 / .milliseconds(1)).rounded() / 1000)" } ?? "none")
         }
-        logger.info(
-            "completed",
-            metadata: [
-                "model": .string(model), "prompt_tokens": "\(usage.promptTokens)",
-                "cached_tokens": "\(usage.cachedTokens)",
-                "completion_tokens": "\(usage.completionTokens)",
-                "first_token_seconds": seconds(firstToken.withLock { $0 }),
-                "seconds": seconds(ContinuousClock.now - start),
-            ])
+        var metadata: Logger.Metadata = [
+            "model": .string(model), "prompt_tokens": "\(usage.promptTokens)",
+            "cached_tokens": "\(usage.cachedTokens)",
+            "completion_tokens": "\(usage.completionTokens)",
+            "first_token_seconds": seconds(firstToken.withLock { $0 }),
+            "seconds": seconds(ContinuousClock.now - start),
+        ]
+        for (name, value) in timing.pairs { metadata[name] = .string(value) }
+        logger.info("completed", metadata: metadata)
     }
 }

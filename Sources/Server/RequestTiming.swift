@@ -15,6 +15,9 @@ struct RequestTiming: Sendable {
     var adapter = Duration.zero
     /// When it was, since the start.
     var adapterEnd: Duration?
+    /// Where it was before, and how much of the work is its own; nil for the base.
+    var adapterTier: String?
+    var adapterShare: Double?
     /// When it was given to the engine, since the start.
     var submitted: Duration?
     /// Until it had a seat in the engine.
@@ -59,13 +62,26 @@ struct RequestTiming: Sendable {
             ("text_ms", milliseconds(text / .seconds(1))),
             ("adapter_ms", milliseconds(adapter / .seconds(1))),
         ])
+        if let adapterTier { object["adapter_tier"] = .string(adapterTier) }
         for phase in phases(until: now) {
             object[phase.name + "_ms"] = milliseconds(phase.end - phase.start)
         }
         object["device_ms"] = milliseconds(deviceSeconds)
         let neighbours = Double(neighbourCount) / Double(max(1, stepCount))
         object["neighbours"] = .number((neighbours * 100).rounded() / 100)
+        if let adapterShare {
+            object["adapter_share"] = .number((adapterShare * 10_000).rounded() / 10_000)
+        }
         return .object(object)
+    }
+
+    /// The same for a line of the log, in seconds.
+    var pairs: [(name: String, value: String)] {
+        let parts =
+            [("adapter", adapter / .seconds(1))]
+            + phases(until: now).map { ($0.name, $0.end - $0.start) }
+            + [("device", deviceSeconds)]
+        return parts.map { ($0 + "_seconds", "\(($1 * 1000).rounded() / 1000)") }
     }
 
     /// The request as a span, and its phases as spans within it.

@@ -34,17 +34,27 @@ package final class KeyRing: Sendable {
     private let changing = Mutex(())
     private let store: TenantStore?
 
-    /// - Throws: `CatalogError`.
-    package init(file: APIKeys?, store: TenantStore? = nil) throws(CatalogError) {
-        state = Mutex(State(file: file))
+    /// - Throws: `CatalogError`; `APIKeysError` as `replace(file:)`.
+    package init(file: APIKeys?, store: TenantStore? = nil) throws {
+        state = Mutex(State())
         self.store = store
         try refresh()
+        try replace(file: file)
     }
 
-    /// Those of the file; they can be replaced while the server runs.
-    package var file: APIKeys? {
-        get { state.withLock { $0.file } }
-        set { state.withLock { $0.file = newValue } }
+    /// Puts the keys of a file in the place of those of the file before.
+    ///
+    /// - Throws: `APIKeysError` for a name that a key made by operators has: one name, one account.
+    package func replace(file: APIKeys?) throws(APIKeysError) {
+        try state.withLock { state throws(APIKeysError) in
+            let names = file?.holders.values.map(\.name) ?? []
+            if let name = names.sorted().first(where: { state.entries[$0] != nil }) {
+                throw APIKeysError(
+                    "the name \(name) belongs to a key of `martlet keys` already; give this one another"
+                )
+            }
+            state.file = file
+        }
     }
 
     /// Whether somebody may make keys.

@@ -71,11 +71,8 @@ struct Inspect: ParsableCommand {
 
 extension ModelConfiguration {
     fileprivate var parameterCount: Int {
-        let linears = Projection.allCases.reduce(0) {
-            $0 + outputCount(of: $1) * inputCount(of: $1.site)
-        }
         let embeddings = vocabularySize * hiddenSize * (tiesEmbeddings ? 1 : 2)
-        return embeddings + layerCount * (linears + 2 * hiddenSize) + hiddenSize
+        return embeddings + layerCount * (layerWeightCount + 2 * hiddenSize) + hiddenSize
     }
 }
 

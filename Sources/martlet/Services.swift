@@ -127,7 +127,7 @@ struct KeyReloader: Service {
                 continue
             }
             do {
-                keys.file = try TenantOptions.keys(file)
+                try keys.replace(file: try TenantOptions.keys(file))
                 logger.info("SIGHUP: keys read again", metadata: ["file": .string(file)])
             } catch {
                 logger.error(

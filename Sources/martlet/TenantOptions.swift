@@ -56,7 +56,12 @@ struct TenantOptions: ParsableArguments {
         guard keyFile != nil || database != nil else { return Tenancy(audit: audit) }
         let file = try keyFile.map { try TenantOptions.keys($0) }
         let store = try database.map { try TenantStore(path: $0) }
-        let keys = try KeyRing(file: file, store: store)
+        let keys: KeyRing
+        do {
+            keys = try KeyRing(file: file, store: store)
+        } catch let error as APIKeysError {
+            throw ValidationError("The key file \(keyFile ?? ""): \(error).")
+        }
         guard keys.hasAdmin || file != nil else {
             throw ValidationError(
                 "Nobody could make keys in \(database ?? ""): start with --api-key-file FILE too, a file with a line \"admin: KEY\"."

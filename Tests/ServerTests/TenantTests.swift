@@ -380,6 +380,9 @@ struct TimingTests {
             }
             #expect(timing?["device_ms"]?.doubleValue ?? 0 > 0)
             #expect(timing?["neighbours"]?.doubleValue == 0)
+            #expect(timing?["adapter_tier"]?.stringValue != nil)
+            let share = timing?["adapter_share"]?.doubleValue ?? 0
+            #expect(share > 0 && share < 1)
             let parts = HTTPField.Name("server-timing").flatMap { told.headers[$0] } ?? ""
             for name in ["text", "adapter", "queue", "prefill", "decode", "total"] {
                 #expect(parts.contains("\(name);dur="), "\(parts)")

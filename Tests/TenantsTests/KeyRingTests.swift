@@ -80,13 +80,27 @@ struct KeyRingTests {
             #expect(throws: APIError.self) { _ = try ring.create(name, KeyTerms(), at: 1) }
         }
         #expect(Self.name(ring.answer(to: "user-key-22", at: 1)) == "ann")
-        ring.file = try APIKeys(text: "admin: admin-key-9\n")
+        let file = try APIKeys(text: "admin: admin-key-9\n")
+        try ring.replace(file: file)
         #expect(ring.answer(to: "user-key-22", at: 1) == .unknown)
-        let without = try KeyRing(file: ring.file)
+        let without = try KeyRing(file: file)
         let error = #expect(throws: APIError.self) {
             _ = try without.create("x", KeyTerms(), at: 1)
         }
         #expect(error?.code == "no_tenant_store")
+    }
+
+    /// Otherwise two keys would share limits and usage.
+    @Test func aFileMayNotTakeAKeysName() throws {
+        let store = try TenantStore(path: ":memory:")
+        let ring = try Self.ring(store)
+        let (_, key) = try ring.create("acme", KeyTerms(), at: 1)
+        let file = try APIKeys(text: "admin: admin-key-9\nacme: user-key-33\n")
+        #expect(throws: APIKeysError.self) { try ring.replace(file: file) }
+        #expect(throws: APIKeysError.self) { _ = try KeyRing(file: file, store: store) }
+        #expect(Self.name(ring.answer(to: "user-key-22", at: 2)) == "ann")
+        #expect(Self.name(ring.answer(to: key, at: 2)) == "acme")
+        #expect(ring.answer(to: "user-key-33", at: 2) == .unknown)
     }
 
     /// Whatever a damaged file holds, a key that cannot be read opens nothing.
