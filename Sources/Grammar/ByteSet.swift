@@ -58,6 +58,13 @@ struct ByteSet: Hashable, Sendable {
 
     static func == (a: ByteSet, b: ByteSet) -> Bool { a.words == b.words }
 
+    func mix(into mixer: inout Mixer) {
+        mixer.mix(words.0)
+        mixer.mix(words.1)
+        mixer.mix(words.2)
+        mixer.mix(words.3)
+    }
+
     func hash(into hasher: inout Hasher) {
         hasher.combine(words.0)
         hasher.combine(words.1)

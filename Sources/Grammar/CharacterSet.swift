@@ -116,6 +116,12 @@ struct CharacterRanges: Hashable, Sendable {
     }
 }
 
+/// What a set of characters is known by.
+struct CharacterKey: Hashable {
+    var set: CharacterRanges
+    var encoding: Encoding
+}
+
 /// How characters are written as bytes.
 enum Encoding: Hashable, Sendable {
     /// UTF-8.
@@ -127,6 +133,14 @@ enum Encoding: Hashable, Sendable {
 extension RegularLanguages {
     /// One character of a set.
     mutating func character(_ set: CharacterRanges, _ encoding: Encoding) -> ID {
+        let key = CharacterKey(set: set, encoding: encoding)
+        if let known = characterLanguages[key] { return known }
+        let result = newCharacter(set, encoding)
+        characterLanguages[key] = result
+        return result
+    }
+
+    private mutating func newCharacter(_ set: CharacterRanges, _ encoding: Encoding) -> ID {
         guard encoding == .jsonString else { return utf8(set.intersection(.all)) }
         var parts: [ID] = []
         let plain = CharacterRanges([0x20...0x21, 0x23...0x5B, 0x5D...CharacterRanges.last])
@@ -157,10 +171,10 @@ extension RegularLanguages {
 
     /// A text character by character.
     mutating func text(_ text: some StringProtocol, _ encoding: Encoding) -> ID {
-        let parts = text.unicodeScalars.map {
-            character(CharacterRanges([$0.value...$0.value]), encoding)
+        switch encoding {
+        case .text: literal(Array(text.utf8))
+        case .jsonString: literal(CanonicalJSON.content(of: text))
         }
-        return sequence(parts)
     }
 
     private mutating func utf8(_ set: CharacterRanges) -> ID {

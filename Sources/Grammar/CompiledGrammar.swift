@@ -5,7 +5,7 @@ internal import Synchronization
 /// Thread-safe. What has been worked out for one text is there for all others.
 public final class CompiledGrammar: Sendable {
     /// For a byte, or for a token.
-    private static let mostWork = 200_000
+    private static let mostWork = 400_000
     private let vocabulary: TokenVocabulary
     private let core: Mutex<Core>
     /// Where a text begins.
@@ -13,19 +13,16 @@ public final class CompiledGrammar: Sendable {
 
     private struct Core {
         var machine: Machine
-        var masks: [Int32: [UInt64]] = [:]
-        /// Masks that are not complete.
-        var walks: [Int32: Walk] = [:]
+        var masks: [Int32: TokenMask] = [:]
+        /// Of a section's tokens.
+        var parts: [Part: TokenMask] = [:]
+        /// Parts that are not complete.
+        var walks: [Part: MaskWalk] = [:]
     }
 
-    /// How far a mask has come.
-    private struct Walk {
-        var mask: [UInt64]
-        /// Of the trees, those of slices first.
-        var tree = 0
-        var place = 0
-        /// The state before each byte of the way.
-        var states: [Int32] = []
+    private struct Part: Hashable {
+        var section: Int
+        var state: Int32
     }
 
     /// - Throws: `GrammarError` for what cannot be enforced exactly.
@@ -39,7 +36,9 @@ public final class CompiledGrammar: Sendable {
     /// Roughly what has been worked out so far.
     public var byteCount: Int {
         let words = (vocabulary.tokenCount + 63) / 64
-        return core.withLock { $0.machine.byteCount + 8 * words * $0.masks.count }
+        return core.withLock {
+            $0.machine.byteCount + 8 * words * ($0.masks.count + $0.parts.count)
+        }
     }
 
     public func mayEnd(_ state: Int32) -> Bool { core.withLock { $0.machine.accepts(state) } }
@@ -68,24 +67,48 @@ public final class CompiledGrammar: Sendable {
     /// - Returns: nil when there is more to do; the next call goes on.
     public func mask(_ state: Int32, work: Int) throws(GrammarError) -> [UInt64]? {
         try locked { (core) throws(GrammarError) in
-            if let known = core.masks[state] { return known }
-            let relaxed = core.machine.relaxed(state, beyond: vocabulary.longest)
-            if let known = core.masks[relaxed] {
-                core.masks[state] = known
-                return known
+            if let known = core.masks[state] { return known.words }
+            var mask = TokenMask(tokenCount: vocabulary.tokenCount)
+            var done = 0
+            for (index, section) in vocabulary.sections.enumerated() {
+                let relaxed = core.machine.relaxed(state, beyond: section.longest)
+                let part = Part(section: index, state: relaxed)
+                guard try complete(part, &core, &done, work), let tokens = core.parts[part] else {
+                    return nil
+                }
+                mask.formUnion(tokens)
             }
-            let words = (vocabulary.tokenCount + 63) / 64
-            var walk =
-                core.walks.removeValue(forKey: relaxed)
-                ?? Walk(mask: [UInt64](repeating: 0, count: words))
-            guard try advance(&walk, from: relaxed, &core.machine, work) else {
-                core.walks[relaxed] = walk
-                return nil
-            }
-            core.masks[relaxed] = walk.mask
-            core.masks[state] = walk.mask
-            return walk.mask
+            core.masks[state] = mask
+            return mask.words
         }
+    }
+
+    /// Goes on with a part of a mask.
+    ///
+    /// - Returns: whether it is complete.
+    private func complete(
+        _ part: Part, _ core: inout Core, _ done: inout Int, _ work: Int
+    ) throws(GrammarError) -> Bool {
+        if core.parts[part] != nil { return true }
+        var walk: MaskWalk
+        if let begun = core.walks.removeValue(forKey: part) {
+            walk = begun
+        } else {
+            walk = try MaskWalk(
+                part.state, tokenCount: vocabulary.tokenCount, &core.machine, &done, work)
+        }
+        var (isComplete, baseMask): (Bool, TokenMask?) = (true, nil)
+        if let state = walk.base {
+            let base = Part(section: part.section, state: state)
+            isComplete = try complete(base, &core, &done, work)
+            baseMask = core.parts[base]
+        }
+        if isComplete {
+            let section = vocabulary.sections[part.section]
+            isComplete = try walk.advance(in: section, baseMask, &core.machine, &done, work)
+        }
+        if isComplete { core.parts[part] = walk.mask } else { core.walks[part] = walk }
+        return isComplete
     }
 
     /// Tokens that a state leaves no choice about, as a tokenizer would most likely cut them; none where that takes work.
@@ -117,64 +140,6 @@ public final class CompiledGrammar: Sendable {
             }
         }
         return try result.get()
-    }
-
-    /// Goes on with a mask.
-    ///
-    /// - Returns: whether it is complete.
-    private func advance(
-        _ walk: inout Walk, from state: Int32, _ machine: inout Machine, _ work: Int
-    ) throws(GrammarError) -> Bool {
-        let room = machine.plainRoom(state)
-        var done = 0
-        while walk.tree <= vocabulary.slices.count {
-            let slice =
-                walk.tree < vocabulary.slices.count ? vocabulary.slices[walk.tree] : nil
-            if let slice, slice.room <= room {
-                for index in walk.mask.indices { walk.mask[index] |= slice.mask[index] }
-            } else {
-                let tree = slice?.tree ?? vocabulary.others
-                guard try walkTree(tree, &walk, from: state, &machine, &done, work) else {
-                    return false
-                }
-            }
-            walk.tree += 1
-            walk.place = 0
-        }
-        return true
-    }
-
-    private func walkTree(
-        _ tree: TokenVocabulary.Tree, _ walk: inout Walk, from state: Int32,
-        _ machine: inout Machine, _ done: inout Int, _ work: Int
-    ) throws(GrammarError) -> Bool {
-        var states =
-            walk.place == 0 ? [Int32](repeating: state, count: tree.depth + 1) : walk.states
-        var place = walk.place
-        while place < tree.nodes.count {
-            let node = tree.nodes[place]
-            let depth = Int(node.depth)
-            guard let next = try machine.next(states[depth], node.byte) else {
-                place = Int(node.end)
-                continue
-            }
-            states[depth + 1] = next
-            for index in node.first..<node.first + node.count {
-                let token = Int(tree.tokens[Int(index)])
-                walk.mask[token / 64] |= 1 << UInt64(token % 64)
-            }
-            place += 1
-            // Each byte has its own bound, and all together have the caller's.
-            if machine.work > 0 {
-                done += machine.work
-                machine.allow(work: Self.mostWork)
-                if done > work, place < tree.nodes.count {
-                    (walk.place, walk.states) = (place, states)
-                    return false
-                }
-            }
-        }
-        return true
     }
 }
 

@@ -46,9 +46,17 @@ struct Machine {
         var entry: Entry?
     }
 
-    private struct Kernel: Hashable {
+    private struct Kernel: Mixable {
         var items: [Item]
         var accepts: Bool
+
+        func mix(into mixer: inout Mixer) {
+            mixer.mix(accepts ? 1 : 0)
+            for item in items {
+                mixer.mix(item.rule, item.body)
+                mixer.mix(item.dot, item.origin)
+            }
+        }
     }
 
     /// Inside a terminal of a row.
@@ -62,24 +70,32 @@ struct Machine {
         }
     }
 
-    private struct Entry: Hashable {
+    private struct Entry: Mixable {
         var places: [Place]
         var accepts: Bool
+
+        func mix(into mixer: inout Mixer) {
+            mixer.mix(accepts ? 1 : 0)
+            for place in places {
+                mixer.mix(place.row, place.terminal)
+                mixer.mix(place.rest, 0)
+            }
+        }
     }
 
     private var bodies: [[Symbol]] = []
     private var bodyNumbers: [[Symbol]: Int32] = [:]
     private var productions: [Int32: [Int32]] = [:]
     private var rows: [Row] = []
-    private var rowNumbers: [Kernel: Int32] = [:]
-    private var entries: [Entry] = []
-    private var entryNumbers: [Entry: Int32] = [:]
-    /// Of states that are one place.
-    private var placeNumbers: [Place: Int32] = [:]
+    private var kernels = NumberTable<Kernel>()
+    private var entries = NumberTable<Entry>()
     /// One for each state and class of bytes; -1 for nothing, -2 for what is not known yet.
     private var transitions: [Int32] = []
     /// Of the languages that states are of.
     private var classes = ByteClasses()
+
+    /// See `stays`.
+    private var staying: [Int32: Bool] = [:]
 
     /// Where reading begins.
     private(set) var start: Int32 = 0
@@ -91,7 +107,7 @@ struct Machine {
         self.rules = rules
         self.languages = languages
         // While texts are read each byte may ask.
-        self.languages.searchLimit = 200
+        self.languages.searchLimit = 60
         let first = try row(
             Kernel(items: [], accepts: false), adding: try predicted(Int32(rules.start), origin: 0))
         start = state(try entry(of: first))
@@ -107,10 +123,10 @@ struct Machine {
     // MARK: States
 
     /// Whether a text may end here.
-    func accepts(_ state: Int32) -> Bool { entries[Int(state)].accepts }
+    func accepts(_ state: Int32) -> Bool { entries[state].accepts }
 
     /// Whether a text may go on.
-    func continues(_ state: Int32) -> Bool { !entries[Int(state)].places.isEmpty }
+    func continues(_ state: Int32) -> Bool { !entries[state].places.isEmpty }
 
     /// What it is after a byte; nil when no text goes on so.
     @inline(__always)
@@ -158,7 +174,7 @@ struct Machine {
     private mutating func find(_ state: Int32, _ byte: UInt8) throws(GrammarError) -> Int32? {
         var places: [Place] = []
         var accepts = false
-        for place in entries[Int(state)].places {
+        for place in entries[state].places {
             let rest = languages.derivative(place.rest, byte)
             if rest == RegularLanguages.never { continue }
             if rest != RegularLanguages.empty {
@@ -174,29 +190,17 @@ struct Machine {
         guard places.count <= Self.mostPlaces, !languages.isTooLarge else {
             throw GrammarError(.tooComplex, "the grammar has too many readings of the text")
         }
-        let result = places.isEmpty && !accepts ? -1 : number(places, accepts)
+        let isDead = places.isEmpty && !accepts
+        let result = isDead ? -1 : self.state(Entry(places: places, accepts: accepts))
         transitions[place(of: state, byte)] = result
         return result < 0 ? nil : result
     }
 
-    /// The state of some places; most texts are in one place at a time.
-    private mutating func number(_ places: [Place], _ accepts: Bool) -> Int32 {
-        guard places.count == 1, !accepts else {
-            return state(Entry(places: places, accepts: accepts))
-        }
-        if let known = placeNumbers[places[0]] { return known }
-        let result = state(Entry(places: places, accepts: false))
-        placeNumbers[places[0]] = result
-        return result
-    }
-
     private mutating func state(_ entry: Entry) -> Int32 {
-        if let number = entryNumbers[entry] { return number }
+        let (number, isNew) = entries.number(of: entry)
+        guard isNew else { return number }
         splitClasses()
-        let number = Int32(entries.count)
-        entries.append(entry)
         transitions.append(contentsOf: repeatElement(-2, count: classes.count))
-        entryNumbers[entry] = number
         return number
     }
 
@@ -207,14 +211,14 @@ struct Machine {
         let old = transitions
         transitions = []
         transitions.reserveCapacity(entries.count * classes.count)
-        for state in entries.indices {
-            for parent in parents { transitions.append(old[state * before + parent]) }
+        for state in stride(from: 0, to: old.count, by: before) {
+            for parent in parents { transitions.append(old[state + parent]) }
         }
     }
 
     /// A state that allows every token of so many bytes that this one allows, and hardly any other.
     mutating func relaxed(_ state: Int32, beyond byteCount: Int) -> Int32 {
-        let entry = entries[Int(state)]
+        let entry = entries[state]
         var places: Set<Place> = []
         for place in entry.places {
             let rest = languages.relaxed(place.rest, beyond: byteCount)
@@ -223,9 +227,81 @@ struct Machine {
         return self.state(Entry(places: places.sorted(), accepts: entry.accepts))
     }
 
+    /// The bytes that may come next.
+    mutating func first(_ state: Int32, done: inout Int) throws(GrammarError) -> ByteSet {
+        var bytes = ByteSet()
+        var isAllowed = false
+        for byte in UInt8.min...UInt8.max {
+            // Bytes of a class are alike.
+            if byte == 0 || classes.numbers[Int(byte)] != classes.numbers[Int(byte) - 1] {
+                isAllowed = try next(state, byte) != nil
+                done += languages.work
+                languages.work = 0
+            }
+            if isAllowed { bytes.insert(byte) }
+        }
+        return bytes
+    }
+
+    /// Whether all texts of a kind may come, of up to so many bytes. Says no where that takes many steps, or more work than
+    /// what is left of the limit.
+    ///
+    /// - Parameter stays: whether they have to lead back to the same state.
+    mutating func allows(
+        _ kind: TextKind, upTo byteCount: Int, _ state: Int32, stays: Bool = false,
+        done: inout Int, limit: Int
+    ) throws(GrammarError) -> Bool {
+        let start = state
+        let places = kind.places
+        var seen: [(state: Int32, place: Int)] = [(state, 0)]
+        var (first, length) = (0, 0)
+        while first < seen.count, length < byteCount {
+            let end = seen.count
+            for index in first..<end {
+                let (state, place) = seen[index]
+                for (bytes, next) in places[place] {
+                    var byte = Int(bytes.lowerBound)
+                    while byte <= Int(bytes.upperBound) {
+                        guard let behind = try self.next(state, UInt8(byte)) else { return false }
+                        done += languages.work
+                        languages.work = 0
+                        if done > limit || stays && next == 0 && behind != start { return false }
+                        if !seen.contains(where: { $0 == (behind, next) }) {
+                            if seen.count == Self.mostAlike { return false }
+                            seen.append((behind, next))
+                        }
+                        // The next class of bytes.
+                        let number = classes.numbers[byte]
+                        repeat {
+                            byte += 1
+                        } while byte <= Int(bytes.upperBound)
+                            && classes.numbers[byte] == number
+                    }
+                }
+            }
+            first = end
+            length += 1
+        }
+        return true
+    }
+
+    /// Whether plain characters change nothing.
+    mutating func stays(
+        _ state: Int32, done: inout Int, limit: Int
+    ) throws(GrammarError) -> Bool {
+        if let known = staying[state] { return known }
+        let result = try allows(
+            .plain, upTo: .max, state, stays: true, done: &done, limit: limit)
+        staying[state] = result
+        return result
+    }
+
+    /// Places that `allows` looks at.
+    private static let mostAlike = 100
+
     /// Characters that may come next whatever they are, as long as they stand for themselves in a JSON string.
     func plainRoom(_ state: Int32) -> Int {
-        entries[Int(state)].places.reduce(0) { max($0, languages.plainRoom($1.rest)) }
+        entries[state].places.reduce(0) { max($0, languages.plainRoom($1.rest)) }
     }
 
     // MARK: Rows
@@ -281,9 +357,8 @@ struct Machine {
     private mutating func row(
         _ kernel: Kernel, adding first: [Item]
     ) throws(GrammarError) -> Int32 {
-        if let number = rowNumbers[kernel] { return number }
-        let number = Int32(rows.count)
-        rowNumbers[kernel] = number
+        let (number, isNew) = kernels.number(of: kernel)
+        guard isNew else { return number }
         rows.append(Row(accepts: kernel.accepts))
         try close(number, first)
         return number

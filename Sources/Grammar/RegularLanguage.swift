@@ -6,7 +6,7 @@
 struct RegularLanguages {
     typealias ID = Int32
 
-    private enum Node: Hashable {
+    private enum Node: Mixable {
         case never
         case empty
         case bytes(ByteSet)
@@ -18,6 +18,28 @@ struct RegularLanguages {
         case repeated(ID, Int, Int?)
         /// A table's state.
         case table(Int, Int)
+
+        func mix(into mixer: inout Mixer) {
+            switch self {
+            case .never: mixer.mix(0)
+            case .empty: mixer.mix(1)
+            case .bytes(let set): set.mix(into: &mixer)
+            case .sequence(let a, let b): mixer.mix(a, b)
+            case .either(let parts): Node.mix(parts, 2, into: &mixer)
+            case .both(let parts): Node.mix(parts, 3, into: &mixer)
+            case .not(let inner): mixer.mix(inner, -1)
+            case .repeated(let inner, let least, let most):
+                mixer.mix(UInt64(bitPattern: Int64(least)))
+                mixer.mix(inner, Int32(truncatingIfNeeded: most ?? -1))
+            case .table(let table, let state):
+                mixer.mix(Int32(truncatingIfNeeded: table), Int32(truncatingIfNeeded: ~state))
+            }
+        }
+
+        private static func mix(_ parts: [ID], _ kind: UInt64, into mixer: inout Mixer) {
+            mixer.mix(kind)
+            for part in parts { mixer.mix(part, 0) }
+        }
     }
 
     /// A finite automaton that is easier said as a table. State 0 is where it begins, -1 is no state.
@@ -27,17 +49,20 @@ struct RegularLanguages {
         var accepts: [Bool]
     }
 
-    private var nodes: [Node] = [.never, .empty]
-    private var ids: [Node: ID] = [.never: 0, .empty: 1]
+    private var nodes = NumberTable<Node>()
     /// By language: whether it has the empty string, and whether only a search tells that it has any.
     private var nullable: [Bool] = [false, true]
     private var needsSearch: [Bool] = [false, false]
     /// Whether there are only so many strings in it, as far as its expression shows.
     private var isFinite: [Bool] = [true, true]
+    /// Those of one character, by what it may be.
+    var characterLanguages: [CharacterKey: ID] = [:]
     /// Any character of a JSON string: in one spelling, and in all.
     var characters: Set<ID> = []
-    /// By language and class of bytes; -1 is unknown.
-    private var derivatives: [[ID]?] = [nil, nil]
+    /// Where a language's derivatives begin in `derivatives`, one for each class of bytes; -1 where there are none yet.
+    private var derivativeRows: [Int32] = [-1, -1]
+    /// -1 is unknown.
+    private var derivatives: [ID] = []
     private var isKnownEmpty: [Bool?] = [true, false]
     private var tables: [Table] = []
     private(set) var classes = ByteClasses()
@@ -45,6 +70,11 @@ struct RegularLanguages {
     /// Nothing, and the empty string.
     static let never: ID = 0
     static let empty: ID = 1
+
+    init() {
+        _ = nodes.number(of: .never)
+        _ = nodes.number(of: .empty)
+    }
 
     var count: Int { nodes.count }
     /// Something has become larger than anybody needs, or has taken more work.
@@ -65,11 +95,9 @@ struct RegularLanguages {
     // MARK: Making them
 
     private mutating func make(_ node: Node) -> ID {
-        if let id = ids[node] { return id }
-        let id = ID(nodes.count)
-        nodes.append(node)
-        ids[node] = id
-        derivatives.append(nil)
+        let (id, isNew) = nodes.number(of: node)
+        guard isNew else { return id }
+        derivativeRows.append(-1)
         isKnownEmpty.append(nil)
         isFinite.append(finite(node))
         switch node {
@@ -101,9 +129,16 @@ struct RegularLanguages {
     }
 
     private mutating func split(at boundaries: ByteSet) {
+        let before = classes.count
         guard let parents = classes.split(at: boundaries) else { return }
-        for id in derivatives.indices {
-            derivatives[id] = derivatives[id].map { row in parents.map { row[$0] } }
+        let old = derivatives
+        derivatives = []
+        derivatives.reserveCapacity(old.count / before * classes.count)
+        for row in stride(from: 0, to: old.count, by: before) {
+            for parent in parents { derivatives.append(old[row + parent]) }
+        }
+        for id in derivativeRows.indices where derivativeRows[id] >= 0 {
+            derivativeRows[id] = derivativeRows[id] / Int32(before) * Int32(classes.count)
         }
     }
 
@@ -120,7 +155,7 @@ struct RegularLanguages {
 
     /// How many characters may come next whatever they are, as far as the expression shows.
     func plainRoom(_ id: ID) -> Int {
-        switch nodes[Int(id)] {
+        switch nodes[id] {
         case .sequence(let first, _): plainRoom(first)
         case .repeated(let inner, _, let most): characters.contains(inner) ? most ?? .max : 0
         // All but some strings: nothing that begins anyhow is lost.
@@ -144,7 +179,7 @@ struct RegularLanguages {
         if a == Self.never || b == Self.never { return Self.never }
         if a == Self.empty { return b }
         if b == Self.empty { return a }
-        if case .sequence(let first, let second) = nodes[Int(a)] {
+        if case .sequence(let first, let second) = nodes[a] {
             return sequence(first, sequence(second, b))
         }
         return make(.sequence(a, b))
@@ -155,50 +190,70 @@ struct RegularLanguages {
     }
 
     mutating func either(_ parts: [ID]) -> ID {
-        var flat: Set<ID> = []
+        var flat: [ID] = []
+        flat.reserveCapacity(parts.count)
         var set = ByteSet()
-        func add(_ id: ID) {
-            switch nodes[Int(id)] {
+        for part in parts {
+            switch nodes[part] {
             case .never: break
-            case .either(let inner): for part in inner { add(part) }
             case .bytes(let bytes): set = set.union(bytes)
-            default: flat.insert(id)
+            case .either(let inner):
+                for part in inner {
+                    if case .bytes(let bytes) = nodes[part] {
+                        set = set.union(bytes)
+                    } else {
+                        flat.append(part)
+                    }
+                }
+            default: flat.append(part)
             }
         }
-        for part in parts { add(part) }
+        flat.sortWithoutRepeats()
         work += flat.count
-        if !set.isEmpty { flat.insert(bytes(set)) }
-        if flat.contains(all) { return all }
+        let everything = all
+        if flat.contains(everything) { return everything }
+        if !set.isEmpty {
+            flat.append(bytes(set))
+            flat.sortWithoutRepeats()
+        }
         if flat.count > Self.mostParts { hasTooManyParts = true }
-        let sorted = flat.sorted()
-        return sorted.count < 2 ? sorted.first ?? Self.never : make(.either(sorted))
+        return flat.count < 2 ? flat.first ?? Self.never : make(.either(flat))
     }
 
     mutating func both(_ parts: [ID]) -> ID {
-        var flat: Set<ID> = []
+        var flat: [ID] = []
+        flat.reserveCapacity(parts.count)
         var set: ByteSet?
-        func add(_ id: ID) {
-            switch nodes[Int(id)] {
-            case .both(let inner): for part in inner { add(part) }
+        for part in parts {
+            switch nodes[part] {
+            case .never: return Self.never
             case .bytes(let bytes): set = set?.intersection(bytes) ?? bytes
-            default: flat.insert(id)
+            case .both(let inner):
+                for part in inner {
+                    if case .bytes(let bytes) = nodes[part] {
+                        set = set?.intersection(bytes) ?? bytes
+                    } else {
+                        flat.append(part)
+                    }
+                }
+            default: flat.append(part)
             }
         }
-        for part in parts { add(part) }
+        if let set { flat.append(bytes(set)) }
+        flat.sortWithoutRepeats()
         work += flat.count
-        if let set { flat.insert(bytes(set)) }
-        if flat.contains(Self.never) { return Self.never }
+        if flat.first == Self.never { return Self.never }
         let everything = all
-        flat.remove(everything)
         if flat.contains(Self.empty) {
-            return flat.allSatisfy { isNullable($0) } ? Self.empty : Self.never
+            let hasEmpty = flat.allSatisfy { isNullable($0) }
+            return hasEmpty ? Self.empty : Self.never
         }
-        let sorted = flat.sorted()
-        return sorted.isEmpty ? everything : sorted.count == 1 ? sorted[0] : make(.both(sorted))
+        flat.removeAll { $0 == everything }
+        return flat.isEmpty ? everything : flat.count == 1 ? flat[0] : make(.both(flat))
     }
 
     mutating func not(_ id: ID) -> ID {
-        if case .not(let inner) = nodes[Int(id)] { return inner }
+        if case .not(let inner) = nodes[id] { return inner }
         return make(.not(id))
     }
 
@@ -211,7 +266,7 @@ struct RegularLanguages {
         if least == 1, most == 1 { return id }
         // What may be nothing may be left out.
         let least = isNullable(id) ? 0 : least
-        if least == 0, case .repeated(_, 0, nil) = nodes[Int(id)] { return id }
+        if least == 0, case .repeated(_, 0, nil) = nodes[id] { return id }
         return make(.repeated(id, least, most))
     }
 
@@ -259,7 +314,7 @@ struct RegularLanguages {
     /// The language with counts that so many bytes cannot use up left open: for those bytes it allows all that the
     /// language does, and what more it allows is rare. Many places of a long text have the same.
     mutating func relaxed(_ id: ID, beyond byteCount: Int) -> ID {
-        switch nodes[Int(id)] {
+        switch nodes[id] {
         case .sequence(let first, let rest):
             let relaxed = relaxed(first, beyond: byteCount)
             return relaxed == first ? id : sequence(relaxed, rest)
@@ -289,24 +344,29 @@ struct RegularLanguages {
     /// The same, which may be empty without saying so.
     private mutating func remembered(_ id: ID, _ byte: UInt8) -> ID {
         let number = Int(classes.numbers[Int(byte)])
-        if let known = derivatives[Int(id)]?[number], known >= 0 { return known }
+        let row = Int(derivativeRows[Int(id)])
+        if row >= 0, derivatives[row + number] >= 0 { return derivatives[row + number] }
         // No byte's derivative has a set of bytes that begins anywhere new.
         let result = raw(id, byte)
-        if derivatives[Int(id)] == nil {
-            derivatives[Int(id)] = Array(repeating: -1, count: classes.count)
+        if derivativeRows[Int(id)] < 0 {
+            derivativeRows[Int(id)] = Int32(derivatives.count)
+            derivatives.append(contentsOf: repeatElement(-1, count: classes.count))
         }
-        derivatives[Int(id)]?[number] = result
+        derivatives[Int(derivativeRows[Int(id)]) + number] = result
         return result
     }
 
     private mutating func raw(_ id: ID, _ byte: UInt8) -> ID {
         work += 1
-        switch nodes[Int(id)] {
+        switch nodes[id] {
         case .never, .empty: return Self.never
         case .bytes(let set): return set.contains(byte) ? Self.empty : Self.never
         case .sequence(let a, let b):
             let first = sequence(remembered(a, byte), b)
-            return isNullable(a) ? either([first, remembered(b, byte)]) : first
+            guard isNullable(a) else { return first }
+            let second = remembered(b, byte)
+            if first == Self.never || first == second { return second }
+            return second == Self.never ? first : either([first, second])
         case .either(let parts): return either(parts.map { remembered($0, byte) })
         case .both(let parts): return both(parts.map { remembered($0, byte) })
         case .not(let inner): return not(remembered(inner, byte))
@@ -361,5 +421,18 @@ struct RegularLanguages {
             if id == Self.never { return false }
         }
         return isNullable(id)
+    }
+}
+
+extension [Int32] {
+    fileprivate mutating func sortWithoutRepeats() {
+        if count < 2 { return }
+        sort()
+        var last = 0
+        for index in 1..<count where self[index] != self[last] {
+            last += 1
+            self[last] = self[index]
+        }
+        removeLast(count - last - 1)
     }
 }

@@ -224,6 +224,13 @@ public enum CanonicalJSON {
 
     private static func write(_ text: String, _ bytes: inout [UInt8]) {
         bytes.append(0x22)
+        bytes += content(of: text)
+        bytes.append(0x22)
+    }
+
+    /// What stands between the quotes of a string.
+    static func content(of text: some StringProtocol) -> [UInt8] {
+        var bytes: [UInt8] = []
         for byte in text.utf8 {
             switch byte {
             case 0x22: bytes += Array("\\\"".utf8)
@@ -240,6 +247,6 @@ public enum CanonicalJSON {
             default: bytes.append(byte)
             }
         }
-        bytes.append(0x22)
+        return bytes
     }
 }
