@@ -55,6 +55,14 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
     .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
 }
 
+/// Files of the page, built into the executable. A test holds them to `PageFile.parts`.
+let pageFiles = [
+    "index.html", "page.css", "sections.css", "access.js", "adapters.js", "advice.js", "answer.js",
+    "api.js", "app.js", "ask.js", "cells.js", "dom.js", "format.js", "key.js", "lanes.js",
+    "manage.js", "metrics.js", "now.js", "picker.js", "replicas.js", "store.js", "stream.js",
+    "strip.js", "table.js",
+]
+
 /// A test target. Goldens are read from the source folder, not copied.
 func tests(
     _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []
@@ -125,6 +133,9 @@ let package = Package(
         module(
             "Conformance", ["Tensors", "ModelFiles", "StepModels", "Adapters", "JSONTree"]),
         module("OpenAIWire", ["JSONTree"]),
+        .target(
+            name: "Page", dependencies: [hummingbird, httpTypes, nioCore],
+            resources: pageFiles.map { .embedInCode($0) }, swiftSettings: swiftSettings),
         module("Placement", ["JSONTree", deque]),
         module("Tenants", ["Catalog", "JSONTree", "OpenAIWire", "Tensors", crypto]),
         module("ClusterSimulation", ["Placement", "LoadGenerator", heap]),
@@ -135,7 +146,7 @@ let package = Package(
         module(
             "Router",
             [
-                "JSONTree", "OpenAIWire", "Placement", "RouterWire", "Telemetry", grpc,
+                "JSONTree", "OpenAIWire", "Page", "Placement", "RouterWire", "Telemetry", grpc,
                 grpcTransport,
                 protobuf, httpTypes,
                 httpClient, hummingbird, lifecycle, logging, metrics, nioCore, nioHTTP1, nioPosix,
@@ -155,7 +166,7 @@ let package = Package(
             "Server",
             [
                 "AdapterSources", "AdapterStore", "Answers", "Catalog", "Generation", "Grammar",
-                "OpenAIWire",
+                "OpenAIWire", "Page",
                 "Placement", "Telemetry", "Tenants", "Engine", "Adapters", "ModelFiles",
                 "Tokenization",
                 "JSONTree", hummingbird, hummingbirdCore, crypto, logging, metrics, lifecycle,
@@ -230,7 +241,7 @@ let package = Package(
                 "Server", "AdapterSources", "AdapterStore", "Adapters", "Catalog", "ChatTemplates",
                 "Engine",
                 "Tenants",
-                "Generation", "JSONTree", "ModelFiles", "Placement", "Telemetry", "Tensors",
+                "Generation", "JSONTree", "ModelFiles", "Page", "Placement", "Telemetry", "Tensors",
                 "Tokenization",
                 "Transformer",
                 hummingbird, hummingbirdTesting, httpTypes, logging, nioCore,

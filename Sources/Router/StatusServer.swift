@@ -3,6 +3,7 @@ internal import Hummingbird
 internal import JSONTree
 internal import Logging
 internal import NIOCore
+internal import Page
 internal import Placement
 internal import ServiceLifecycle
 internal import Telemetry
@@ -22,6 +23,7 @@ struct StatusServer {
                     : answer(["status": "no decision comes back"], .serviceUnavailable)
             }
         }
+        PageRoutes().add(to: router)
         router.get("state") { _, _ -> Response in answer(state) }
         router.get("demand") { _, _ -> Response in answer(demand) }
         router.get("metrics") { _, _ -> Response in

@@ -33,7 +33,7 @@ struct APIRoute {
         self.otherType = otherType
     }
 
-    private static let events = "text/event-stream"
+    fileprivate static let events = "text/event-stream"
 
     static let all: [APIRoute] = [
         APIRoute(
@@ -148,6 +148,10 @@ struct APIRoute {
             otherType: events),
         APIRoute(
             .get, "/admin/state", .admin, "What routers know of this server.", otherType: events),
+        APIRoute(
+            .get, "/", .open, "A page that shows the server in a browser.", otherType: "text/html"),
+        APIRoute(
+            .get, "/page/{name}", .open, "What the page is made of.", otherType: "text/javascript"),
         APIRoute(.get, "/health", .open, "Whether the process answers."),
         APIRoute(.get, "/ready", .open, "Whether it takes requests."),
         APIRoute(.get, "/healthz", .open, "The same."),
@@ -228,7 +232,7 @@ enum APIDescription {
         }
         var content = JSON.Object([("application/json", [:])])
         if let type = route.otherType {
-            if type == "text/plain" { content = JSON.Object() }
+            if type != APIRoute.events { content = JSON.Object() }
             content[type] = [:]
         }
         operation["responses"] = [

@@ -6,6 +6,7 @@ package import Logging
 internal import NIOCore
 internal import NIOPosix
 internal import OpenAIWire
+internal import Page
 internal import ServiceLifecycle
 package import Telemetry
 
@@ -99,8 +100,9 @@ package struct APIServer {
         let authentication = Authentication(tenancy: tenancy)
         let operation = OperationRoutes(
             generator: generator, metrics: metrics, version: configuration.version,
-            identity: identity)
+            identity: identity, hasKeys: tenancy.keys != nil)
         operation.add(to: router)
+        PageRoutes().add(to: router)
         let seesMetrics = router.group("")
         if tenancy.keys != nil, !configuration.opensMetrics {
             seesMetrics.add(middleware: authentication).add(middleware: AdminOnly())

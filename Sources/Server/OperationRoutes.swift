@@ -15,6 +15,7 @@ struct OperationRoutes {
     let metrics: PrometheusMetrics
     let version: String
     let identity: ReplicaIdentity
+    let hasKeys: Bool
 
     func add(to router: Router<APIContext>) {
         router.get("health") { _, _ -> Response in Response(json: ["status": "ok"]) }
@@ -24,7 +25,9 @@ struct OperationRoutes {
         }
         let description = APIDescription.document(version: version).text()
         router.get("openapi.json") { _, _ -> Response in Response(jsonText: description) }
-        router.get("version") { _, _ -> Response in Response(json: ["version": .string(version)]) }
+        router.get("version") { _, _ -> Response in
+            Response(json: ["version": .string(version), "keys": .bool(hasKeys)])
+        }
     }
 
     private func ready() throws(APIError) -> Response {

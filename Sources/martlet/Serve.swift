@@ -182,7 +182,7 @@ struct Serve: AsyncParsableCommand {
             configuration: server, generator: assembly.generator, metrics: metrics, logger: logger
         )
         .service { port in
-            logger.info("listening on http://\(host):\(port)")
+            logger.info("listening on http://\(host):\(port), for browsers too")
             logger.info("try", metadata: ["command": .string(Serve.example(host, port, base))])
         }
         let keeper = TenantKeeper(tenancy: tenancy, logger: logger)
