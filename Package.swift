@@ -76,7 +76,8 @@ let package = Package(
     name: "martlet",
     platforms: [.macOS(.v15)],
     products: [
-        .executable(name: "martlet", targets: ["martlet"])
+        .executable(name: "martlet", targets: ["martlet"]),
+        .library(name: "Martlet", targets: ["Martlet"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -158,9 +159,14 @@ let package = Package(
         module(
             "Generation",
             [
-                "AdapterStore", "Answers", "Engine", "Grammar", "Tokenization", "ChatTemplates",
-                "Adapters",
-                "ModelFiles", "Tensors", "JSONTree",
+                "Answers", "Engine", "Grammar", "Tokenization", "ChatTemplates", "Adapters",
+                "ModelFiles", "JSONTree",
+            ]),
+        module(
+            "Martlet",
+            [
+                "Adapters", "Engine", "Generation", "Grammar", "JSONTree", "ModelFiles",
+                "StepModels", "Tensors", "Tokenization", "Transformer",
             ]),
         module(
             "Server",
@@ -193,6 +199,10 @@ let package = Package(
                 .product(name: "Configuration", package: "swift-configuration"),
             ],
             swiftSettings: swiftSettings),
+        // Also a package of its own, as others would have it: Examples/swift.
+        .executableTarget(
+            name: "ask", dependencies: ["Martlet"], path: "Examples/swift/Sources/ask",
+            swiftSettings: swiftSettings),
         .target(name: "PlayedCUDA", path: "Tests/PlayedCUDA", cSettings: cSettings),
         module(
             "TestSupport",
@@ -206,6 +216,7 @@ let package = Package(
         tests("TidyTests", []),
         tests("JSONTreeTests", ["JSONTree"]),
         tests("GrammarTests", ["Grammar", "JSONTree"]),
+        tests("MartletTests", ["Martlet"]),
         tests("AnswersTests", ["Answers", "ChatTemplates", "JSONTree", "TestSupport"]),
         tests("AdaptersTests", ["Adapters", "ModelFiles", "StepModels", "Tensors", "Transformer"]),
         tests("CatalogTests", ["Catalog"]),

@@ -23,6 +23,28 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
         /// What the answer must be could not be followed to its end.
         case constraintFailed
         case deviceLost
+
+        /// What clients may compare; stable across releases.
+        package var name: String {
+            switch self {
+            case .modelNotFound: "model_not_found"
+            case .notTheBase: "invalid_value"
+            case .contextLengthExceeded: "context_length_exceeded"
+            case .invalidToken: "invalid_token"
+            case .emptyPrompt: "empty_prompt"
+            case .noChatTemplate: "no_chat_template"
+            case .templateRefused, .templateFailed: "chat_template_error"
+            case .notShown: "unsupported_parameter"
+            case .adapterTooLarge: "adapter_too_large"
+            case .tooManyRequests: "queue_full"
+            case .noEmbeddings: "embeddings_unsupported"
+            case .tooLate: "queue_delay_exceeded"
+            case .shuttingDown: "shutting_down"
+            case .modelFailed: "model_failed"
+            case .constraintFailed: "grammar_too_complex"
+            case .deviceLost: "device_lost"
+            }
+        }
     }
 
     package var code: Code

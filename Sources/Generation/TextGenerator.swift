@@ -1,26 +1,25 @@
-internal import AdapterStore
 internal import Adapters
 package import Engine
 package import Grammar
 internal import JSONTree
-internal import ModelFiles
+package import ModelFiles
 package import Tokenization
 
 /// Text in, text out: renders chats, tokenizes, submits to the engine, and turns tokens back into
 /// text.
 package struct TextGenerator: Sendable {
-    package let registry: ModelRegistry
+    package let checkpoint: Checkpoint
     package let tokenizer: Tokenizer
     package let engine: InferenceEngine
     private let modelTexts: ModelText.Cache
-    private var defaults: GenerationDefaults { registry.checkpoint.generation }
+    private var defaults: GenerationDefaults { checkpoint.generation }
     private let constraints: ConstraintCache
 
     /// - Parameter text: the base's.
     package init(
-        registry: ModelRegistry, tokenizer: Tokenizer, engine: InferenceEngine, text: ModelText
+        checkpoint: Checkpoint, tokenizer: Tokenizer, engine: InferenceEngine, text: ModelText
     ) {
-        self.registry = registry
+        self.checkpoint = checkpoint
         self.tokenizer = tokenizer
         self.engine = engine
         modelTexts = ModelText.Cache(text)
@@ -34,8 +33,8 @@ package struct TextGenerator: Sendable {
     /// How conversations with a model are written.
     ///
     /// - Throws: `GenerationError`.
-    package func text(of model: ModelRegistry.Model) throws(GenerationError) -> ModelText {
-        try modelTexts.text(of: model.lease?.adapter)
+    package func text(of model: TextModel) throws(GenerationError) -> ModelText {
+        try modelTexts.text(of: model.adapter)
     }
 
     /// Special tokens with one of these texts.
@@ -49,7 +48,7 @@ package struct TextGenerator: Sendable {
 
     /// The text of a conversation, by the model's chat template.
     package func render(
-        _ conversation: Conversation, for model: ModelRegistry.Model
+        _ conversation: Conversation, for model: TextModel
     ) throws(GenerationError) -> String {
         try text(of: model).render(conversation)
     }
@@ -75,7 +74,7 @@ package struct TextGenerator: Sendable {
                 "The prompt has \(prompt.count) tokens and max_tokens is \(maximum), together more than the context of \(contextLength)."
             )
         }
-        let count = registry.checkpoint.configuration.vocabularySize
+        let count = checkpoint.configuration.vocabularySize
         func check(_ tokens: some Sequence<Int>) throws(GenerationError) {
             guard let token = tokens.first(where: { $0 < 0 || $0 >= count }) else { return }
             let name = tokenizer.token(token).map { " (\"\($0.prefix(100))\")" } ?? ""
@@ -104,25 +103,23 @@ package struct TextGenerator: Sendable {
     ///   - index: of several completions of one prompt; each draws its own random numbers.
     /// - Throws: `GenerationError`.
     package func complete(
-        _ prompt: [Int], with model: ModelRegistry.Model, options: CompletionOptions, index: Int = 0
+        _ prompt: [Int], with model: TextModel, options: CompletionOptions, index: Int = 0
     ) throws(GenerationError) -> Completion {
         try check(prompt, options)
         let room = contextLength - prompt.count
-        let lease = model.lease
-        if let lease, let memory = engine.limits.deviceMemory,
-            !memory.holds(lease.adapter)
-        {
+        let adapter = model.adapter
+        if let adapter, let memory = engine.limits.deviceMemory, !memory.holds(adapter) {
             throw GenerationError(
                 .adapterTooLarge,
-                "The adapter takes \(memory.byteCount(of: lease.adapter)) bytes, the device has \(memory.maximumAdapterByteCount) for one: give --device-memory more."
+                "The adapter takes \(memory.byteCount(of: adapter)) bytes, the device has \(memory.maximumAdapterByteCount) for one: give --device-memory more."
             )
         }
         let request = EngineRequest(
-            id: engine.nextID(), prompt: prompt.map { Int32($0) }, adapter: lease?.adapter,
-            adapterName: lease?.name, lease: lease, flow: options.flow,
+            id: engine.nextID(), prompt: prompt.map { Int32($0) }, adapter: adapter,
+            adapterName: model.name, lease: model.lease, flow: options.flow,
             prefixScope: options.prefixScope,
             parameters: parameters(
-                options, lease?.adapter.text?.defaults(over: defaults) ?? defaults, room: room,
+                options, adapter?.text?.defaults(over: defaults) ?? defaults, room: room,
                 index: index),
             constraint: options.constraint, prediction: options.prediction.map { Int32($0) })
         let events: AsyncThrowingStream<EngineEvent.Step, any Error>

@@ -34,15 +34,17 @@ package struct APIServer {
 
     private let configuration: Configuration
     private let generator: TextGenerator
+    private let registry: ModelRegistry
     private let metrics: PrometheusMetrics
     private let logger: Logger
 
     package init(
-        configuration: Configuration, generator: TextGenerator, metrics: PrometheusMetrics,
-        logger: Logger
+        configuration: Configuration, generator: TextGenerator, registry: ModelRegistry,
+        metrics: PrometheusMetrics, logger: Logger
     ) {
         self.configuration = configuration
         self.generator = generator
+        self.registry = registry
         self.metrics = metrics
         self.logger = logger
     }
@@ -99,7 +101,8 @@ package struct APIServer {
         let tenancy = configuration.tenancy
         let authentication = Authentication(tenancy: tenancy)
         let operation = OperationRoutes(
-            generator: generator, metrics: metrics, version: configuration.version,
+            generator: generator, registry: registry, metrics: metrics,
+            version: configuration.version,
             identity: identity, hasKeys: tenancy.keys != nil)
         operation.add(to: router)
         PageRoutes().add(to: router)
@@ -109,10 +112,12 @@ package struct APIServer {
         }
         operation.addMetrics(to: seesMetrics)
         let texts = TextQueue()
-        let models = ModelRoutes(generator: generator, texts: texts)
+        let models = ModelRoutes(
+            registry: registry, contextLength: generator.contextLength, texts: texts)
         let open = router.group("v1").add(middleware: authentication)
         let completions = CompletionRoutes(
-            generator: generator, texts: texts, identity: identity, tenancy: tenancy,
+            generator: generator, registry: registry, texts: texts, identity: identity,
+            tenancy: tenancy,
             prefixSharing: configuration.prefixSharing,
             maximumQueueDelay: configuration.maximumQueueDelay)
         completions.add(to: open)
@@ -120,10 +125,10 @@ package struct APIServer {
         EmbeddingRoutes(completions: completions).add(to: open)
         models.add(to: open)
         let plain = router.group("").add(middleware: authentication)
-        TextRoutes(generator: generator, texts: texts).add(to: plain)
+        TextRoutes(generator: generator, registry: registry, texts: texts).add(to: plain)
         TakeoffRoutes(completions: completions).add(to: plain)
         let managing = AdminOnly(letsManagersIn: true)
-        let adapters = AdapterRoutes(registry: generator.registry, texts: texts, tenancy: tenancy)
+        let adapters = AdapterRoutes(registry: registry, texts: texts, tenancy: tenancy)
         models.addAdministration(
             adapters,
             to: router.group("v1").add(middleware: authentication).add(middleware: managing))
@@ -134,7 +139,8 @@ package struct APIServer {
         adapters.add(to: admin)
         KeyRoutes(tenancy: tenancy, texts: texts).add(to: admin)
         StateRoutes(
-            state: ReplicaState(generator: generator, identity: identity), identity: identity
+            state: ReplicaState(engine: generator.engine, registry: registry, identity: identity),
+            identity: identity
         ).add(to: admin)
         return router
     }

@@ -21,6 +21,7 @@ internal import Tokenization
 /// `POST /v1/chat/completions` and `POST /v1/completions`.
 struct CompletionRoutes {
     let generator: TextGenerator
+    let registry: ModelRegistry
     let texts: TextQueue
     let identity: ReplicaIdentity
     let tenancy: Tenancy
@@ -130,7 +131,7 @@ struct CompletionRoutes {
     }
 
     func prepare(_ request: ChatRequest, _ scope: ModelScope) throws -> PreparedRequest {
-        try generator.registry.check(request.model, mixing: request.adapters, in: scope)
+        try registry.check(request.model, mixing: request.adapters, in: scope)
         var prepared = PreparedRequest(
             .chat, request.model, request.sampling, request.stream,
             logprobCount: request.logprobCount)
@@ -147,7 +148,7 @@ struct CompletionRoutes {
     @Sendable
     private func textPrompts(_ json: JSON, _ scope: ModelScope) throws -> PreparedRequest {
         let request = try CompletionRequest(json)
-        try generator.registry.check(request.model, mixing: request.adapters, in: scope)
+        try registry.check(request.model, mixing: request.adapters, in: scope)
         var prepared = PreparedRequest(
             .completion, request.model, request.sampling, request.stream,
             logprobCount: request.logprobCount)
@@ -199,10 +200,10 @@ struct CompletionRoutes {
     private func render(
         _ request: ChatRequest, for model: ModelRegistry.Model, _ prepared: inout PreparedRequest
     ) throws {
-        let text = try generator.render(Conversation(request), for: model)
+        let text = try generator.render(Conversation(request), for: model.text)
         let tokens = generator.tokenizer.encode(text, addsSpecialTokens: false)
         prepared.prompts = [(tokens, nil)]
-        var format = try generator.text(of: model).format
+        var format = try generator.text(of: model.text).format
         let use = request.tools.map {
             ToolUse(
                 tools: $0, names: request.toolChoice.names, isNeeded: request.toolChoice.isNeeded,
@@ -258,7 +259,6 @@ struct CompletionRoutes {
         var (prepared, timing) = (prepared, timing)
         let operation = prepared.kind == .chat ? "chat" : "text_completion"
         // What a request makes up is not written down before it turns out to be something.
-        let registry = generator.registry
         if !registry.library.isJustInTime(prepared.model) {
             account.name(operation, prepared.model, digest: nil)
         }
@@ -266,14 +266,14 @@ struct CompletionRoutes {
         // What cannot be completed does not wait for its adapter.
         try check(prepared)
         let asked = ContinuousClock.now
-        let model = try await generator.registry.model(
+        let model = try await registry.model(
             prepared.model, mixing: prepared.mix, context)
         timing.adapter = .now - asked
         timing.adapterEnd = .now - timing.start
         let tier = model.lease.map { self.tier(of: $0) }
         if prepared.tellsTiming, let lease = model.lease {
             timing.adapterTier = tier?.name
-            let base = generator.registry.checkpoint.configuration
+            let base = generator.checkpoint.configuration
             timing.adapterShare = lease.adapter.shape.share(on: base)
         }
         account.name(operation, prepared.model, digest: model.lease?.adapter.digest.description)
@@ -285,7 +285,7 @@ struct CompletionRoutes {
                 [prepared] in
                 var rendered = prepared
                 for conversation in prepared.conversations {
-                    let text = try generator.render(conversation, for: model)
+                    let text = try generator.render(conversation, for: model.text)
                     let tokens = generator.tokenizer.encode(text, addsSpecialTokens: false)
                     rendered.prompts.append((tokens, nil))
                 }
@@ -316,7 +316,7 @@ struct CompletionRoutes {
             for prompt in prepared.prompts {
                 for index in 0..<count {
                     let completion = try generator.complete(
-                        prompt.tokens, with: model, options: prepared.options, index: index)
+                        prompt.tokens, with: model.text, options: prepared.options, index: index)
                     choices.append(
                         Exchange.Choice(
                             index: choices.count, completion: completion, echo: prompt.text))
@@ -343,7 +343,7 @@ struct CompletionRoutes {
             writer: prepared.writer, takeoff: prepared.takeoff,
             metrics: ExchangeMetrics(
                 model: prepared.model, logger: context.logger,
-                library: generator.registry.library, adapter: model.lease?.adapter.digest,
+                library: registry.library, adapter: model.lease?.adapter.digest,
                 account: account),
             texts: texts, tier: tier, tellsTiming: prepared.tellsTiming)
     }

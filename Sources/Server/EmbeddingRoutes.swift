@@ -15,6 +15,7 @@ struct EmbeddingRoutes {
     let completions: CompletionRoutes
 
     private var generator: TextGenerator { completions.generator }
+    private var registry: ModelRegistry { completions.registry }
 
     /// Texts of one request that are in the engine at the same time.
     private static let width = 32
@@ -38,7 +39,7 @@ struct EmbeddingRoutes {
         let (asked, prompts) = try await completions.texts.run(on: body) {
             json -> (EmbeddingRequest, [[Int]]) in
             let asked = try EmbeddingRequest(json)
-            try generator.registry.check(asked.model, in: scope)
+            try registry.check(asked.model, in: scope)
             return (asked, try self.prompts(asked))
         }
         var options = CompletionOptions()
@@ -48,11 +49,11 @@ struct EmbeddingRoutes {
         for prompt in prompts { try generator.check(prompt, options) }
         let count = prompts.reduce(0) { $0 + $1.count }
         let patience = try request.headers.queueDelay ?? completions.maximumQueueDelay
-        if !generator.registry.library.isJustInTime(asked.model) {
+        if !registry.library.isJustInTime(asked.model) {
             account.name("embeddings", asked.model, digest: nil)
         }
         let working = Task { [options] in
-            let model = try await generator.registry.model(asked.model, context)
+            let model = try await registry.model(asked.model, context)
             var options = options
             options.prefixScope = completions.prefixSharing.scope(
                 salt: nil, of: context.tenant, for: model)
@@ -91,7 +92,7 @@ struct EmbeddingRoutes {
     }
 
     private func prompts(_ asked: EmbeddingRequest) throws -> [[Int]] {
-        let width = generator.registry.checkpoint.configuration.hiddenSize
+        let width = generator.checkpoint.configuration.hiddenSize
         if let dimensions = asked.dimensions, dimensions > width {
             throw APIError.invalid(
                 "dimensions", "dimensions is \(dimensions); the model has \(width).")
@@ -128,7 +129,7 @@ struct EmbeddingRoutes {
         var first = options
         first.patience = patience
         // If this one is not late, the others are let in.
-        let begun = try generator.complete(prompts[0], with: model, options: first)
+        let begun = try generator.complete(prompts[0], with: model.text, options: first)
         var vectors = Array(repeating: [Float](), count: prompts.count)
         try await withThrowingTaskGroup(of: (Int, [Float]).self) { group in
             func begin(_ index: Int) {
@@ -137,7 +138,7 @@ struct EmbeddingRoutes {
                     let completion =
                         index == 0
                         ? begun
-                        : try generator.complete(prompts[index], with: model, options: options)
+                        : try generator.complete(prompts[index], with: model.text, options: options)
                     try await withTaskCancellationHandler {
                         try await completion.forEachPiece { piece in
                             vector = piece.vector ?? vector

@@ -75,62 +75,62 @@ extension APIError {
         switch error.code {
         case .modelNotFound:
             self.init(
-                status: 404, code: "model_not_found", message: error.message, parameter: "model")
+                status: 404, code: error.code.name, message: error.message, parameter: "model")
         case .notTheBase:
             self.init(
-                status: 400, code: "invalid_value", message: error.message, parameter: "model")
+                status: 400, code: error.code.name, message: error.message, parameter: "model")
         case .contextLengthExceeded:
             self.init(
-                status: 400, code: "context_length_exceeded", message: error.message,
+                status: 400, code: error.code.name, message: error.message,
                 parameter: "max_tokens")
         case .invalidToken:
             self.init(
-                status: 400, code: "invalid_token", message: error.message, parameter: "prompt")
+                status: 400, code: error.code.name, message: error.message, parameter: "prompt")
         case .emptyPrompt:
             self.init(
-                status: 400, code: "empty_prompt", message: error.message, parameter: "prompt")
+                status: 400, code: error.code.name, message: error.message, parameter: "prompt")
         case .noChatTemplate:
             self.init(
-                status: 400, code: "no_chat_template", message: error.message, parameter: "messages"
+                status: 400, code: error.code.name, message: error.message, parameter: "messages"
             )
         case .templateRefused, .templateFailed:
             self.init(
-                status: 400, code: "chat_template_error", message: error.message,
+                status: 400, code: error.code.name, message: error.message,
                 parameter: "messages")
         case .notShown(let parameter):
             self.init(
-                status: 400, code: "unsupported_parameter", message: error.message,
+                status: 400, code: error.code.name, message: error.message,
                 parameter: parameter)
         case .adapterTooLarge:
             self.init(
-                status: 400, code: "adapter_too_large", message: error.message, parameter: "model")
+                status: 400, code: error.code.name, message: error.message, parameter: "model")
         case .tooManyRequests:
             self.init(
-                status: 429, type: "rate_limit_error", code: "queue_full", message: error.message,
+                status: 429, type: "rate_limit_error", code: error.code.name, message: error.message,
                 retryAfter: 1)
         case .noEmbeddings:
             self.init(
-                status: 400, code: "embeddings_unsupported", message: error.message,
+                status: 400, code: error.code.name, message: error.message,
                 parameter: "model")
         case .tooLate(let seconds):
             self.init(
-                status: 429, type: "rate_limit_error", code: "queue_delay_exceeded",
+                status: 429, type: "rate_limit_error", code: error.code.name,
                 message: error.message, retryAfter: seconds)
         case .shuttingDown:
             self.init(
-                status: 503, type: "server_error", code: "shutting_down", message: error.message,
+                status: 503, type: "server_error", code: error.code.name, message: error.message,
                 retryAfter: 5)
         case .deviceLost:
             self.init(
-                status: 503, type: "server_error", code: "device_lost", message: error.message,
+                status: 503, type: "server_error", code: error.code.name, message: error.message,
                 retryAfter: 5)
         case .constraintFailed:
             self.init(
-                status: 400, code: "grammar_too_complex", message: error.message,
+                status: 400, code: error.code.name, message: error.message,
                 parameter: "response_format")
         case .modelFailed:
             self.init(
-                status: 500, type: "server_error", code: "model_failed", message: error.message)
+                status: 500, type: "server_error", code: error.code.name, message: error.message)
         }
     }
 

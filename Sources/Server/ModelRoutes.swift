@@ -12,10 +12,9 @@ internal import OpenAIWire
 
 /// `GET /v1/models`, and vLLM's routes to load and unload adapters.
 struct ModelRoutes {
-    let generator: TextGenerator
+    let registry: ModelRegistry
+    let contextLength: Int
     let texts: TextQueue
-
-    private var registry: ModelRegistry { generator.registry }
 
     func add(to group: RouterGroup<APIContext>) {
         group.get("models") { _, context -> Response in
@@ -97,7 +96,7 @@ struct ModelRoutes {
     private func model(_ name: String, created: Int, extra: [(String, JSON)]) -> JSON {
         var json = JSON.Object([
             ("id", .string(name)), ("object", "model"), ("created", .integer(created)),
-            ("owned_by", "martlet"), ("max_model_len", .integer(generator.contextLength)),
+            ("owned_by", "martlet"), ("max_model_len", .integer(contextLength)),
         ])
         for (name, value) in extra { json[name] = value }
         return .object(json)

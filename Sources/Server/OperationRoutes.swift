@@ -12,6 +12,7 @@ internal import Telemetry
 /// `GET /health`, `/ready` and `/metrics`.
 struct OperationRoutes {
     let generator: TextGenerator
+    let registry: ModelRegistry
     let metrics: PrometheusMetrics
     let version: String
     let identity: ReplicaIdentity
@@ -49,12 +50,13 @@ struct OperationRoutes {
     }
 
     private var text: String {
-        let build = [("version", version), ("base", generator.registry.baseNames[0])]
+        let build = [("version", version), ("base", registry.baseNames[0])]
             .map { "\($0)=\"\(PrometheusMetrics.escaped($1))\"" }.joined(separator: ",")
         let label = "martlet_build_info"
         return metrics.text()
             + PrometheusMetrics.header(label, "gauge", MetricHelp.texts[label])
             + "\(label){\(build)} 1\n"
-            + VLLMMetrics(generator: generator).text() + ProcessMetrics.text()
+            + VLLMMetrics(engine: generator.engine, registry: registry).text()
+            + ProcessMetrics.text()
     }
 }

@@ -8,7 +8,8 @@ internal import Synchronization
 
 /// What this server tells routers about itself.
 final class ReplicaState: Sendable {
-    private let generator: TextGenerator
+    private let engine: InferenceEngine
+    private let registry: ModelRegistry
     private let identity: ReplicaIdentity
     private let board: Mutex<Board>
 
@@ -18,11 +19,12 @@ final class ReplicaState: Sendable {
         var onDevice: Set<AdapterDigest> = []
     }
 
-    init(generator: TextGenerator, identity: ReplicaIdentity) {
-        self.generator = generator
+    init(engine: InferenceEngine, registry: ModelRegistry, identity: ReplicaIdentity) {
+        self.engine = engine
+        self.registry = registry
         self.identity = identity
         board = Mutex(Board())
-        let library = generator.registry.library
+        let library = registry.library
         let standings = library.standings(of: library.residents)
         board.withLock { $0.journal.update(standings.map { .init($0, onDevice: []) }, gone: []) }
     }
@@ -32,15 +34,15 @@ final class ReplicaState: Sendable {
     /// - Parameter version: what the asker knows; nil for nothing.
     func report(since version: Int?) -> ReplicaReport {
         var report = ReplicaReport()
-        let status = generator.engine.status
-        let rates = generator.engine.rates
-        let limits = generator.engine.limits
-        let library = generator.registry.library
+        let status = engine.status
+        let rates = engine.rates
+        let limits = engine.limits
+        let library = registry.library
         let tiers = library.tiers
         let loads = library.loadTallies
         report.boot = identity.boot
         report.release = identity.release
-        report.base = generator.registry.baseNames
+        report.base = registry.baseNames
         report.isDraining = identity.isDraining
         report.slotCount = limits.maximumSequences
         report.runningCount = status.runningCount
@@ -65,7 +67,7 @@ final class ReplicaState: Sendable {
     }
 
     private func refresh(_ board: inout Board, onDevice: Set<AdapterDigest>) {
-        let library = generator.registry.library
+        let library = registry.library
         let changed = library.takeChanges().union(board.onDevice.symmetricDifference(onDevice))
         board.onDevice = onDevice
         let standings = library.standings(of: changed)

@@ -14,7 +14,7 @@ struct TakeoffRoutes {
     let completions: CompletionRoutes
 
     private var generator: TextGenerator { completions.generator }
-    private var registry: ModelRegistry { generator.registry }
+    private var registry: ModelRegistry { completions.registry }
     private static let reader = "primary"
 
     func add(to group: RouterGroup<APIContext>) {
@@ -150,7 +150,7 @@ struct TakeoffRoutes {
 
     /// What is in a model's `config.json`, as far as it is known of all files.
     private var configuration: JSON {
-        let c = registry.checkpoint.configuration
+        let c = generator.checkpoint.configuration
         return [
             "model_type": .string(c.family.rawValue), "hidden_size": .integer(c.hiddenSize),
             "intermediate_size": .integer(c.intermediateSize),

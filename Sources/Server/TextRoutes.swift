@@ -9,6 +9,7 @@ internal import Tokenization
 /// chat request.
 struct TextRoutes {
     let generator: TextGenerator
+    let registry: ModelRegistry
     let texts: TextQueue
 
     func add(to group: RouterGroup<APIContext>) {
@@ -23,7 +24,7 @@ struct TextRoutes {
             return try await answer(request, context) { json in
                 let request = try DetokenizeRequest(json)
                 // Tokens are the base's for all models.
-                if let model = request.model { try generator.registry.check(model, in: scope) }
+                if let model = request.model { try registry.check(model, in: scope) }
                 return (nil, nil, { _ in try detokenize(request) })
             }
         }
@@ -53,7 +54,7 @@ struct TextRoutes {
         let body = try await texts.body(of: request, context)
         let (name, mix, work) = try await texts.run(on: body, read)
         var model = ModelRegistry.Model.base
-        if let name { model = try await generator.registry.model(name, mixing: mix, context) }
+        if let name { model = try await registry.model(name, mixing: mix, context) }
         return Response(
             jsonText: try await texts.run(byteCount: body.bytes.count, with: model) { [model] in
                 try work(model).text()
@@ -70,7 +71,7 @@ struct TextRoutes {
                     Conversation(
                         messages: chat.messages, tools: chat.tools,
                         addsGenerationPrompt: chat.addsGenerationPrompt,
-                        variables: chat.templateVariables), for: model)
+                        variables: chat.templateVariables), for: model.text)
             }
         let tokenizer = generator.tokenizer
         let tokens = tokenizer.encode(text, addsSpecialTokens: request.addsSpecialTokens)
@@ -95,7 +96,7 @@ struct TextRoutes {
 
     /// What a chat's answer would be that has this text.
     private func parse(_ request: ParseRequest, for model: ModelRegistry.Model) throws -> JSON {
-        var format = try generator.text(of: model).format
+        var format = try generator.text(of: model.text).format
         if request.tools == nil { format.calls = nil }
         let reading = AnswerReading(
             parser: AnswerParser(format, tools: request.tools, prompt: request.prompt))
@@ -109,7 +110,7 @@ struct TextRoutes {
 
     /// The prompt of a chat request, whose other parameters are checked as for a completion.
     private func render(_ request: ChatRequest, for model: ModelRegistry.Model) throws -> JSON {
-        let text = try generator.render(Conversation(request), for: model)
+        let text = try generator.render(Conversation(request), for: model.text)
         let tokens = generator.tokenizer.encode(text, addsSpecialTokens: false)
         return [
             "model": .string(request.model), "prompt": .string(text),

@@ -9,14 +9,15 @@ internal import Telemetry
 /// (https://docs.vllm.ai/en/latest/usage/metrics/, and for what is loaded
 /// https://github.com/vllm-project/vllm/pull/54830).
 struct VLLMMetrics {
-    let generator: TextGenerator
+    let engine: InferenceEngine
+    let registry: ModelRegistry
 
     /// Adapters with a series of their own; the counts have all.
     private static let adapterLimit = 5000
 
     func text() -> String {
-        let status = generator.engine.status
-        let model = "model_name=\"\(escaped(generator.registry.baseNames[0]))\""
+        let status = engine.status
+        let model = "model_name=\"\(escaped(registry.baseNames[0]))\""
         let used =
             status.blockCount == 0
             ? 0 : 1 - Double(status.freeBlockCount) / Double(status.blockCount)
@@ -37,7 +38,7 @@ struct VLLMMetrics {
     private func requests(_ status: EngineStatus) -> String {
         func names(_ names: [String]) -> String { escaped(names.joined(separator: ",")) }
         let labels = [
-            "max_lora=\"\(generator.registry.library.count)\"",
+            "max_lora=\"\(registry.library.count)\"",
             "running_lora_adapters=\"\(names(status.runningAdapters))\"",
             "waiting_lora_adapters=\"\(names(status.waitingAdapters))\"",
         ]
@@ -49,9 +50,9 @@ struct VLLMMetrics {
     /// Adapters by where they are. `gpu` is what a step can use at once, which without
     /// `--device-memory` is all of RAM.
     private func loaded(_ status: EngineStatus) -> String {
-        let library = generator.registry.library
+        let library = registry.library
         let standings = library.standings(of: library.residents).filter { $0.tier == .host }
-        let hasDevice = generator.engine.limits.deviceMemory != nil
+        let hasDevice = engine.limits.deviceMemory != nil
         let onDevice = standings.filter {
             !hasDevice || status.deviceAdapters.contains($0.digest)
         }

@@ -24,10 +24,10 @@ struct WireRoutes {
             let (texts, generator) = (completions.texts, completions.generator)
             let body = try await texts.body(of: request, context)
             let chat = try await texts.run(on: body) { try MessagesRequest($0, counts: true).chat }
-            let model = try await generator.registry.model(
+            let model = try await completions.registry.model(
                 chat.model, mixing: chat.adapters, context)
             let count = try await texts.run(byteCount: body.bytes.count, with: model) {
-                let text = try generator.render(Conversation(chat), for: model)
+                let text = try generator.render(Conversation(chat), for: model.text)
                 return generator.tokenizer.encode(text, addsSpecialTokens: false).count
             }
             return Response(json: ["input_tokens": .integer(count)])

@@ -6,6 +6,7 @@ import Foundation
 import Generation
 import Logging
 import ModelFiles
+import Server
 import Telemetry
 import Tensors
 import Tokenization
@@ -13,6 +14,7 @@ import Tokenization
 /// Puts the parts together: a model in memory, an engine on it, text around it.
 struct Assembly {
     let generator: TextGenerator
+    let registry: ModelRegistry
     let engine: InferenceEngine
     let library: AdapterLibrary
     let summary: String
@@ -42,14 +44,14 @@ struct Assembly {
             isBusy: { engine.isBusy }, progress: progress, tell: tell)
         self.engine = engine
         self.library = library
-        let registry = ModelRegistry(
+        registry = ModelRegistry(
             baseNames: baseNames, checkpoint: checkpoint, library: library,
             created: Int(Date().timeIntervalSince1970))
         checkpoint.releasePages()
         progress.finish()
 
         generator = TextGenerator(
-            registry: registry, tokenizer: tokenizer, engine: engine, text: text)
+            checkpoint: checkpoint, tokenizer: tokenizer, engine: engine, text: text)
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         summary = """
             \(configuration.family.rawValue), \(configuration.layerCount) layers, \

@@ -4,6 +4,7 @@ import Engine
 import Foundation
 import Generation
 import JSONTree
+import Server
 import Telemetry
 import Tokenization
 
@@ -65,8 +66,9 @@ struct Run: AsyncParsableCommand {
         let assembly = try await Assembly(settings, progress: Progress())
         let (generator, engine) = (assembly.generator, assembly.engine)
         let served =
-            try await generator.registry.model(
-                settings.adapters.first?.name ?? generator.registry.baseNames[0])
+            try await assembly.registry.model(
+                settings.adapters.first?.name ?? assembly.registry.baseNames[0]
+            ).text
         let tokens =
             raw
             ? generator.tokenizer.encode(prompt)

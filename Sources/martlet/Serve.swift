@@ -177,9 +177,10 @@ struct Serve: AsyncParsableCommand {
         }
         logger.info("\(assembly.summary)")
         let host = server.host
-        let base = assembly.generator.registry.baseNames[0]
+        let base = assembly.registry.baseNames[0]
         let api = APIServer(
-            configuration: server, generator: assembly.generator, metrics: metrics, logger: logger
+            configuration: server, generator: assembly.generator, registry: assembly.registry,
+            metrics: metrics, logger: logger
         )
         .service { port in
             logger.info("listening on http://\(host):\(port), for browsers too")

@@ -111,9 +111,8 @@ struct TinyServer {
             },
             keepsOthers: false)
         let generator = TextGenerator(
-            registry: ModelRegistry(
-                baseNames: ["base"], checkpoint: checkpoint, library: library, created: 1),
-            tokenizer: try Tokenizer(huggingFace: tokenizer), engine: engine,
+            checkpoint: checkpoint, tokenizer: try Tokenizer(huggingFace: tokenizer),
+            engine: engine,
             text: try ModelText(
                 template: template, toolTemplate: template, templateVariables: JSON.Object()))
         var server = APIServer.Configuration()
@@ -130,8 +129,10 @@ struct TinyServer {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let api = APIServer(
-            configuration: server, generator: generator, metrics: PrometheusMetrics(),
-            logger: logger)
+            configuration: server, generator: generator,
+            registry: ModelRegistry(
+                baseNames: ["base"], checkpoint: checkpoint, library: library, created: 1),
+            metrics: PrometheusMetrics(), logger: logger)
         return (api, engine)
     }
 

@@ -1,0 +1,20 @@
+package import Adapters
+
+/// What a text is written with: the base, or an adapter on it.
+package struct TextModel: Sendable {
+    package let adapter: DeviceAdapter?
+    /// What reports call the adapter.
+    let name: String?
+    /// Keeps the adapter where it is until the text is written.
+    let lease: (any AnyObject & Sendable)?
+
+    package static let base = TextModel(nil, name: nil)
+
+    package init(
+        _ adapter: DeviceAdapter?, name: String?, lease: (any AnyObject & Sendable)? = nil
+    ) {
+        self.adapter = adapter
+        self.name = name
+        self.lease = lease
+    }
+}
