@@ -50,6 +50,28 @@ struct TidyTests {
         }
     }
 
+    /// Whoever uses the library gets no server and nothing that speaks HTTP.
+    @Test func theLibraryBringsNoServer() throws {
+        var table: [String: [String]] = [:]
+        for line in try Self.text("ARCHITECTURE.md").split(separator: "\n")
+        where line.hasPrefix("| `") {
+            let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
+            table[cells[0].trimmingCharacters(in: CharacterSet(charactersIn: "`"))] =
+                (cells[2] + ", " + cells[3]).split(separator: ",")
+                .map { $0.trimmingCharacters(in: CharacterSet(charactersIn: " `–")) }
+        }
+        var (needed, waiting): (Set<String>, [String]) = ([], ["Martlet"])
+        while let module = waiting.popLast() {
+            for name in table[module] ?? [] where needed.insert(name).inserted {
+                waiting.append(name)
+            }
+        }
+        #expect(needed.contains("Engine") && needed.contains("Crypto"))
+        for name in needed {
+            #expect(!name.hasPrefix("NIO") && !name.contains("HTTP") && name != "Hummingbird")
+        }
+    }
+
     /// Every metric has a line of help, and a row in the operators' documents.
     @Test func metricsAreDescribed() throws {
         let help = try Self.text("Sources/Telemetry/MetricHelp.swift")
