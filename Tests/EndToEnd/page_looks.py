@@ -84,7 +84,7 @@ def axe_finds_nothing_serious(browser, site):
                     assert not found, (scheme, "key", found)
 
 
-@check
+@measurement
 def an_open_page_costs_next_to_nothing(browser, site):
     def used():
         with open(f"/proc/{site.server.process.pid}/stat") as file: fields = file.read().rsplit(")", 1)[1].split()

@@ -47,6 +47,42 @@ struct MaskTests {
         #expect(checked > 3 && extra == 0)
     }
 
+    /// Words, blanks and other alphabets, of few bytes and of many, in places that take all, some or none of them together.
+    @Test(arguments: [
+        #"{"type":"object","properties":{"name":{"type":"integer"},"nameless":{"const":1}},"additionalProperties":{"type":"string","maxLength":36}}"#,
+        #"{"type":"string","maxLength":12}"#, #"{"type":"string","minLength":2,"maxLength":50}"#,
+        #"{"type":"string","pattern":"^[A-Za-z ]*$"}"#,
+        #"{"type":"string","pattern":"^.{0,9}é?$"}"#,
+        #"{"type":"string","pattern":"^(?:\\S+\\s+){0,3}\\S+$"}"#, #"{"enum":["name","other word"]}"#,
+        #"{"type":"object","patternProperties":{"^[a-z]+$":{"type":"null"}},"additionalProperties":false}"#,
+    ])
+    func groupsOfTokensAgreeWithReading(_ schema: String) throws {
+        let words = [
+            "name", "Name", " name", " Word", "words", "日本", "é", " é", "éa", "a b", "\u{2028}",
+            "e\u{85}", "less\":", "word\"", " é\"", "日\"}", "\": \"", "x\\n",
+            String(repeating: " ", count: 40), String(repeating: "w", count: 34),
+            String(repeating: "é", count: 18), String(repeating: "-", count: 60) + "\"",
+        ]
+        let bytes = (0...255 as ClosedRange<UInt8>).map { [$0] }
+        let vocabulary = TokenVocabulary(bytes + words.map { Array($0.utf8) } + [[0xE6, 0x97]])
+        let grammar = try CompiledGrammar(
+            .schema(try JSON(parsing: Array(schema.utf8))), vocabulary)
+        var (seen, waiting): (Set<Int32>, [Int32]) = ([grammar.start], [grammar.start])
+        var place = 0
+        while place < waiting.count, place < 150 {
+            let state = waiting[place]
+            place += 1
+            let mask = try grammar.mask(state)
+            for token in 0..<Int32(256 + words.count + 1) {
+                let isAllowed = mask[Int(token) / 64] >> UInt64(token % 64) & 1 != 0
+                let next = try grammar.next(state, token)
+                #expect(isAllowed == (next != nil), "token \(token) at \(place)")
+                if let next, seen.insert(next).inserted { waiting.append(next) }
+            }
+        }
+        #expect(place > 2)
+    }
+
     /// Where a text has no choice its tokens are the longest ones, but for the last.
     @Test func whatIsForcedIsKnownAhead() throws {
         let grammar = try CompiledGrammar(

@@ -28,6 +28,9 @@ struct BenchGrammar: ParsableCommand {
     @Option(help: "Names so many of the files that took longest, by compiling and by masks.")
     var slowest = 0
 
+    @Option(help: "Compares one mask of so many with what each token may do by itself; 0 for none.")
+    var verify = 0
+
     func run() throws {
         let tokenizer = try Tokenizer(try Checkpoint.open(path: model).tokenizer)
         let vocabulary = TokenVocabulary(
@@ -37,6 +40,7 @@ struct BenchGrammar: ParsableCommand {
         let names = try FileManager.default.contentsOfDirectory(atPath: folder)
             .filter { $0.hasSuffix(".json") }.sorted()
         var (compiling, masks, refused): ([Double], [Double], Int) = ([], [], 0)
+        var verified = Verified()
         var slow: (compiling: [(Double, String)], masks: [(Double, String)]) = ([], [])
         for index in stride(from: 0, to: names.count, by: max(1, every)) {
             let url = URL(fileURLWithPath: folder).appendingPathComponent(names[index])
@@ -54,7 +58,7 @@ struct BenchGrammar: ParsableCommand {
             }
             for test in file["tests"]?.arrayValue ?? [] where test["valid"] == .bool(true) {
                 do throws(GrammarError) {
-                    try read(test["data"] ?? .null, grammar, tokenizer, &masks)
+                    try read(test["data"] ?? .null, grammar, tokenizer, &masks, &verified)
                 } catch {
                     print("\(names[index]): \(error.message)")
                 }
@@ -68,6 +72,11 @@ struct BenchGrammar: ParsableCommand {
         table.add(["compiling, ms"] + figures(compiling))
         table.add(["a mask, µs"] + figures(masks))
         print(table.text)
+        if verify > 0 {
+            print(
+                "\(verified.masks) masks compared: \(verified.missing) tokens that may come are missing, \(verified.more) more are let through, in \(verified.loose) masks"
+            )
+        }
         for (title, list) in [("compiling, ms", slow.compiling), ("a mask, µs", slow.masks)]
         where slowest > 0 {
             print("\nslowest, \(title)")
@@ -78,16 +87,43 @@ struct BenchGrammar: ParsableCommand {
     }
 
     private func read(
-        _ value: JSON, _ grammar: CompiledGrammar, _ tokenizer: Tokenizer, _ masks: inout [Double]
+        _ value: JSON, _ grammar: CompiledGrammar, _ tokenizer: Tokenizer, _ masks: inout [Double],
+        _ verified: inout Verified
     ) throws(GrammarError) {
         let text = String(decoding: CanonicalJSON.bytes(of: value), as: UTF8.self)
         var state = grammar.start
         for token in tokenizer.encode(text, addsSpecialTokens: false) {
             let time = try microseconds { () throws(GrammarError) in _ = try grammar.mask(state) }
             masks.append(time)
+            if verify > 0, masks.count % verify == 0 {
+                try compare(grammar, state, tokenizer, &verified)
+            }
             guard let next = try grammar.next(state, Int32(token)) else { return }
             state = next
         }
+    }
+
+    private struct Verified {
+        var masks = 0
+        var missing = 0
+        var more = 0
+        var loose = 0
+    }
+
+    private func compare(
+        _ grammar: CompiledGrammar, _ state: Int32, _ tokenizer: Tokenizer,
+        _ verified: inout Verified
+    ) throws(GrammarError) {
+        let mask = try grammar.mask(state)
+        verified.masks += 1
+        let before = verified.more
+        for token in 0..<tokenizer.tokenCount where !tokenizer.isSpecial(token) {
+            let mayCome = try grammar.next(state, Int32(token)) != nil
+            let isIn = mask[token / 64] >> UInt64(token % 64) & 1 == 1
+            if mayCome, !isIn { verified.missing += 1 }
+            if isIn, !mayCome { verified.more += 1 }
+        }
+        if verified.more > before { verified.loose += 1 }
     }
 
     /// How long something takes: of what is long only the time that the processor worked for it.
