@@ -46,6 +46,8 @@ struct cmd_device {
 
 /// Says what failed; false, for a return.
 bool cmd_fail(cmd_error *error, cmd_status status, const char *text);
+/// Loads a driver; NULL with an error when it is not there, or this program is static.
+void *cmd_open_library(const char *name, cmd_error *error);
 /// Whether a test wants the next driver call to fail; then the error says so.
 bool cmd_is_injected(const char *call, cmd_error *error);
 

@@ -41,8 +41,8 @@ static pthread_mutex_t finding = PTHREAD_MUTEX_INITIALIZER;
 
 static bool find_driver(cmd_error *error) {
     if (is_found) return true;
-    void *library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL) return cmd_fail(error, CMD_NO_DRIVER, "libcuda.so.1 is not installed");
+    void *library = cmd_open_library("libcuda.so.1", error);
+    if (library == NULL) return false;
     is_found = fill_table(&found, NULL, library, error);
     if (!is_found) dlclose(library);
     return is_found;

@@ -30,8 +30,8 @@ void vulkan_close_instance(instance *own) {
 
 bool vulkan_open_instance(instance *own, cmd_error *error) {
     memset(own, 0, sizeof *own);
-    own->library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (own->library == NULL) return cmd_fail(error, CMD_NO_DRIVER, "libvulkan.so.1 is not installed");
+    own->library = cmd_open_library("libvulkan.so.1", error);
+    if (own->library == NULL) return false;
     own->find = (PFN_vkGetInstanceProcAddr)dlsym(own->library, "vkGetInstanceProcAddr");
     PFN_vkCreateInstance create = own->find == NULL
         ? NULL : (PFN_vkCreateInstance)own->find(NULL, "vkCreateInstance");

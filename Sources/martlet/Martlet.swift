@@ -1,4 +1,5 @@
 import ArgumentParser
+import Devices
 import Foundation
 import Telemetry
 import Tensors
@@ -23,6 +24,7 @@ struct Martlet: AsyncParsableCommand {
         ])
 
     static func main() async {
+        SystemLibraries.avoidIfStatic()
         StandardDescriptors.secure()
         ProcessSignals.crashAtOnce()
         let arguments = Array(CommandLine.arguments.dropFirst())

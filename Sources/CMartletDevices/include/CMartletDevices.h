@@ -69,6 +69,12 @@ typedef struct cmd_description {
     char refusal[160];            ///< why kernels cannot run on it, empty if they can
 } cmd_description;
 
+/// Keeps a static program from loading libraries, for names of hosts too, which it then looks up in files and DNS alone. They
+/// want the C library that they were made with, and end a process that has another. Does nothing in other programs.
+///
+/// To be called before there are threads.
+void cmd_avoid_libraries(void);
+
 /// Describes the first devices that one kind of driver finds.
 ///
 /// Returns how many there are; 0 with an error when no driver works.
