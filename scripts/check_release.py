@@ -64,16 +64,18 @@ def check_program():
     version = run(path, "--version").strip()
     assert f"-{version}-" in os.path.basename(path), version
     with tempfile.TemporaryDirectory() as empty:
-        shutil.copy(path, f"{empty}/martlet")
-        assert run("chroot", empty, "/martlet", "--version").strip() == version, "alone in an empty root"
+        shutil.copy(path, f"{empty}/martlet"); os.mkdir(f"{empty}/proc")
+        alone = ["unshare", "--mount", "sh", "-c", 'mount --bind /proc "$0/proc" && exec chroot "$0" /martlet "$@"', empty]
+        assert run(*alone, "--version").strip() == version, "alone in an empty root"
+    # Drivers that are there would end a static program that loaded them.
     devices = subprocess.run([path, "devices"], capture_output=True, text=True)
-    assert devices.returncode in (0, 1), f"martlet devices ended with {devices.returncode}: {devices.stderr}"
+    assert devices.returncode == 1 and "is static and cannot load libvulkan.so.1" in devices.stdout, devices
     port, start = free_port(), time.time()
     with serving([path, "serve", "--model", MODEL, "--adapters", ADAPTERS, "--port", str(port), *SMALL], port):
         status, answer = request(port, "POST", "/v1/completions", {"model": "pirate", "prompt": "Rain", "max_tokens": 1})
         assert status == 200, answer
         first = time.time() - start
-    return f"{version}, {size(path)}, static, alone in an empty root; {first:.1f} s from start to first token; devices: {devices.stdout.splitlines()[0][:100]}"
+    return f"{version}, {size(path)}, static, alone in an empty root; {first:.1f} s from start to first token"
 
 
 CLIENT = """
@@ -141,15 +143,20 @@ def check_wheel():
 
 
 def check_units(root):
-    """The units are right as far as systemd can tell without starting them; what it thinks of their exposure."""
+    """The units are right, with the examples' additions too, as far as systemd can tell without starting them; what it thinks of their exposure."""
     scores = []
     for path in sorted(glob.glob(f"{root}/usr/lib/systemd/system/*.service")):
         with open(path) as file: text = file.read()
         with tempfile.TemporaryDirectory() as folder:
             unit = os.path.join(folder, os.path.basename(path))
             with open(unit, "w") as file: file.write(text.replace("/usr/bin/martlet", f"{root}/usr/bin/martlet"))
+            os.makedirs(f"{folder}/martlet-serve.service.d")
+            for example in glob.glob(f"{root}/usr/share/doc/martlet/examples/*.conf"):
+                with open(example) as file: added = file.read().replace("/usr/local/bin/martlet", f"{root}/usr/bin/martlet")
+                with open(f"{folder}/martlet-serve.service.d/{os.path.basename(example)}", "w") as file: file.write(added)
             told = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
             assert told.returncode == 0 and os.path.basename(path) not in told.stderr, told.stderr
+            shutil.rmtree(f"{folder}/martlet-serve.service.d")
             scores.append(re.search(r"exposure level for (\S+): ([0-9.]+)", run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)).groups())
     return ", ".join(" ".join(s) for s in scores)
 
