@@ -106,7 +106,8 @@ extension APIError {
                 status: 400, code: error.code.name, message: error.message, parameter: "model")
         case .tooManyRequests:
             self.init(
-                status: 429, type: "rate_limit_error", code: error.code.name, message: error.message,
+                status: 429, type: "rate_limit_error", code: error.code.name,
+                message: error.message,
                 retryAfter: 1)
         case .noEmbeddings:
             self.init(

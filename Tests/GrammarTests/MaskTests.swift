@@ -49,11 +49,13 @@ struct MaskTests {
 
     /// Words, blanks and other alphabets, of few bytes and of many, in places that take all, some or none of them together.
     @Test(arguments: [
-        #"{"type":"object","properties":{"name":{"type":"integer"},"nameless":{"const":1}},"additionalProperties":{"type":"string","maxLength":36}}"#,
+        #"{"type":"object","properties":{"name":{"type":"integer"},"nameless":{"const":1}},"#
+            + #""additionalProperties":{"type":"string","maxLength":36}}"#,
         #"{"type":"string","maxLength":12}"#, #"{"type":"string","minLength":2,"maxLength":50}"#,
         #"{"type":"string","pattern":"^[A-Za-z ]*$"}"#,
         #"{"type":"string","pattern":"^.{0,9}é?$"}"#,
-        #"{"type":"string","pattern":"^(?:\\S+\\s+){0,3}\\S+$"}"#, #"{"enum":["name","other word"]}"#,
+        #"{"type":"string","pattern":"^(?:\\S+\\s+){0,3}\\S+$"}"#,
+        #"{"enum":["name","other word"]}"#,
         #"{"type":"object","patternProperties":{"^[a-z]+$":{"type":"null"}},"additionalProperties":false}"#,
     ])
     func groupsOfTokensAgreeWithReading(_ schema: String) throws {
