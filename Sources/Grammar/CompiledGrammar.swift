@@ -4,7 +4,7 @@ internal import Synchronization
 ///
 /// Thread-safe. What has been worked out for one text is there for all others.
 public final class CompiledGrammar: Sendable {
-    /// For a byte, or for a token.
+    /// For a byte.
     private static let mostWork = 400_000
     private let vocabulary: TokenVocabulary
     private let core: Mutex<Core>
@@ -14,11 +14,24 @@ public final class CompiledGrammar: Sendable {
     private struct Core {
         var machine: Machine
         var masks: [Int32: TokenMask] = [:]
+        /// The same by the parts that they are of: many states have one and the same.
+        var unions: [[Part]: TokenMask] = [:]
         /// Of a section's tokens.
         var parts: [Part: TokenMask] = [:]
         /// Parts that are not complete.
         var walks: [Part: MaskWalk] = [:]
+
+        var maskCount: Int { unions.count + parts.count + walks.count }
+
+        /// What can be made again.
+        mutating func forgetMasks() {
+            (masks, unions, parts, walks) = ([:], [:], [:], [:])
+        }
     }
+
+    /// Bytes of masks, beyond which they are forgotten; and of all else, which texts under way need: beyond it they end.
+    private static let mostMaskBytes = 64 << 20
+    private static let mostBytes = 512 << 20
 
     private struct Part: Hashable {
         var section: Int
@@ -37,7 +50,7 @@ public final class CompiledGrammar: Sendable {
     public var byteCount: Int {
         let words = (vocabulary.tokenCount + 63) / 64
         return core.withLock {
-            $0.machine.byteCount + 8 * words * ($0.masks.count + $0.parts.count)
+            $0.machine.byteCount + 8 * words * $0.maskCount + 64 * $0.masks.count
         }
     }
 
@@ -53,6 +66,8 @@ public final class CompiledGrammar: Sendable {
         return try locked { (core) throws(GrammarError) in
             var state = state
             for byte in bytes {
+                // As a mask has it.
+                core.machine.allow(work: Self.mostWork)
                 guard let next = try core.machine.next(state, byte) else { return nil }
                 state = next
             }
@@ -68,15 +83,24 @@ public final class CompiledGrammar: Sendable {
     public func mask(_ state: Int32, work: Int) throws(GrammarError) -> [UInt64]? {
         try locked { (core) throws(GrammarError) in
             if let known = core.masks[state] { return known.words }
-            var mask = TokenMask(tokenCount: vocabulary.tokenCount)
-            var done = 0
+            let words = (vocabulary.tokenCount + 63) / 64
+            if 8 * words * core.maskCount > Self.mostMaskBytes { core.forgetMasks() }
+            guard core.machine.byteCount <= Self.mostBytes else {
+                throw GrammarError(.tooComplex, "the grammar has too many places in texts")
+            }
+            var (parts, done): ([Part], Int) = ([], 0)
             for (index, section) in vocabulary.sections.enumerated() {
                 let relaxed = core.machine.relaxed(state, beyond: section.longest)
                 let part = Part(section: index, state: relaxed)
-                guard try complete(part, &core, &done, work), let tokens = core.parts[part] else {
-                    return nil
+                guard try complete(part, &core, &done, work) else { return nil }
+                parts.append(part)
+            }
+            var mask = core.unions[parts] ?? TokenMask(tokenCount: vocabulary.tokenCount)
+            if core.unions[parts] == nil {
+                for part in parts {
+                    if let tokens = core.parts[part] { mask.formUnion(tokens) }
                 }
-                mask.formUnion(tokens)
+                core.unions[parts] = mask
             }
             core.masks[state] = mask
             return mask.words
@@ -90,15 +114,12 @@ public final class CompiledGrammar: Sendable {
         _ part: Part, _ core: inout Core, _ done: inout Int, _ work: Int
     ) throws(GrammarError) -> Bool {
         if core.parts[part] != nil { return true }
-        var walk: MaskWalk
-        if let begun = core.walks.removeValue(forKey: part) {
-            walk = begun
-        } else {
-            walk = try MaskWalk(
-                part.state, tokenCount: vocabulary.tokenCount, &core.machine, &done, work)
-        }
-        var (isComplete, baseMask): (Bool, TokenMask?) = (true, nil)
-        if let state = walk.base {
+        var walk =
+            core.walks.removeValue(forKey: part)
+            ?? MaskWalk(part.state, tokenCount: vocabulary.tokenCount)
+        var isComplete = try walk.prepare(&core.machine, &done, work)
+        var baseMask: TokenMask?
+        if isComplete, let state = walk.base {
             let base = Part(section: part.section, state: state)
             isComplete = try complete(base, &core, &done, work)
             baseMask = core.parts[base]

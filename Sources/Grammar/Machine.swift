@@ -35,6 +35,8 @@ struct Machine {
     }
 
     private struct Row {
+        /// Whether all that follows from its items is in it: closing may be given up for the work that it takes.
+        var isClosed = false
         /// Items by the terminal that they want.
         var scans: [(terminal: RegularLanguages.ID, item: Item)] = []
         /// Items by the rule that they wait for.
@@ -94,6 +96,8 @@ struct Machine {
     /// Of the languages that states are of.
     private var classes = ByteClasses()
 
+    /// Of all states together.
+    private var placeCount = 0
     /// See `stays`.
     private var staying: [Int32: Bool] = [:]
 
@@ -117,7 +121,7 @@ struct Machine {
     /// Roughly what has been worked out so far.
     var byteCount: Int {
         let row = 4 * classes.count + 200
-        return row * (entries.count + languages.count) + 600 * rows.count
+        return row * (entries.count + languages.count) + 600 * rows.count + 12 * placeCount
     }
 
     // MARK: States
@@ -199,6 +203,7 @@ struct Machine {
     private mutating func state(_ entry: Entry) -> Int32 {
         let (number, isNew) = entries.number(of: entry)
         guard isNew else { return number }
+        placeCount += entry.places.count
         splitClasses()
         transitions.append(contentsOf: repeatElement(-2, count: classes.count))
         return number
@@ -227,20 +232,12 @@ struct Machine {
         return self.state(Entry(places: places.sorted(), accepts: entry.accepts))
     }
 
-    /// The bytes that may come next.
-    mutating func first(_ state: Int32, done: inout Int) throws(GrammarError) -> ByteSet {
-        var bytes = ByteSet()
-        var isAllowed = false
-        for byte in UInt8.min...UInt8.max {
-            // Bytes of a class are alike.
-            if byte == 0 || classes.numbers[Int(byte)] != classes.numbers[Int(byte) - 1] {
-                isAllowed = try next(state, byte) != nil
-                done += languages.work
-                languages.work = 0
-            }
-            if isAllowed { bytes.insert(byte) }
-        }
-        return bytes
+    /// Where the class of bytes ends that a byte is of: such bytes are alike.
+    func classEnd(_ byte: Int) -> Int {
+        let number = classes.numbers[byte]
+        var end = byte + 1
+        while end < 256, classes.numbers[end] == number { end += 1 }
+        return end
     }
 
     /// Whether all texts of a kind may come, of up to so many bytes. Says no where that takes many steps, or more work than
@@ -292,7 +289,8 @@ struct Machine {
         if let known = staying[state] { return known }
         let result = try allows(
             .plain, upTo: .max, state, stays: true, done: &done, limit: limit)
-        staying[state] = result
+        // What was given up is asked again.
+        if result || done <= limit { staying[state] = result }
         return result
     }
 
@@ -358,9 +356,8 @@ struct Machine {
         _ kernel: Kernel, adding first: [Item]
     ) throws(GrammarError) -> Int32 {
         let (number, isNew) = kernels.number(of: kernel)
-        guard isNew else { return number }
-        rows.append(Row(accepts: kernel.accepts))
-        try close(number, first)
+        if isNew { rows.append(Row(accepts: kernel.accepts)) }
+        if !rows[Int(number)].isClosed { try close(number, first) }
         return number
     }
 
@@ -414,6 +411,7 @@ struct Machine {
                 }
             }
         }
+        row.isClosed = true
         row.scans.sort { ($0.terminal, $0.item) < ($1.terminal, $1.item) }
         rows[Int(number)] = row
     }

@@ -7,10 +7,12 @@ struct MaskWalk {
     private(set) var mask: TokenMask
     private let state: Int32
     /// Where most texts lead: a state that plain characters do not change.
-    let base: Int32?
-    private let stays: Bool
-    /// Bytes that may come first.
-    private let first: ByteSet
+    private(set) var base: Int32?
+    private var stays = false
+    /// Bytes that may come first, as far as they have been looked at.
+    private var first = ByteSet()
+    private var nextByte = 0
+    private var isPrepared = false
     /// Of the section's groups.
     private var group = 0
     /// Of the tree's roots.
@@ -22,21 +24,43 @@ struct MaskWalk {
     /// For a byte.
     private static let mostWork = 400_000
 
-    init(
-        _ state: Int32, tokenCount: Int, _ machine: inout Machine, _ done: inout Int, _ work: Int
-    ) throws(GrammarError) {
+    init(_ state: Int32, tokenCount: Int) {
         self.state = state
         mask = TokenMask(tokenCount: tokenCount)
-        first = try machine.first(state, done: &done)
-        stays = try machine.stays(state, done: &done, limit: work)
-        guard !stays, first.contains(Self.probe),
-            let next = try machine.next(state, Self.probe),
-            try machine.stays(next, done: &done, limit: work)
-        else {
-            base = nil
-            return
+    }
+
+    /// Looks at what may come first, and what it leads to.
+    ///
+    /// - Parameters:
+    ///   - done: work so far, and `work`: what may be done at once.
+    /// - Returns: whether nothing is left to look at.
+    mutating func prepare(
+        _ machine: inout Machine, _ done: inout Int, _ work: Int
+    ) throws(GrammarError) -> Bool {
+        if isPrepared { return true }
+        while nextByte < 256 {
+            let isAllowed = try machine.next(state, UInt8(nextByte)) != nil
+            let end = machine.classEnd(nextByte)
+            if isAllowed { first = first.union(ByteSet(UInt8(nextByte)...UInt8(end - 1))) }
+            nextByte = end
+            count(&machine, &done)
+            if done > work { return false }
         }
-        base = next
+        stays = try machine.stays(state, done: &done, limit: work)
+        if !stays, first.contains(Self.probe), let next = try machine.next(state, Self.probe),
+            try machine.stays(next, done: &done, limit: work)
+        {
+            base = next
+        }
+        count(&machine, &done)
+        isPrepared = true
+        return done <= work
+    }
+
+    /// Each byte has its own bound, and all together have the caller's.
+    private func count(_ machine: inout Machine, _ done: inout Int) {
+        done += machine.work
+        machine.allow(work: Self.mostWork)
     }
 
     /// A character that hardly any name has.
@@ -78,6 +102,7 @@ struct MaskWalk {
             }
             group += 1
             root = 0
+            if done > work, group < section.groups.count { return false }
         }
         return true
     }
@@ -114,15 +139,14 @@ struct MaskWalk {
                 states[depth + 1] = next
                 mask.insert(tree.tokens[Int(node.first)..<Int(node.first + node.count)])
                 place += 1
-                // Each byte has its own bound, and all together have the caller's.
                 if machine.work > 0 {
-                    done += machine.work
-                    machine.allow(work: Self.mostWork)
+                    count(&machine, &done)
                     if done > work, place < end { return false }
                 }
             }
             place = 0
             root += 1
+            if done > work, root < tree.roots.count { return false }
         }
         return true
     }

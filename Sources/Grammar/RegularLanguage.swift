@@ -179,10 +179,15 @@ struct RegularLanguages {
         if a == Self.never || b == Self.never { return Self.never }
         if a == Self.empty { return b }
         if b == Self.empty { return a }
-        if case .sequence(let first, let second) = nodes[a] {
-            return sequence(first, sequence(second, b))
+        // Part by part from behind: texts are long.
+        var (parts, last): ([ID], ID) = ([], a)
+        while case .sequence(let first, let rest) = nodes[last] {
+            parts.append(first)
+            last = rest
         }
-        return make(.sequence(a, b))
+        var result = make(.sequence(last, b))
+        for part in parts.reversed() { result = make(.sequence(part, result)) }
+        return result
     }
 
     mutating func sequence(_ parts: [ID]) -> ID {
@@ -303,10 +308,14 @@ struct RegularLanguages {
             let end = rest.firstIndex { $0[place] != byte } ?? rest.endIndex
             let group = rest[rest.startIndex..<end]
             rest = rest[end...]
-            // What one string alone has left needs no branching.
-            let tail =
-                group.count == 1 ? literal(first[(place + 1)...]) : oneOf(group, from: place + 1)
-            parts.append(sequence(bytes(ByteSet(byte...byte)), tail))
+            // What one string alone has left needs no branching, nor what all have in common.
+            guard group.count > 1, let other = group.last else {
+                parts.append(literal(first[place...]))
+                continue
+            }
+            let common = zip(first[place...], other[place...]).prefix { $0 == $1 }.count
+            let shared = literal(first[place..<place + common])
+            parts.append(sequence(shared, oneOf(group, from: place + common)))
         }
         return either(parts)
     }
@@ -390,9 +399,14 @@ struct RegularLanguages {
         while place < queue.count {
             let next = queue[place].id
             searchedCount += 1
+            // Nothing is known of what was given up.
+            if isTooLarge { return false }
+            if isKnownEmpty[Int(next)] == true {
+                place += 1
+                continue
+            }
             if isNullable(next) || isKnownEmpty[Int(next)] == false
-                || next != Self.never && !needsSearch[Int(next)] || queue.count > searchLimit
-                || isTooLarge
+                || !needsSearch[Int(next)] || queue.count > searchLimit
             {
                 var step = place
                 while step >= 0 {
@@ -401,11 +415,10 @@ struct RegularLanguages {
                 }
                 return false
             }
-            if isKnownEmpty[Int(next)] != true {
-                for byte in classes.first where !isTooLarge {
-                    let behind = remembered(next, byte)
-                    if seen.insert(behind).inserted { queue.append((behind, place)) }
-                }
+            for byte in classes.first {
+                let behind = remembered(next, byte)
+                if isTooLarge { return false }
+                if seen.insert(behind).inserted { queue.append((behind, place)) }
             }
             place += 1
         }

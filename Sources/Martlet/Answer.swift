@@ -37,29 +37,52 @@ public struct Answer: Sendable {
     init(promptTokenCount: Int) { self.promptTokenCount = promptTokenCount }
 }
 
-/// An answer while it is written, piece by piece. It can be iterated once; whoever stops iterating ends the answer.
+/// An answer while it is written, piece by piece. It begins with its iteration and ends with it: whoever leaves the loop
+/// ends the answer.
 public struct AnswerStream: AsyncSequence, Sendable {
-    public typealias Element = Answer.Piece
+    typealias Work =
+        @Sendable (@escaping @Sendable (Answer.Piece) -> Void) async throws -> Void
 
-    private let pieces: AsyncThrowingStream<Answer.Piece, any Error>
+    private let work: Work
 
-    init(
-        _ work: @escaping @Sendable (@Sendable (Answer.Piece) -> Void) async throws -> Void
-    ) {
-        let (pieces, continuation) = AsyncThrowingStream<Answer.Piece, any Error>.makeStream()
-        let task = Task {
-            do {
-                try await work { continuation.yield($0) }
-                continuation.finish()
-            } catch {
-                continuation.finish(throwing: error)
-            }
+    init(_ work: @escaping Work) { self.work = work }
+
+    public func makeAsyncIterator() -> Iterator { Iterator(work) }
+
+    public struct Iterator: AsyncIteratorProtocol {
+        private let writing: Writing
+        private var pieces: AsyncThrowingStream<Answer.Piece, any Error>.Iterator
+
+        init(_ work: @escaping Work) {
+            let (stream, continuation) = AsyncThrowingStream<Answer.Piece, any Error>.makeStream()
+            writing = Writing(
+                Task {
+                    do {
+                        try await work { continuation.yield($0) }
+                        continuation.finish()
+                    } catch {
+                        continuation.finish(throwing: error)
+                    }
+                })
+            pieces = stream.makeAsyncIterator()
         }
-        continuation.onTermination = { _ in task.cancel() }
-        self.pieces = pieces
+
+        /// - Throws: ``MartletError``; `CancellationError` when the task that iterates is cancelled.
+        public mutating func next(
+            isolation actor: isolated (any Actor)?
+        ) async throws -> Answer.Piece? {
+            let piece = try await pieces.next(isolation: actor)
+            if piece == nil { try Task.checkCancellation() }
+            return piece
+        }
     }
 
-    public func makeAsyncIterator() -> AsyncThrowingStream<Answer.Piece, any Error>.AsyncIterator {
-        pieces.makeAsyncIterator()
+    /// The task that writes, which ends with whoever reads.
+    private final class Writing: Sendable {
+        private let task: Task<Void, Never>
+
+        init(_ task: Task<Void, Never>) { self.task = task }
+
+        deinit { task.cancel() }
     }
 }

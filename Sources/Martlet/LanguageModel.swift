@@ -23,8 +23,8 @@ internal import Transformer
 /// let texts = try await [plain.text, rough.text]
 /// ```
 ///
-/// The model is thread-safe. Its engine has a thread of its own and ends with the last reference to the model; what is under
-/// way then fails.
+/// The model is thread-safe. Its engine has a thread of its own, which ends with the last reference to the model; answers under
+/// way are such references.
 public final class LanguageModel: Sendable {
     private let generator: TextGenerator
     private let checkpoint: Checkpoint
@@ -42,7 +42,11 @@ public final class LanguageModel: Sendable {
             try await Background.run { try Self.load(path, configuration) }
         }
         adapterFormat = configuration.weights.format.adapterFormat
-        running = Task { [engine = generator.engine] in try? await engine.run() }
+        running = Task { [engine = generator.engine] in
+            try? await engine.run()
+            // Whoever comes now is told.
+            engine.refuseAll()
+        }
     }
 
     deinit { running.cancel() }
@@ -139,7 +143,7 @@ public final class LanguageModel: Sendable {
         try await whole(.text(text), adapter, options)
     }
 
-    /// The same as ``answer(_:adapter:options:)-(String,_,_)`` while it is written. Whoever stops iterating ends it.
+    /// An answer to one message while it is written.
     public func stream(
         _ prompt: String, adapter: Adapter? = nil, options: GenerationOptions = GenerationOptions()
     ) -> AnswerStream {

@@ -4,7 +4,8 @@ internal import ModelFiles
 
 /// Why something cannot be done.
 public struct MartletError: Error, Sendable, Hashable, CustomStringConvertible {
-    /// Stable across releases: `unsupported_field`, `context_length_exceeded`, … as docs/api.md and docs/adapters.md list them.
+    /// Stable across releases: `unsupported_field`, `context_length_exceeded`, … as docs/api.md and docs/adapters.md list them,
+    /// and `cache_too_small` of ``LanguageModel/Configuration``.
     public let code: String
     public let message: String
 

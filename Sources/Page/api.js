@@ -11,7 +11,8 @@ export const hasKey = () => key !== '';
 
 /** Keeps a key for as long as this tab is open; an empty one forgets it. */
 export function setKey(text) {
-  key = text.trim();
+  // What no header can have is no key.
+  key = text.trim().replace(/[^\x21-\x7e]/g, '');
   try {
     if (key) sessionStorage.setItem(slot, key); else sessionStorage.removeItem(slot);
   } catch { /* Then it is kept until the page is left. */ }

@@ -16,6 +16,8 @@ const remembered = 'martlet-section';
 const retryPause = 5000;
 let access = { kind: 'away', changes: false, why: '' };
 let current = null, currentName, timers = [], round = 0;
+// Until the next try after streams were refused, though the rest answers.
+let refusedPause = 1000;
 
 const sections = {
   adapters: makeAdapters(turnTo),
@@ -32,7 +34,7 @@ let queue = null;
 
 const events = new Follower({
   path: () => 'admin/events',
-  opened: () => { setStatus('live', 'Live'); readList(); },
+  opened: () => { refusedPause = 1000; setStatus('live', 'Live'); readList(); },
   received: (data) => { if (queue) queue.push(data); else store.applyEvent(JSON.parse(data)); },
   lost,
 });
@@ -69,7 +71,11 @@ async function readList(list) {
 }
 
 function lost(error, pause) {
-  if (pause === null) { timers.push(setTimeout(begin, 1000)); return; }
+  if (pause === null) {
+    timers.push(setTimeout(begin, refusedPause));
+    refusedPause = Math.min(2 * refusedPause, 30000);
+    return;
+  }
   setStatus('lost', `No connection. Trying again in ${Math.max(1, Math.round(pause / 1000))} s`);
 }
 
@@ -178,10 +184,10 @@ function wanted() {
   const [section, ...rest] = location.hash.slice(1).split('/');
   let name;
   try { name = rest.length ? decodeURIComponent(rest.join('/')) : undefined; } catch { name = undefined; }
-  if (section in sections) return { section, name };
+  if (Object.hasOwn(sections, section)) return { section, name };
   let last = null;
   try { last = localStorage.getItem(remembered); } catch { /* Nothing is remembered. */ }
-  return { section: last in sections ? last : 'adapters' };
+  return { section: Object.hasOwn(sections, last ?? '') ? last : 'adapters' };
 }
 
 function hide() {

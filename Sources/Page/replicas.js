@@ -7,16 +7,17 @@ import * as format from './format.js';
 const pace = 2000, mostRows = 100;
 
 export function makeReplicas() {
-  let timer = 0, isShown = false;
+  let timer = 0, round = 0;
 
-  async function poll() {
+  async function poll(mine) {
+    let notice = '';
     try {
-      write(await fetchJSON('state'));
-      setNotice('now-error', '');
-    } catch (error) {
-      setNotice('now-error', error.message);
-    }
-    if (isShown) timer = setTimeout(poll, pace);
+      const state = await fetchJSON('state');
+      if (mine === round) write(state);
+    } catch (error) { notice = error.message; }
+    if (mine !== round) return;
+    setNotice('now-error', notice);
+    timer = setTimeout(poll, pace, mine);
   }
 
   function write({ replicas, adapters, held, counts }) {
@@ -50,7 +51,7 @@ export function makeReplicas() {
   }
 
   return {
-    show() { isShown = true; clearTimeout(timer); poll(); },
-    hide() { isShown = false; clearTimeout(timer); },
+    show() { clearTimeout(timer); poll(round += 1); },
+    hide() { clearTimeout(timer); round += 1; },
   };
 }

@@ -74,15 +74,57 @@ struct MaskTests {
         while place < waiting.count, place < 150 {
             let state = waiting[place]
             place += 1
-            let mask = try grammar.mask(state)
+            // Looking ahead, and stopping after little work, change nothing.
+            _ = grammar.forced(state)
+            var mask = place % 2 == 0 ? try grammar.mask(state) : nil
+            while mask == nil { mask = try grammar.mask(state, work: 1) }
+            let tokens = try #require(mask)
             for token in 0..<Int32(256 + words.count + 1) {
-                let isAllowed = mask[Int(token) / 64] >> UInt64(token % 64) & 1 != 0
+                let isAllowed = tokens[Int(token) / 64] >> UInt64(token % 64) & 1 != 0
                 let next = try grammar.next(state, token)
                 #expect(isAllowed == (next != nil), "token \(token) at \(place)")
                 if let next, seen.insert(next).inserted { waiting.append(next) }
             }
         }
         #expect(place > 2)
+    }
+
+    /// Looking ahead has little work to spend: what it gave up is not taken for what there is.
+    @Test func whatIsGivenUpIsAskedAgain() throws {
+        let names = (0..<1500).map { ("p\($0)", JSON.object(JSON.Object([("const", 1)]))) }
+        let inner: JSON = ["type": "object", "properties": .object(JSON.Object(names))]
+        let grammar = try CompiledGrammar(
+            .schema([
+                "type": "object", "required": ["configuration"], "additionalProperties": false,
+                "properties": ["configuration": inner],
+            ]), Self.vocabulary)
+        var state = grammar.start
+        for byte in #"{"configuration":{"p7":1}}"#.utf8 {
+            _ = grammar.forced(state)
+            let mask = try grammar.mask(state)
+            let token = Int(byte) + 1
+            #expect(mask[token / 64] >> UInt64(token % 64) & 1 == 1, "\(Unicode.Scalar(byte))")
+            state = try #require(try grammar.next(state, Int32(token)))
+        }
+        #expect(grammar.mayEnd(state))
+    }
+
+    /// However long a text is, nothing is as deep as it is long.
+    @Test func longTextsAreNotDeep() throws {
+        let long = String(repeating: "a", count: 200_000)
+        for source in [
+            GrammarSource.choice([long + "b", long + "c"]),
+            .schema([
+                "enum": [
+                    .string(String(long.prefix(50_000)) + "b"),
+                    .string(String(long.prefix(50_000)) + "c"),
+                ]
+            ]),
+            .sequence([.free(without: [String(long.prefix(300))]), .literal(long)]),
+        ] {
+            let grammar = try CompiledGrammar(source, Self.vocabulary)
+            #expect(grammar.mayContinue(grammar.start))
+        }
     }
 
     /// Where a text has no choice its tokens are the longest ones, but for the last.

@@ -54,8 +54,8 @@ class Server:
         self._reader.start()
         try:
             deadline = time.monotonic() + start_timeout
-            if port == 0:
-                self._listening.wait(start_timeout)
+            # Not before it listens itself: somebody else may have the port.
+            self._listening.wait(start_timeout)
             self.client = Client(self.base_url, api_key)
             while not self._is_ready(deadline):
                 time.sleep(0.05)
