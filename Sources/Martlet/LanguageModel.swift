@@ -116,7 +116,10 @@ public final class LanguageModel: Sendable {
 
     /// Answers one message.
     ///
-    /// - Parameter adapter: nil for the base alone.
+    /// - Parameters:
+    ///   - prompt: what the user says.
+    ///   - adapter: nil for the base alone.
+    ///   - options: how the answer is written.
     /// - Throws: ``MartletError``, `CancellationError`.
     public func answer(
         _ prompt: String, adapter: Adapter? = nil, options: GenerationOptions = GenerationOptions()
@@ -162,7 +165,9 @@ public final class LanguageModel: Sendable {
 
     /// The tokens of a text, for those who count them.
     ///
-    /// - Parameter addsSpecialTokens: whether what the model wants before a text, such as a beginning, is added.
+    /// - Parameters:
+    ///   - text: any.
+    ///   - addsSpecialTokens: whether what the model wants before a text, such as a beginning, is added.
     public func tokens(of text: String, addsSpecialTokens: Bool = false) -> [Int] {
         generator.tokenizer.encode(text, addsSpecialTokens: addsSpecialTokens)
     }
