@@ -6,7 +6,7 @@
         print(server.client.chat("pirate", "What is rain?").text)
 
 `Server` starts the program and stops it well; `Client` speaks to any Martlet server. For more of the API use the `openai`
-package with `server.base_url`. Everything here raises `MartletError`.
+package with `server.base_url`. What the server refuses raises `MartletError`.
 """
 from ._binary import binary
 from ._client import Adapter, Answer, Client
