@@ -217,7 +217,7 @@ let package = Package(
         tests("JSONTreeTests", ["JSONTree"]),
         tests("GrammarTests", ["Grammar", "JSONTree"]),
         tests("MartletTests", ["Martlet"]),
-        tests("AnswersTests", ["Answers", "ChatTemplates", "JSONTree", "TestSupport"]),
+        tests("AnswersTests", ["Answers", "ChatTemplates", "JSONTree"]),
         tests("AdaptersTests", ["Adapters", "ModelFiles", "StepModels", "Tensors", "Transformer"]),
         tests("CatalogTests", ["Catalog"]),
         tests("AdapterSourcesTests", ["AdapterSources"]),
