@@ -4,8 +4,6 @@ internal import Synchronization
 ///
 /// Thread-safe. What has been worked out for one text is there for all others.
 public final class CompiledGrammar: Sendable {
-    /// For a byte.
-    private static let mostWork = 400_000
     private let vocabulary: TokenVocabulary
     private let core: Mutex<Core>
     /// Where a text begins.
@@ -67,7 +65,7 @@ public final class CompiledGrammar: Sendable {
             var state = state
             for byte in bytes {
                 // As a mask has it.
-                core.machine.allow(work: Self.mostWork)
+                core.machine.allow(work: MaskWalk.mostWork)
                 guard let next = try core.machine.next(state, byte) else { return nil }
                 state = next
             }
@@ -155,7 +153,7 @@ public final class CompiledGrammar: Sendable {
         _ body: (inout Core) throws(GrammarError) -> Value
     ) throws(GrammarError) -> Value where Value: Sendable {
         let result: Result<Value, GrammarError> = core.withLock { core in
-            core.machine.allow(work: Self.mostWork)
+            core.machine.allow(work: MaskWalk.mostWork)
             do throws(GrammarError) { return .success(try body(&core)) } catch {
                 return .failure(error)
             }

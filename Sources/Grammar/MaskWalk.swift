@@ -22,7 +22,7 @@ struct MaskWalk {
     private var states: [Int32] = []
 
     /// For a byte.
-    private static let mostWork = 400_000
+    static let mostWork = 400_000
 
     init(_ state: Int32, tokenCount: Int) {
         self.state = state

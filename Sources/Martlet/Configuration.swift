@@ -55,19 +55,11 @@ extension LanguageModel.Configuration {
 
     /// - Throws: ``MartletError`` for what cannot be.
     func limits(for model: ModelConfiguration) throws(MartletError) -> EngineLimits {
-        func check(_ value: Int, _ range: ClosedRange<Int>, _ name: String) throws(MartletError) {
-            guard range.contains(value) else {
-                throw MartletError(
-                    "invalid_value",
-                    "\(name) is \(value); it must be between \(range.lowerBound) and \(range.upperBound)."
-                )
-            }
-        }
-        try check(threads, 1...1024, "threads")
-        try check(maximumSequences, 1...4096, "maximumSequences")
-        try check(maximumStepTokens, 1...8192, "maximumStepTokens")
-        if let contextLength { try check(contextLength, 16...1 << 22, "contextLength") }
-        try check(cacheByteCount, 0...1 << 44, "cacheByteCount")
+        try MartletError.check(threads, 1...1024, "threads")
+        try MartletError.check(maximumSequences, 1...4096, "maximumSequences")
+        try MartletError.check(maximumStepTokens, 1...8192, "maximumStepTokens")
+        try MartletError.check(contextLength, 16...1 << 22, "contextLength")
+        try MartletError.check(cacheByteCount, 0...1 << 44, "cacheByteCount")
         let block = KeyValueCache.blockByteCount(
             format: weights.activations, layerCount: model.layerCount,
             headCount: model.keyValueHeadCount, headDimension: model.headDimension)

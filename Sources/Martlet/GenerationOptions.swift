@@ -31,20 +31,11 @@ public struct GenerationOptions: Sendable {
 
     /// - Throws: ``MartletError`` for what cannot be.
     func completion() throws(MartletError) -> CompletionOptions {
-        func check<Value: Comparable>(
-            _ value: Value?, _ range: ClosedRange<Value>, _ name: String
-        ) throws(MartletError) {
-            guard let value, !range.contains(value) else { return }
-            throw MartletError(
-                "invalid_value",
-                "\(name) is \(value); it must be between \(range.lowerBound) and \(range.upperBound)."
-            )
-        }
-        try check(maximumTokens, 1...1 << 24, "maximumTokens")
-        try check(temperature, 0...2, "temperature")
-        try check(topP, Double.leastNonzeroMagnitude...1, "topP")
-        try check(topK, 0...1 << 24, "topK")
-        try check(minP, 0...1, "minP")
+        try MartletError.check(maximumTokens, 1...1 << 24, "maximumTokens")
+        try MartletError.check(temperature, 0...2, "temperature")
+        try MartletError.check(topP, Double.leastNonzeroMagnitude...1, "topP")
+        try MartletError.check(topK, 0...1 << 24, "topK")
+        try MartletError.check(minP, 0...1, "minP")
         var options = CompletionOptions()
         options.maximumTokens = maximumTokens
         options.temperature = temperature

@@ -26,6 +26,17 @@ public struct MartletError: Error, Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// Refuses a number that is out of bounds; nil is none.
+    static func check<Value: Comparable>(
+        _ value: Value?, _ range: ClosedRange<Value>, _ name: String
+    ) throws(MartletError) {
+        guard let value, !range.contains(value) else { return }
+        throw MartletError(
+            "invalid_value",
+            "\(name) is \(value); it must be between \(range.lowerBound) and \(range.upperBound)."
+        )
+    }
+
     /// Runs what may fail in many ways.
     static func wrapping<Value>(_ work: () async throws -> Value) async throws -> Value {
         do {

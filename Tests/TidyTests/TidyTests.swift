@@ -29,7 +29,8 @@ struct TidyTests {
             })
     }
 
-    @Test func importsEqualTheTableInTheArchitecture() throws {
+    /// What each module imports, by ARCHITECTURE.md.
+    private static func importTable() throws -> [String: Set<String>] {
         var table: [String: Set<String>] = [:]
         for line in try Self.text("ARCHITECTURE.md").split(separator: "\n")
         where line.hasPrefix("| `") {
@@ -39,6 +40,11 @@ struct TidyTests {
             table[cells[0].trimmingCharacters(in: CharacterSet(charactersIn: "`"))] = Set(
                 names.filter { !$0.isEmpty })
         }
+        return table
+    }
+
+    @Test func importsEqualTheTableInTheArchitecture() throws {
+        let table = try Self.importTable()
         #expect(table.count == 33)
         var found: [String: Set<String>] = table.mapValues { _ in [] }
         for path in Self.files where path.hasPrefix("Sources/") && path.hasSuffix(".swift") {
@@ -52,14 +58,7 @@ struct TidyTests {
 
     /// Whoever uses the library gets no server and nothing that speaks HTTP.
     @Test func theLibraryBringsNoServer() throws {
-        var table: [String: [String]] = [:]
-        for line in try Self.text("ARCHITECTURE.md").split(separator: "\n")
-        where line.hasPrefix("| `") {
-            let cells = line.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
-            table[cells[0].trimmingCharacters(in: CharacterSet(charactersIn: "`"))] =
-                (cells[2] + ", " + cells[3]).split(separator: ",")
-                .map { $0.trimmingCharacters(in: CharacterSet(charactersIn: " `–")) }
-        }
+        let table = try Self.importTable()
         var (needed, waiting): (Set<String>, [String]) = ([], ["Martlet"])
         while let module = waiting.popLast() {
             for name in table[module] ?? [] where needed.insert(name).inserted {
