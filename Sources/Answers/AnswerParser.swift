@@ -25,7 +25,7 @@ public struct AnswerParser: Sendable {
 
     private var format: AnswerFormat
     private let tools: Tools
-    private let triggers: [[UInt8]]
+    private var triggers: [[UInt8]]
     private var place: Place
     /// What was not told yet.
     private var waiting: [UInt8] = []
@@ -34,11 +34,16 @@ public struct AnswerParser: Sendable {
     /// Thoughts, or the text, have not begun: leading white space is left out behind thoughts and calls.
     private var isAtStart = true
     private var hasThoughts = false
+    /// Whether thoughts may begin once more where they have just begun.
+    private var mayBeginAgain = true
+    private var hasText = false
     public private(set) var callCount = 0
     private var reader: CallReader?
     /// Texts that looked like calls and were none; beyond some, calls are not looked for.
     private var failureCount = 0
     private static let mostFailures = 200
+    /// What thoughts may end with to be looked at for calls.
+    private static let mostHeldBytes = 1 << 16
 
     /// - Parameters:
     ///   - tools: as the request lists them; nil when calls are not looked for.
@@ -88,8 +93,11 @@ public struct AnswerParser: Sendable {
         switch place {
         case .beginning, .text, .call:
             if place == .beginning { place = .text }
-            let rest = waiting
+            var rest = waiting
             waiting = []
+            if isAtStart, callCount > 0, format.calls?.leading != nil {
+                rest = Array(rest.drop { $0.isSpace || $0 == 0x3B })
+            }
             tell(rest, &parts)
             // Behind calls there is nothing to say with white space.
             if callCount == 0, !(isAtStart && hasThoughts), !space.isEmpty {
@@ -110,7 +118,7 @@ public struct AnswerParser: Sendable {
         while goesOn {
             switch place {
             case .beginning: goesOn = begin()
-            case .thoughts: goesOn = think(&parts)
+            case .thoughts: goesOn = think(isEnd: isEnd, &parts)
             case .text: goesOn = speak(&parts)
             case .call: goesOn = call(isEnd: isEnd, &parts)
             }
@@ -138,9 +146,9 @@ public struct AnswerParser: Sendable {
         return true
     }
 
-    private mutating func think(_ parts: inout [AnswerPart]) -> Bool {
+    private mutating func think(isEnd: Bool, _ parts: inout [AnswerPart]) -> Bool {
         guard let thoughts = format.thoughts else { return false }
-        if isAtStart {
+        if mayBeginAgain {
             // A model may begin again what its prompt has begun.
             let begin = Array(thoughts.begin.utf8)
             let start = waiting.firstIndex { !$0.isSpace } ?? waiting.count
@@ -150,14 +158,33 @@ public struct AnswerParser: Sendable {
             } else if begin.starts(with: front) {
                 return false
             }
+            mayBeginAgain = false
         }
         let end = Array(thoughts.end.utf8)
         guard let found = waiting.first(of: [end]) else {
-            let held = waiting.openCount(of: [end])
-            let sure = Array(waiting.dropLast(held))
-            waiting.removeFirst(sure.count)
-            tell(sure, &parts)
-            return false
+            while true {
+                let found = waiting.first(of: triggers)
+                let sure = Array(
+                    found.map { waiting[..<$0.place] }
+                        ?? waiting.dropLast(waiting.openCount(of: triggers + [end])))
+                waiting.removeFirst(sure.count)
+                tell(sure, &parts)
+                guard let found else { return false }
+                let calls = lastCalls(isEnd: isEnd)
+                if let calls, !isEnd || calls.isEmpty { return false }
+                if let calls {
+                    waiting = []
+                    place = .text
+                    note(calls, &parts)
+                    return true
+                }
+                // It is no call, or thoughts go on behind it.
+                let trigger = triggers[found.text]
+                waiting.removeFirst(trigger.count)
+                tell(trigger, &parts)
+                failureCount += 1
+                if failureCount == Self.mostFailures { triggers = [] }
+            }
         }
         tell(Array(waiting[..<found.place]), &parts)
         waiting.removeFirst(found.place + end.count)
@@ -208,10 +235,7 @@ public struct AnswerParser: Sendable {
             return false
         case .calls(let calls, let count):
             waiting.removeFirst(count)
-            parts += calls.map { .call(name: $0.name, arguments: $0.arguments) }
-            callCount += calls.count
-            space = []
-            isAtStart = true
+            note(calls, &parts)
         case .none:
             // What looked like a call is text, and what follows it may be one.
             let count = max(1, triggers.first { waiting.starts(with: $0) }?.count ?? 1)
@@ -225,6 +249,34 @@ public struct AnswerParser: Sendable {
         self.reader = nil
         place = .text
         return true
+    }
+
+    private mutating func note(_ calls: [CallReader.Call], _ parts: inout [AnswerPart]) {
+        parts += calls.map { .call(name: $0.name, arguments: $0.arguments) }
+        callCount += calls.count
+        // Between two texts it keeps them apart.
+        if !hasText { space = [] }
+        isAtStart = true
+    }
+
+    /// Calls with which an answer ends whose thoughts do not.
+    ///
+    /// - Returns: none while they are not complete, nil when what waits is something else.
+    private func lastCalls(isEnd: Bool) -> [CallReader.Call]? {
+        guard let format = format.calls, waiting.count < Self.mostHeldBytes else { return nil }
+        var (calls, rest): ([CallReader.Call], [UInt8]) = ([], waiting)
+        while let start = rest.firstIndex(where: { !$0.isSpace }) {
+            rest.removeFirst(start)
+            var reader = CallReader(format, tools)
+            switch reader.read(rest, isEnd: isEnd) {
+            case .incomplete: return []
+            case .none: return nil
+            case .calls(let more, let count):
+                calls += more
+                rest.removeFirst(count)
+            }
+        }
+        return calls
     }
 
     /// Tells text or thoughts, but for the white space at its end.
@@ -244,6 +296,7 @@ public struct AnswerParser: Sendable {
         let text = String(decoding: space + bytes[..<end], as: UTF8.self)
         space = Array(bytes[end...])
         isAtStart = false
+        if !isThought { hasText = true }
         parts.append(isThought ? .thought(text) : .text(text))
     }
 }

@@ -17,8 +17,15 @@ struct CallReader: Sendable {
     private let tools: Tools
     /// How far values are known, by where they begin.
     private var scanners: [Int: BracketScanner] = [:]
-    /// How far a parameter's end was looked for, by where the parameter begins.
+    /// Parameters that were read, and how far the end of the next one was looked for, by where they begin.
+    private var parameters: [Int: Parameter] = [:]
     private var searched: [Int: Int] = [:]
+
+    private struct Parameter {
+        var key: String
+        var value: JSON
+        var end: Int
+    }
 
     init(_ format: CallFormat, _ tools: Tools) {
         self.format = format
@@ -26,19 +33,19 @@ struct CallReader: Sendable {
     }
 
     /// What reading comes to a stop by.
-    private enum Stop: Error {
+    enum Stop: Error {
         case incomplete, none
     }
 
     /// - Parameter isEnd: whether nothing follows.
     mutating func read(_ bytes: [UInt8], isEnd: Bool) -> Result {
-        var cursor = Cursor(bytes: bytes)
+        var cursor = CallCursor(bytes: bytes)
         do throws(Stop) {
             let calls =
                 switch format {
                 case .hermes, .qwenCoder: try tagged(&cursor, isEnd)
                 case .llama, .generic: try llama(&cursor)
-                case .pythonic: try pythonic(&cursor)
+                case .pythonic: try pythonic(&cursor, isEnd)
                 case .mistral, .mistralNew: try mistral(&cursor)
                 case .deepseek: try deepseek(&cursor, isEnd)
                 }
@@ -50,65 +57,130 @@ struct CallReader: Sendable {
 
     // MARK: Formats
 
-    private mutating func tagged(_ cursor: inout Cursor, _ isEnd: Bool) throws(Stop) -> [Call] {
+    private mutating func tagged(_ cursor: inout CallCursor, _ isEnd: Bool) throws(Stop) -> [Call] {
         let isTagged = try cursor.take("<tool_call>")
         cursor.skipSpace()
         let call: Call
         if try cursor.take("<function=") {
-            call = try function(&cursor)
+            call = try function(&cursor, isEnd)
         } else {
             guard isTagged else { throw .none }
             call = try object(&cursor, ["arguments", "parameters"])
         }
-        guard isTagged else { return [call] }
+        // A model may leave out what its end says anyway, or the beginning.
+        let behind = cursor.place
         cursor.skipSpace()
-        // A model may leave out what its end says anyway.
-        if isEnd, cursor.isAtEnd || "</tool_call>".utf8.starts(with: cursor.rest) {
+        if isEnd, cursor.isFront(of: "</tool_call>") {
             cursor.place = cursor.bytes.count
-        } else {
-            guard try cursor.take("</tool_call>") else { throw Stop.none }
+        } else if try !cursor.take("</tool_call>") {
+            var next = cursor
+            if isTagged, try !next.take("<tool_call>") { throw .none }
+            cursor.place = behind
         }
         return [call]
     }
 
     /// Behind `<function=`.
-    private mutating func function(_ cursor: inout Cursor) throws(Stop) -> Call {
-        let name = try cursor.text(until: ">")
+    private mutating func function(
+        _ cursor: inout CallCursor, _ isEnd: Bool
+    ) throws(Stop) -> Call {
+        let name = try cursor.text(until: ">").trimmed
         guard !name.isEmpty, !name.contains("<") else { throw .none }
         var arguments = JSON.Object()
         while true {
             cursor.skipSpace()
             if try cursor.take("</function>") { break }
             guard try cursor.take("<parameter=") else { throw .none }
-            let key = try cursor.text(until: ">")
-            arguments[key] = value(of: try parameter(&cursor), key, name)
+            let start = cursor.place
+            if parameters[start] == nil {
+                let key = try cursor.text(until: ">")
+                let text = try parameter(
+                    &cursor, isEnd, isNew: { arguments[$0] == nil && $0 != key }, of: name)
+                parameters[start] = Parameter(
+                    key: key, value: value(of: text, key, name), end: cursor.place)
+            }
+            guard let known = parameters[start] else { break }
+            arguments[known.key] = known.value
+            cursor.place = known.end
         }
         return (name, JSON.object(arguments).text())
     }
 
-    /// A parameter's text: up to an end behind which the next one begins, or the function ends.
-    private mutating func parameter(_ cursor: inout Cursor) throws(Stop) -> String {
-        let end = Array("</parameter>".utf8)
+    /// A parameter's text: up to an end behind which the next parameter begins or the function ends. Where a model has left
+    /// the end out, the beginning of another parameter of the tool says the same, or the function's end before another call;
+    /// the last function's end does when nothing else comes.
+    private mutating func parameter(
+        _ cursor: inout CallCursor, _ isEnd: Bool, isNew: (String) -> Bool, of tool: String
+    ) throws(Stop) -> String {
         let start = cursor.place
         var from = searched[start] ?? start
-        while let place = cursor.find(end, from: from) {
+        searched[start] = from
+        while let place = cursor.find([UInt8(ascii: "<")], from: from) {
             var behind = cursor
-            behind.place = place + end.count
-            behind.skipSpace()
-            var isEnd = try behind.take("<parameter=")
-            if !isEnd { isEnd = try behind.take("</function>") }
-            guard isEnd else {
-                from = place + 1
-                continue
+            behind.place = place
+            do throws(Stop) {
+                if try behind.take("</parameter>") {
+                    let next = behind.place
+                    behind.skipSpace()
+                    var isClosed = try behind.take("<parameter=")
+                    if !isClosed { isClosed = try behind.take("</function>") }
+                    if isClosed {
+                        cursor.place = next
+                        return Self.trimmed(cursor.bytes[start..<place])
+                    }
+                } else if place > start, cursor.bytes[place - 1] == 0x0A,
+                    try behind.take("<parameter=")
+                {
+                    let key = try behind.text(until: ">")
+                    if isNew(key), tools.has(key, of: tool) {
+                        cursor.place = place
+                        return Self.withoutEnd(cursor.bytes[start..<place])
+                    }
+                } else if try behind.takesEndOfFunction(), try behind.take("<tool_call>") {
+                    cursor.place = place
+                    return Self.withoutEnd(cursor.bytes[start..<place])
+                }
+            } catch {
+                // Beyond what is there: it may be wanted again.
+                if error == .incomplete { break }
             }
-            cursor.place = place + end.count
-            var text = cursor.bytes[start..<place]
-            if text.first == 0x0A { text = text.dropFirst() }
-            if text.last == 0x0A { text = text.dropLast() }
-            return String(decoding: text, as: UTF8.self)
+            from = place + 1
+            searched[start] = from
         }
-        searched[start] = max(from, cursor.bytes.count - end.count)
-        throw .incomplete
+        guard isEnd else { throw .incomplete }
+        from = start
+        while let place = cursor.find([UInt8(ascii: "<")], from: from) {
+            var behind = cursor
+            behind.place = place
+            if (try? behind.take("</function>")) == true {
+                behind.skipSpace()
+                if behind.isAtEnd || behind.isFront(of: "</tool_call>") {
+                    cursor.place = place
+                    return Self.withoutEnd(cursor.bytes[start..<place])
+                }
+            }
+            from = place + 1
+        }
+        throw .none
+    }
+
+    /// Without the line ends that the format has around a value.
+    private static func trimmed(_ text: ArraySlice<UInt8>) -> String {
+        var text = text
+        if text.first == 0x0A { text = text.dropFirst() }
+        if text.last == 0x0A { text = text.dropLast() }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// The same, and without something that was meant for an end.
+    private static func withoutEnd(_ text: ArraySlice<UInt8>) -> String {
+        var end = text
+        while let last = end.last, last.isSpace { end = end.dropLast() }
+        guard let open = end.lastIndex(of: UInt8(ascii: "<")),
+            end[open...].starts(with: "</parameter".utf8),
+            !end[open...].contains(where: { $0.isSpace })
+        else { return trimmed(text) }
+        return trimmed(text[..<open])
     }
 
     /// A parameter's value by what its tool says it is.
@@ -122,7 +194,7 @@ struct CallReader: Sendable {
         return python.whole() ?? .string(text)
     }
 
-    private mutating func llama(_ cursor: inout Cursor) throws(Stop) -> [Call] {
+    private mutating func llama(_ cursor: inout CallCursor) throws(Stop) -> [Call] {
         _ = try cursor.take("<|python_tag|>")
         cursor.skipSpace()
         let call = try object(&cursor, ["parameters", "arguments"])
@@ -130,7 +202,9 @@ struct CallReader: Sendable {
         return [call]
     }
 
-    private mutating func pythonic(_ cursor: inout Cursor) throws(Stop) -> [Call] {
+    private mutating func pythonic(
+        _ cursor: inout CallCursor, _ isEnd: Bool
+    ) throws(Stop) -> [Call] {
         let isTagged = try cursor.take("<|python_start|>")
         cursor.skipSpace()
         let range = try bracketed(&cursor, UInt8(ascii: "["), quotes: [0x22, 0x27])
@@ -140,21 +214,27 @@ struct CallReader: Sendable {
         else { throw .none }
         if isTagged {
             cursor.skipSpace()
-            if try !cursor.take("<|python_end|>") { throw .none }
+            if isEnd, cursor.isFront(of: "<|python_end|>") {
+                cursor.place = cursor.bytes.count
+            } else if try !cursor.take("<|python_end|>") {
+                throw .none
+            }
         }
         return calls.map { ($0.name, JSON.object($0.arguments).text()) }
     }
 
-    private mutating func mistral(_ cursor: inout Cursor) throws(Stop) -> [Call] {
+    private mutating func mistral(_ cursor: inout CallCursor) throws(Stop) -> [Call] {
         guard try cursor.take("[TOOL_CALLS]") else { throw .none }
         cursor.skipSpace()
+        // Some write it twice.
+        while try cursor.take("[TOOL_CALLS]") { cursor.skipSpace() }
         guard let first = cursor.next else { throw .incomplete }
         if first == UInt8(ascii: "[") {
             let range = try bracketed(&cursor, first)
             guard let list = try? JSON(parsing: Array(cursor.bytes[range])).arrayValue,
                 !list.isEmpty
             else { throw .none }
-            var inner = Cursor(bytes: Array(cursor.bytes[range].dropFirst()))
+            var inner = CallCursor(bytes: Array(cursor.bytes[range].dropFirst()))
             var calls: [Call] = []
             for _ in list {
                 inner.skipSpace()
@@ -163,6 +243,9 @@ struct CallReader: Sendable {
                 calls.append(try object(&inner, ["arguments", "parameters"], keeps: false))
             }
             return calls
+        }
+        if first == UInt8(ascii: "{") {
+            return [try object(&cursor, ["arguments", "parameters"])]
         }
         var name: [UInt8] = []
         while true {
@@ -185,7 +268,8 @@ struct CallReader: Sendable {
         return [(String(decoding: name, as: UTF8.self), String(decoding: text, as: UTF8.self))]
     }
 
-    private mutating func deepseek(_ cursor: inout Cursor, _ isEnd: Bool) throws(Stop) -> [Call] {
+    private mutating func deepseek(_ cursor: inout CallCursor, _ isEnd: Bool) throws(Stop) -> [Call]
+    {
         guard try cursor.take("<｜tool▁calls▁begin｜>") else { throw .none }
         var calls: [Call] = []
         while true {
@@ -195,9 +279,10 @@ struct CallReader: Sendable {
             guard try cursor.take("<｜tool▁call▁begin｜>") else { throw .none }
             // "function" and a name, or a name alone (V3.1).
             var name = try cursor.text(until: "<｜tool▁sep｜>")
-            if name == "function" {
+            if name == "function", cursor.next != UInt8(ascii: "{") {
                 name = try cursor.text(until: "\n")
             }
+            name = name.trimmed
             cursor.skipSpace()
             let isFenced = try cursor.take("```json")
             cursor.skipSpace()
@@ -219,7 +304,7 @@ struct CallReader: Sendable {
     ///
     /// - Parameter keeps: whether the same text is read again when there is more of it.
     private mutating func object(
-        _ cursor: inout Cursor, _ keys: [String], keeps: Bool = true
+        _ cursor: inout CallCursor, _ keys: [String], keeps: Bool = true
     ) throws(Stop) -> Call {
         let range = try bracketed(&cursor, UInt8(ascii: "{"), keeps: keeps)
         let bytes = Array(cursor.bytes[range])
@@ -228,7 +313,12 @@ struct CallReader: Sendable {
         else { throw .none }
         guard let key = keys.first(where: { json[$0] != nil }), let value = json[key],
             !value.isNull
-        else { return (name, "{}") }
+        else {
+            // What else it has would be lost.
+            let known = ["name", "type", "id"] + keys
+            guard json.objectValue?.names.allSatisfy(known.contains) == true else { throw .none }
+            return (name, "{}")
+        }
         if let text = value.stringValue {
             guard (try? JSON(parsing: text))?.objectValue != nil else { throw .none }
             return (name, text)
@@ -241,7 +331,7 @@ struct CallReader: Sendable {
 
     /// A value between brackets, from the first to the one that closes it.
     private mutating func bracketed(
-        _ cursor: inout Cursor, _ first: UInt8, quotes: [UInt8] = [0x22], keeps: Bool = true
+        _ cursor: inout CallCursor, _ first: UInt8, quotes: [UInt8] = [0x22], keeps: Bool = true
     ) throws(Stop) -> Range<Int> {
         guard let next = cursor.next else { throw .incomplete }
         guard next == first else { throw .none }
@@ -253,129 +343,5 @@ struct CallReader: Sendable {
         guard let end else { throw .incomplete }
         cursor.place = end
         return start..<end
-    }
-
-    /// A place in a text.
-    private struct Cursor {
-        let bytes: [UInt8]
-        var place = 0
-
-        var isAtEnd: Bool { place == bytes.count }
-        var rest: ArraySlice<UInt8> { bytes[place...] }
-        var next: UInt8? { isAtEnd ? nil : bytes[place] }
-
-        mutating func skipSpace() {
-            while let byte = next, byte.isSpace { place += 1 }
-        }
-
-        /// Goes behind a text if it stands here.
-        mutating func take(_ text: String) throws(Stop) -> Bool {
-            let front = bytes[place...].prefix(text.utf8.count)
-            if front.elementsEqual(text.utf8) {
-                place += front.count
-                return true
-            }
-            if text.utf8.starts(with: front) { throw .incomplete }
-            return false
-        }
-
-        /// What stands before a marker, and goes behind it.
-        mutating func text(until marker: String) throws(Stop) -> String {
-            guard let found = find(Array(marker.utf8), from: place) else {
-                guard bytes.count - place < 512 else { throw .none }
-                throw .incomplete
-            }
-            defer { place = found + marker.utf8.count }
-            return String(decoding: bytes[place..<found], as: UTF8.self)
-        }
-
-        func find(_ text: [UInt8], from start: Int) -> Int? {
-            guard bytes.count - start >= text.count else { return nil }
-            return (start...bytes.count - text.count).first {
-                bytes[$0] == text[0] && bytes[$0...].starts(with: text)
-            }
-        }
-    }
-}
-
-/// Finds where a value between brackets ends; goes on where it stopped when there is more.
-struct BracketScanner: Sendable {
-    var place: Int
-    let quotes: [UInt8]
-    private var depth = 0
-    private var quote: UInt8?
-    private var isEscaped = false
-    private var end: Int?
-
-    init(place: Int, quotes: [UInt8]) {
-        self.place = place
-        self.quotes = quotes
-    }
-
-    /// - Returns: the place behind the last bracket; nil when it is not there yet.
-    mutating func advance(_ bytes: [UInt8]) -> Int? {
-        while end == nil, place < bytes.count {
-            let byte = bytes[place]
-            place += 1
-            if isEscaped {
-                isEscaped = false
-            } else if let open = quote {
-                if byte == UInt8(ascii: "\\") { isEscaped = true }
-                if byte == open { quote = nil }
-            } else if quotes.contains(byte) {
-                quote = byte
-            } else if byte == UInt8(ascii: "{") || byte == UInt8(ascii: "[")
-                || byte == UInt8(ascii: "(")
-            {
-                depth += 1
-            } else if byte == UInt8(ascii: "}") || byte == UInt8(ascii: "]")
-                || byte == UInt8(ascii: ")")
-            {
-                depth -= 1
-                if depth == 0 { end = place }
-            }
-        }
-        return end
-    }
-}
-
-/// Finds a member's text in an object that is known to be JSON.
-enum MemberScanner {
-    static func value(of name: String, in bytes: [UInt8]) -> Range<Int>? {
-        var place = 1
-        while place < bytes.count {
-            guard let key = string(in: bytes, from: place) else { return nil }
-            guard let colon = bytes[key.upperBound...].firstIndex(of: UInt8(ascii: ":")) else {
-                return nil
-            }
-            let start = bytes[(colon + 1)...].firstIndex { !$0.isSpace } ?? bytes.count
-            let end = endOfValue(bytes, start)
-            let isIt = (try? JSON(parsing: Array(bytes[key]))) == .string(name)
-            if isIt { return start..<end }
-            place = end + 1
-        }
-        return nil
-    }
-
-    private static func string(in bytes: [UInt8], from start: Int) -> Range<Int>? {
-        guard let first = bytes[start...].firstIndex(of: 0x22) else { return nil }
-        var place = first + 1
-        while place < bytes.count, bytes[place] != 0x22 {
-            place += bytes[place] == UInt8(ascii: "\\") ? 2 : 1
-        }
-        return place < bytes.count ? first..<place + 1 : nil
-    }
-
-    private static func endOfValue(_ bytes: [UInt8], _ start: Int) -> Int {
-        switch bytes[start] {
-        case 0x22: return string(in: bytes, from: start)?.upperBound ?? bytes.count
-        case UInt8(ascii: "{"), UInt8(ascii: "["):
-            var scanner = BracketScanner(place: start, quotes: [0x22])
-            return scanner.advance(bytes) ?? bytes.count
-        default:
-            return bytes[start...].firstIndex {
-                $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "}") || $0.isSpace
-            } ?? bytes.count
-        }
     }
 }

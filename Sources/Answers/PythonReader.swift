@@ -39,7 +39,9 @@ struct PythonReader {
     mutating func whole() -> JSON? {
         guard let value = value() else { return nil }
         skipSpace()
-        return place == bytes.count ? value : nil
+        // Not `? value : nil`: that nil would be JSON's null.
+        guard place == bytes.count else { return nil }
+        return value
     }
 
     private mutating func skipSpace() {
@@ -61,9 +63,8 @@ struct PythonReader {
             let isLetter =
                 byte | 0x20 >= UInt8(ascii: "a") && byte | 0x20 <= UInt8(ascii: "z")
                 || byte == UInt8(ascii: "_") || byte >= 0x80
-            let isDigit = byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9")
             let isOther = hasDots && (byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-"))
-            guard isLetter || place > start && (isDigit || isOther) else { break }
+            guard isLetter || place > start && (byte.isDigit || isOther) else { break }
             place += 1
         }
         return place > start ? String(decoding: bytes[start..<place], as: UTF8.self) : nil
@@ -75,7 +76,7 @@ struct PythonReader {
         skipSpace()
         guard depth <= 64, place < bytes.count else { return nil }
         switch bytes[place] {
-        case 0x22, 0x27: return string().map { .string($0) }
+        case 0x22, 0x27: return strings().map { .string($0) }
         case UInt8(ascii: "["), UInt8(ascii: "("): return list()
         case UInt8(ascii: "{"): return dictionary()
         default: break
@@ -87,27 +88,63 @@ struct PythonReader {
             place += word.utf8.count
             return value
         }
-        let number = bytes[place...].prefix {
-            $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") || "+-.eE".utf8.contains($0)
+        return number()
+    }
+
+    /// As JSON has it, but for digits in groups (1_000) and fractions of nothing (.5).
+    private mutating func number() -> JSON? {
+        let text = bytes[place...].prefix {
+            $0.isDigit || "+-.eE_".utf8.contains($0)
         }
-        guard !number.isEmpty, let value = try? JSON(parsing: Array(number)) else { return nil }
-        place += number.count
+        var plain: [UInt8] = []
+        for index in text.indices {
+            let previous = index > text.startIndex ? text[index - 1] : 0
+            if text[index] == UInt8(ascii: "_") {
+                guard previous.isDigit, index + 1 < text.endIndex, text[index + 1].isDigit else {
+                    return nil
+                }
+                continue
+            }
+            if text[index] == UInt8(ascii: "."), !previous.isDigit { plain.append(0x30) }
+            plain.append(text[index])
+        }
+        guard !plain.isEmpty, let value = try? JSON(parsing: plain) else { return nil }
+        place += text.count
         return value
     }
 
+    /// Strings that stand side by side are one.
+    private mutating func strings() -> String? {
+        guard var text = string() else { return nil }
+        while true {
+            let behind = place
+            skipSpace()
+            guard place < bytes.count, bytes[place] == 0x22 || bytes[place] == 0x27 else {
+                place = behind
+                return text
+            }
+            guard let next = string() else { return nil }
+            text += next
+        }
+    }
+
+    /// A list, a tuple, or a value in parentheses.
     private mutating func list() -> JSON? {
-        let end = bytes[place] == UInt8(ascii: "[") ? "]" : ")"
+        let isTuple = bytes[place] == UInt8(ascii: "(")
+        let end = isTuple ? ")" : "]"
         place += 1
         var items: [JSON] = []
+        var hasComma = false
         while !take(end) {
             if !items.isEmpty {
                 guard take(",") else { return nil }
+                hasComma = true
                 if take(end) { break }
             }
             guard let item = value() else { return nil }
             items.append(item)
         }
-        return .array(items)
+        return isTuple && items.count == 1 && !hasComma ? items[0] : .array(items)
     }
 
     private mutating func dictionary() -> JSON? {
@@ -118,23 +155,34 @@ struct PythonReader {
                 guard take(",") else { return nil }
                 if take("}") { break }
             }
-            skipSpace()
-            guard place < bytes.count, bytes[place] == 0x22 || bytes[place] == 0x27,
-                let key = string(), take(":"), let value = value()
-            else { return nil }
+            guard let key = key(), take(":"), let value = value() else { return nil }
             members[key] = value
         }
         return .object(members)
     }
 
+    /// A string, or a whole number as a string.
+    private mutating func key() -> String? {
+        skipSpace()
+        guard place < bytes.count else { return nil }
+        if bytes[place] == 0x22 || bytes[place] == 0x27 { return strings() }
+        let digits = bytes[place...].prefix { $0.isDigit }
+        place += digits.count
+        return digits.isEmpty ? nil : String(decoding: digits, as: UTF8.self)
+    }
+
     private mutating func string() -> String? {
         let quote = bytes[place]
-        place += 1
+        let end = bytes[place...].starts(with: [quote, quote, quote]) ? 3 : 1
+        place += end
         var text: [UInt8] = []
         while place < bytes.count {
             let byte = bytes[place]
             place += 1
-            if byte == quote { return String(validating: text, as: UTF8.self) }
+            if byte == quote, end == 1 || bytes[place...].starts(with: [quote, quote]) {
+                place += end - 1
+                return String(validating: text, as: UTF8.self)
+            }
             guard byte == UInt8(ascii: "\\") else {
                 text.append(byte)
                 continue
@@ -154,12 +202,19 @@ struct PythonReader {
                 let count = escape == UInt8(ascii: "x") ? 2 : escape == UInt8(ascii: "u") ? 4 : 8
                 guard var scalar = hexadecimal(count) else { return nil }
                 // Two halves of one, as JSON writes them.
-                if (0xD800..<0xDC00).contains(scalar), take("\\u"), let low = hexadecimal(4),
+                if (0xD800..<0xDC00).contains(scalar), bytes[place...].starts(with: "\\u".utf8),
+                    let low = hexadecimal(4, from: place + 2),
                     (0xDC00..<0xE000).contains(low)
                 {
                     scalar = 0x10000 + (scalar - 0xD800) << 10 + (low - 0xDC00)
                 }
                 guard let scalar = Unicode.Scalar(scalar) else { return nil }
+                text += String(scalar).utf8
+            case UInt8(ascii: "0")...UInt8(ascii: "7"):
+                let digits = bytes[(place - 1)...].prefix(3).prefix { (0x30...0x37).contains($0) }
+                place += digits.count - 1
+                let value = digits.reduce(UInt32(0)) { $0 * 8 + UInt32($1 - 0x30) }
+                guard let scalar = Unicode.Scalar(value) else { return nil }
                 text += String(scalar).utf8
             // Python keeps what is no escape.
             default: text += [UInt8(ascii: "\\"), escape]
@@ -168,13 +223,18 @@ struct PythonReader {
         return nil
     }
 
-    private mutating func hexadecimal(_ count: Int) -> UInt32? {
+    private mutating func hexadecimal(_ count: Int, from start: Int? = nil) -> UInt32? {
+        let place = start ?? self.place
         guard place + count <= bytes.count else { return nil }
         let digits = String(decoding: bytes[place..<place + count], as: UTF8.self)
         guard digits.utf8.allSatisfy({ $0 != UInt8(ascii: "+") && $0 != UInt8(ascii: "-") }) else {
             return nil
         }
-        place += count
+        self.place = place + count
         return UInt32(digits, radix: 16)
     }
+}
+
+extension UInt8 {
+    var isDigit: Bool { (0x30...0x39).contains(self) }
 }

@@ -1,5 +1,7 @@
 import Answers
+import Foundation
 import JSONTree
+import TestSupport
 import Testing
 
 /// What a model writes becomes the same parts however it is cut.
@@ -153,9 +155,11 @@ struct AnswerParserTests {
             [.thought("a"), .text("Now."), f, f], thinks: true),
     ]
 
-    private func parse(_ one: Case, _ pieces: [Substring]) -> [AnswerPart] {
+    private func parse(
+        _ one: Case, _ pieces: [Substring], tools: JSON = tools
+    ) -> [AnswerPart] {
         var parser = AnswerParser(
-            one.format, tools: one.format.calls == nil ? nil : Self.tools, prompt: one.prompt)
+            one.format, tools: one.format.calls == nil ? nil : tools, prompt: one.prompt)
         var parts: [AnswerPart] = []
         for piece in pieces { parts += parser.append(String(piece)) }
         return Self.merged(parts + parser.finish(isCut: one.isCut))
@@ -182,6 +186,57 @@ struct AnswerParserTests {
             #expect(
                 parts == one.parts,
                 "cut at \(one.text.distance(from: one.text.startIndex, to: cut))")
+        }
+    }
+
+    /// An answer as a client sees it.
+    private struct Message: Equatable {
+        var content = ""
+        var reasoning = ""
+        var calls: [JSON] = []
+
+        init(_ parts: [AnswerPart]) {
+            for part in parts {
+                switch part {
+                case .text(let text): content += text
+                case .thought(let text): reasoning += text
+                case .call(let name, let arguments):
+                    calls.append([.string(name), (try? JSON(parsing: arguments)) ?? "not JSON"])
+                }
+            }
+        }
+
+        init(_ json: JSON) {
+            content = json["content"]?.stringValue ?? ""
+            reasoning = json["reasoning"]?.stringValue ?? ""
+            calls = json["calls"]?.arrayValue ?? []
+        }
+    }
+
+    /// What models write of each format, as they should and as they have been seen to.
+    @Test func whatModelsWriteIsReadTheSameHoweverItIsCut() throws {
+        let path = Repository.path("Tests/AnswersTests/Cases/calls.json")
+        let file = try JSON(parsing: Array(try Data(contentsOf: URL(fileURLWithPath: path))))
+        let cases = file["cases"]?.arrayValue ?? []
+        #expect(cases.count > 80)
+        for json in cases {
+            let format = try #require(CallFormat(rawValue: json["format"]?.stringValue ?? ""))
+            var one = Case(
+                format, json["text"]?.stringValue ?? "", [],
+                prompt: json["prompt"]?.stringValue ?? "")
+            one.format.thoughts = json["thoughts"]?.stringValue.flatMap(ThoughtFormat.init)
+            let tools = file["tools"]?[json["tools"]?.stringValue ?? ""] ?? .null
+            let (expected, note) = (
+                Message(json), Comment(rawValue: json["note"]?.stringValue ?? "")
+            )
+            #expect(Message(parse(one, [one.text[...]], tools: tools)) == expected, note)
+            let characters = one.text.unicodeScalars.map { Substring(String($0)) }
+            let parts = parse(one, characters, tools: tools)
+            #expect(Message(parts) == expected, note)
+            for cut in one.text.unicodeScalars.indices {
+                let pieces = [one.text[..<cut], one.text[cut...]]
+                #expect(parse(one, pieces, tools: tools) == parts, note)
+            }
         }
     }
 
