@@ -129,6 +129,12 @@ _Alignas(4) static const unsigned char find_peaks_any[] = {
 static const char find_peaks_any_ptx[] = {
 #embed "ptx/find_peaks.any.ptx" suffix(, 0)
 };
+_Alignas(4) static const unsigned char weigh_any[] = {
+#embed "spirv/weigh.any.spv"
+};
+static const char weigh_any_ptx[] = {
+#embed "ptx/weigh.any.ptx" suffix(, 0)
+};
 _Alignas(4) static const unsigned char product_tile_shared_any[] = {
 #embed "spirv/product_tile_shared.any.spv"
 };
@@ -172,6 +178,8 @@ const cmd_code cmd_kernels[CMD_KERNEL_COUNT][2] = {
      {scatter_any, sizeof scatter_any, scatter_any_ptx, "scatter", 64}},
     {{find_peaks_any, sizeof find_peaks_any, find_peaks_any_ptx, "find_peaks", 64},
      {find_peaks_any, sizeof find_peaks_any, find_peaks_any_ptx, "find_peaks", 64}},
+    {{weigh_any, sizeof weigh_any, weigh_any_ptx, "weigh", 64},
+     {weigh_any, sizeof weigh_any, weigh_any_ptx, "weigh", 64}},
     {{product_tile_shared_any, sizeof product_tile_shared_any, product_tile_shared_any_ptx, "product_tile", 128},
      {product_tile_shared_any, sizeof product_tile_shared_any, product_tile_shared_any_ptx, "product_tile", 128}},
     {{product_tile_half_any, sizeof product_tile_half_any, NULL, "product_tile", 128},

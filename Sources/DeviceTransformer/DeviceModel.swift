@@ -9,7 +9,7 @@ package import Tensors
 ///
 /// A row's bits depend on its own sequence and adapter alone: every sum is in an order that follows from the
 /// matrix, the position or the head, never from the rows that share the batch.
-package final class DeviceModel: StepModel, @unchecked Sendable {
+package final class DeviceModel: DrawingModel, @unchecked Sendable {
     // Safety: made by one thread and handed to the engine's, which alone uses it then.
     package let kernels: KernelSet
     package let vocabularySize: Int
@@ -34,7 +34,10 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
     private var shrunk: DeviceBuffer?
     /// Logits of tokens whose rows an adapter brings.
     private var tokenLogits: DeviceBuffer?
+    /// The host's, for hidden states that it is asked for.
+    private let finalNorm: Matrix
     private let logitRows: Matrix
+    private let sumRows: Matrix
     /// The rows that the last pass went on with.
     private var lastHidden: DeviceRows
 
@@ -85,7 +88,9 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
             device, pool: pool, element: element, upload: upload,
             tableByteCount: ResidentAdapter.tableByteCount(c))
         lastHidden = workspace.hidden
+        finalNorm = weights.finalNorm
         logitRows = Matrix(rowCount: mostLogitRows, columnCount: c.vocabularySize)
+        sumRows = Matrix(rowCount: mostLogitRows, columnCount: workspace.blockCount)
         angles = try DeviceModel.angles(c, maximumContext, device, upload)
     }
 
@@ -193,22 +198,7 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
     package func logits(
         of rows: Range<Int>, in wanted: WantedRows, peaksOnly: Bool
     ) throws(StepFailure) -> (logits: Matrix, peaks: [LogitPeak]) {
-        precondition(rows.count <= mostLogitRows, "Too many logit rows.")
-        precondition(rows.lowerBound >= 0 && rows.upperBound <= wanted.count, "Nobody wanted them.")
-        guard !rows.isEmpty else { return (logitRows, []) }
-        try failing { () throws(DeviceError) in
-            let adapted = try AdaptedRows(wanted.segments(in: rows), residents, arguments)
-            let shrunk = try shrunk(words: element.words(adapted.shrinkWidth))
-            let tokenLogits = try tokenLogits(
-                columns: adapted.tokenCount.roundedUp(toMultipleOf: Lanes.count))
-            try device.submit { (recorder) throws(DeviceError) in
-                try HeadRecorder(
-                    model: self, recorder: recorder, adapted: adapted, rowCount: rows.count,
-                    shrunk: shrunk, tokenLogits: tokenLogits
-                ).record(lastHidden.from(rows.lowerBound), peaksOnly: peaksOnly)
-            }
-            try device.wait()
-        }
+        let peaks = try record(rows, in: wanted) { () in peaksOnly ? .peaks : .logits }
         if !peaksOnly {
             for row in 0..<rows.count {
                 workspace.hostLogits.withBytes(
@@ -218,10 +208,101 @@ package final class DeviceModel: StepModel, @unchecked Sendable {
                 }
             }
         }
-        let peaks = workspace.hostPeaks.read(cmd_peak.self, count: rows.count)
-        return (
-            logitRows, peaks.map { LogitPeak(maximum: $0.maximum, column: Int($0.index)) }
-        )
+        return (logitRows, peaks)
+    }
+
+    package func weigh(
+        _ rows: Range<Int>, in wanted: WantedRows, inverseTemperatures: [Float]
+    ) throws(StepFailure) -> (sums: Matrix, peaks: [LogitPeak]) {
+        precondition(inverseTemperatures.count == rows.count, "A row has one temperature.")
+        let peaks = try record(rows, in: wanted) { () throws(DeviceError) in
+            .weights(try arguments.append(inverseTemperatures))
+        }
+        for row in 0..<rows.count {
+            let rowByteCount = workspace.blockCount * 4
+            workspace.hostSums.withBytes(row * rowByteCount, rowByteCount) {
+                sumRows.setRow(row, bytes: $0)
+            }
+        }
+        return (sumRows, peaks)
+    }
+
+    package func weights(of blocks: [WeightBlock]) throws(StepFailure) -> [Float] {
+        precondition(blocks.count <= mostLogitRows * workspace.blockCount, "Too many blocks.")
+        guard !blocks.isEmpty else { return [] }
+        let size = KernelSet.sumBlock
+        try failing { () throws(DeviceError) in
+            let places = try arguments.append(
+                blocks.map { UInt32($0.row * workspace.blockCount + $0.block) })
+            try device.submit { recorder in
+                recorder.gather(
+                    DeviceRows(address: workspace.logits.address, stride: size), rows: places,
+                    count: blocks.count, words: size,
+                    into: DeviceRows(address: workspace.hostLogits.address, stride: size), element)
+                recorder.barrier()
+            }
+            try device.wait()
+        }
+        return workspace.hostLogits.read(Float.self, count: blocks.count * size)
+    }
+
+    /// Computes the logits of some wanted rows, for whatever the host wants of them.
+    private func record(
+        _ rows: Range<Int>, in wanted: WantedRows,
+        for use: () throws(DeviceError) -> HeadRecorder.Use
+    ) throws(StepFailure) -> [LogitPeak] {
+        precondition(rows.count <= mostLogitRows, "Too many logit rows.")
+        precondition(rows.lowerBound >= 0 && rows.upperBound <= wanted.count, "Nobody wanted them.")
+        guard !rows.isEmpty else { return [] }
+        try failing { () throws(DeviceError) in
+            let use = try use()
+            let adapted = try AdaptedRows(wanted.segments(in: rows), residents, arguments)
+            let shrunk = try shrunk(words: element.words(adapted.shrinkWidth))
+            let tokenLogits = try tokenLogits(
+                columns: adapted.tokenCount.roundedUp(toMultipleOf: Lanes.count))
+            try device.submit { (recorder) throws(DeviceError) in
+                try HeadRecorder(
+                    model: self, recorder: recorder, adapted: adapted, rowCount: rows.count,
+                    shrunk: shrunk, tokenLogits: tokenLogits
+                ).record(lastHidden.from(rows.lowerBound), for: use)
+            }
+            try device.wait()
+        }
+        return workspace.hostPeaks.read(cmd_peak.self, count: rows.count).map {
+            LogitPeak(maximum: $0.maximum, column: Int($0.index))
+        }
+    }
+
+    /// The host normalizes them, in 32 bits.
+    package func hiddenStates(
+        of rows: Range<Int>, in wanted: WantedRows
+    ) throws(StepFailure) -> Matrix {
+        precondition(rows.count <= mostLogitRows, "Too many rows.")
+        precondition(rows.lowerBound >= 0 && rows.upperBound <= wanted.count, "Nobody wanted them.")
+        let count = configuration.hiddenSize
+        let states = Matrix(rowCount: rows.count, columnCount: count)
+        guard !rows.isEmpty else { return states }
+        try failing { () throws(DeviceError) in
+            let places = try arguments.append(rows.map(UInt32.init))
+            try device.submit { recorder in
+                recorder.gather(
+                    lastHidden, rows: places, count: rows.count, words: count,
+                    into: DeviceRows(address: workspace.hostHidden.address, stride: count), element)
+                recorder.barrier()
+            }
+            try device.wait()
+        }
+        let segments = wanted.segments(in: rows)
+        for row in 0..<rows.count {
+            workspace.hostHidden.withBytes(row * count * 4, count * 4) {
+                states.setRow(row, bytes: $0)
+            }
+            let own = segments.first { $0.rows.contains(row) }?.adapter.own?.norm(.finalNorm)
+            kernels.rmsNormInPlace(
+                states, row: row, column: 0, weight: own ?? finalNorm,
+                epsilon: configuration.normEpsilon)
+        }
+        return states
     }
 
     private func failing(_ body: () throws(DeviceError) -> Void) throws(StepFailure) {

@@ -36,9 +36,13 @@ struct DeviceWorkspace {
     let delta: DeviceRows
     let logitInput: DeviceRows
     let logits: DeviceRows
-    /// The host's: logits and peaks.
+    /// The host's: logits or weights of tokens, peaks, sums of blocks of weights, and hidden states.
     let hostLogits: DeviceBuffer
     let hostPeaks: DeviceBuffer
+    let hostSums: DeviceBuffer
+    let hostHidden: DeviceBuffer
+    /// Blocks of weights in a row.
+    let blockCount: Int
     /// Logits on the device, for copies.
     let logitMemory: DeviceBuffer
     private let memory: [DeviceBuffer]
@@ -66,11 +70,15 @@ struct DeviceWorkspace {
         gateAndUp = try rows(rowCount, layer.feedForwardInput.width)
         gated = try rows(rowCount, element.words(c.intermediateSize))
         logitInput = try rows(mostLogitRows, element.words(c.hiddenSize))
-        logits = try rows(mostLogitRows, floats(c.vocabularySize))
+        blockCount =
+            c.vocabularySize.roundedUp(toMultipleOf: KernelSet.sumBlock) / KernelSet.sumBlock
+        logits = try rows(mostLogitRows, blockCount * KernelSet.sumBlock)
         logitMemory = memory[memory.count - 1]
         hostLogits = try DeviceBuffer(
             mostLogitRows * logits.stride * 4, on: .host, of: device)
         hostPeaks = try DeviceBuffer(mostLogitRows * 8, on: .host, of: device)
+        hostSums = try DeviceBuffer(mostLogitRows * blockCount * 4, on: .host, of: device)
+        hostHidden = try DeviceBuffer(mostLogitRows * c.hiddenSize * 4, on: .host, of: device)
         self.memory = memory
     }
 }

@@ -18,8 +18,16 @@ struct HeadRecorder {
     private var element: DeviceElement { model.element }
     private var space: DeviceWorkspace { model.workspace }
 
+    /// What the host has of a row's logits, beside their peaks.
+    enum Use {
+        case peaks
+        case logits
+        /// Sums of weights, which take the logits' place; with the address of each row's inverse temperature.
+        case weights(UInt64)
+    }
+
     /// - Parameter hidden: the first of the rows.
-    func record(_ hidden: DeviceRows, peaksOnly: Bool) throws(DeviceError) {
+    func record(_ hidden: DeviceRows, for use: Use) throws(DeviceError) {
         let c = model.configuration
         recorder.norm(
             hidden, adding: nil, weight: model.weights.finalNorm,
@@ -36,9 +44,20 @@ struct HeadRecorder {
             x: space.logits.address, peaks: space.hostPeaks.address, n: UInt32(c.vocabularySize),
             stride: UInt32(space.logits.stride))
         recorder.dispatch(CMD_FIND_PEAKS, element, arguments, grid: (rowCount, 1, 1))
-        if !peaksOnly {
+        switch use {
+        case .peaks: break
+        case .logits:
             recorder.copy(
                 rowCount * space.logits.stride * 4, from: space.logitMemory, to: space.hostLogits)
+        case .weights(let inverses):
+            recorder.barrier()
+            let arguments = cmd_weigh(
+                x: space.logits.address, peaks: space.hostPeaks.address, inverses: inverses,
+                sums: space.hostSums.address, n: UInt32(c.vocabularySize),
+                stride: UInt32(space.logits.stride), sum_stride: UInt32(space.blockCount),
+                unused: 0)
+            recorder.dispatch(
+                CMD_WEIGH, element, arguments, grid: (space.blockCount, rowCount, 1))
         }
         recorder.barrier()
     }

@@ -258,6 +258,9 @@ package struct EngineCore {
             if wants[range].allSatisfy(\.isPooled) { return }
         }
         let peaksOnly = wantsPeaksOnly(range)
+        if !peaksOnly, let model = model as? any DrawingModel, isDrawn(range) {
+            return try draw(range, rows, by: model)
+        }
         let (logits, peaks) = try model.logits(of: range, in: rows, peaksOnly: peaksOnly)
         due.removeAll(keepingCapacity: true)
         for number in range
@@ -291,17 +294,73 @@ package struct EngineCore {
         }
     }
 
+    /// Whether the tokens of all these rows are drawn by their logits as they are, and no more is wanted of them.
+    private func isDrawn(_ range: Range<Int>) -> Bool {
+        wants[range].allSatisfy { want in
+            guard !want.isPooled, !want.isDraft, want.draft == nil, want.promptToken == nil,
+                let sequence = scheduler[want.id]
+            else { return false }
+            return !sequence.wantsToken
+                || sequence.request.parameters.logprobCount == nil
+                    && (Sampler.needsPeakOnly(sequence) || Sampler.drawsUnchanged(sequence))
+        }
+    }
+
+    /// Answers rows whose weights stay on the device but for those that drawing looks at.
+    private mutating func draw(
+        _ range: Range<Int>, _ rows: WantedRows, by model: any DrawingModel
+    ) throws(StepFailure) {
+        let inverses = range.map { number -> Float in
+            guard let sequence = scheduler[wants[number].id], sequence.wantsToken,
+                Sampler.drawsUnchanged(sequence)
+            else { return 0 }
+            return Sampler.inverseTemperature(sequence)
+        }
+        let (sums, peaks) = try model.weigh(range, in: rows, inverseTemperatures: inverses)
+        let (sampler, size) = (choosers[0].sampler, KernelSet.sumBlock)
+        var tokens = peaks.map { Int32($0.column) }
+        var open = inverses.indices.filter { inverses[$0] > 0 && peaks[$0].maximum.isFinite }
+        for round in Sampler.floors.indices where !open.isEmpty {
+            var blocks: [WeightBlock] = []
+            for row in open {
+                guard let sequence = scheduler[wants[range.lowerBound + row].id] else { continue }
+                sampler.setSums(sums, row: row)
+                blocks += sampler.blocks(for: sequence, round: round).map {
+                    WeightBlock(row: row, block: $0)
+                }
+            }
+            let weights = try model.weights(of: blocks)
+            var next = 0
+            open.removeAll { row in
+                guard let sequence = scheduler[wants[range.lowerBound + row].id] else {
+                    return true
+                }
+                sampler.setSums(sums, row: row)
+                while next < blocks.count, blocks[next].row == row {
+                    sampler.setWeights(
+                        weights[next * size..<(next + 1) * size], block: blocks[next].block)
+                    next += 1
+                }
+                guard let token = sampler.draw(for: sequence, round: round) else { return false }
+                tokens[row] = token
+                return true
+            }
+        }
+        for (row, number) in range.enumerated() {
+            let wantsToken = scheduler[wants[number].id]?.wantsToken ?? false
+            let choice = Choice(
+                token: wantsToken ? tokens[row] : nil, isValid: peaks[row].maximum.isFinite)
+            if let output = output(for: wants[number], choice) { outputs.append(output) }
+        }
+    }
+
     /// Adds the hidden states of some wanted rows to their prompts' vectors, and ends those that are complete.
     private mutating func pool(_ range: Range<Int>, _ rows: WantedRows) throws(StepFailure) {
         let hidden = try model.hiddenStates(of: range, in: rows)
         for number in range where wants[number].isPooled {
             let id = wants[number].id
             guard scheduler[id] != nil else { continue }
-            guard let row = hidden?.row(number - range.lowerBound) else {
-                scheduler.remove(id)
-                outputs.append(Output(id: id, event: .failed(.noHiddenStates)))
-                continue
-            }
+            let row = hidden.row(number - range.lowerBound)
             scheduler.update(id) { $0.pool(row) }
             guard let sequence = scheduler[id], sequence.uncomputedCount == 0,
                 number + 1 == wants.count || wants[number + 1].id != id

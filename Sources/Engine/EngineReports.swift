@@ -43,8 +43,6 @@ package enum EngineFailure: Error, Sendable {
     case constraintFailed
     /// The device that it runs on cannot go on.
     case deviceLost
-    /// The device gives no hidden states.
-    case noHiddenStates
     /// The device has no room for the adapter, though it is not too large by itself.
     case adapterRefused
 }

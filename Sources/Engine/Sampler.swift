@@ -101,16 +101,18 @@ final class Sampler {
     ) -> Int32 {
         let parameters = sequence.request.parameters
         if parameters.temperature == 0 { return Int32(peak.column) }
-        // A temperature may be so low that its reciprocal overflows.
-        let inverse = min(1 / parameters.temperature, .greatestFiniteMagnitude)
         kernels.exponentials(
-            logits, row: row, maximum: peak.maximum, inverseTemperature: inverse, into: weights,
-            sums: sums)
-        let uniform = Sampler.uniform(seed: parameters.seed, index: sequence.completionCount)
-        let token =
-            parameters.topK > 0 || parameters.topP < 1 || parameters.minP > 0
-            ? drawFromMostLikely(parameters, uniform) : draw(uniform)
-        return Int32(token)
+            logits, row: row, maximum: peak.maximum,
+            inverseTemperature: Sampler.inverseTemperature(sequence), into: weights, sums: sums)
+        for round in Sampler.floors.indices {
+            if let token = draw(for: sequence, round: round) { return token }
+        }
+        preconditionFailure("The last round sees every weight.")
+    }
+
+    /// A temperature may be so low that its reciprocal overflows.
+    static func inverseTemperature(_ sequence: TokenSequence) -> Float {
+        min(1 / sequence.request.parameters.temperature, .greatestFiniteMagnitude)
     }
 
     /// Whether the likeliest token is the next one.
@@ -173,6 +175,73 @@ final class Sampler {
 
     // MARK: Drawing
 
+    /// Whether its tokens are drawn by their logits as they are.
+    static func drawsUnchanged(_ sequence: TokenSequence) -> Bool {
+        let parameters = sequence.request.parameters
+        return parameters.temperature > 0 && !parameters.changesLogits
+            && sequence.request.constraint == nil
+            && sequence.completionCount >= parameters.minimumTokens
+    }
+
+    /// Takes over the sums of a row's weights that another device has.
+    func setSums(_ source: Matrix, row: Int) { sums.setRow(0, source.row(row)) }
+
+    /// Takes over some of its weights.
+    func setWeights(_ source: ArraySlice<Float>, block: Int) {
+        let first = block * KernelSet.sumBlock
+        weights.withMutableRow(0) { weights in
+            for index in first..<min(first + KernelSet.sumBlock, vocabularySize) {
+                weights[index] = source[source.startIndex + index - first]
+            }
+        }
+    }
+
+    /// The blocks whose weights a round of drawing reads; found by their sums.
+    func blocks(for sequence: TokenSequence, round: Int) -> [Int] {
+        let parameters = sequence.request.parameters
+        return sums.withRow(0) { sums in
+            guard parameters.drawsFromAll else {
+                guard Sampler.isRound(round, parameters) else { return [] }
+                let least = max(Sampler.floors[round], parameters.minP)
+                return sums.indices.filter { sums[$0] >= least }
+            }
+            var left = Sampler.uniform(sequence) * total
+            let found = sums.indices.first { block in
+                if left < Double(sums[block]) { return true }
+                left -= Double(sums[block])
+                return false
+            }
+            guard let block = found else { return [] }
+            // Where rounding leaves a little at the end of a block, the next has the token.
+            let next = sums.indices[(block + 1)...].first { sums[$0] > 0 }
+            return [block] + (next.map { [$0] } ?? [])
+        }
+    }
+
+    /// Draws by the weights that a round reads.
+    ///
+    /// - Parameter round: one after another below `floors.count`.
+    /// - Returns: nil when those do not say yet.
+    func draw(for sequence: TokenSequence, round: Int) -> Int32? {
+        let (parameters, uniform) = (sequence.request.parameters, Sampler.uniform(sequence))
+        let token =
+            parameters.drawsFromAll
+            ? draw(uniform) : drawFromMostLikely(parameters, uniform, round: round)
+        return token.map { Int32($0) }
+    }
+
+    private static func uniform(_ sequence: TokenSequence) -> Double {
+        uniform(seed: sequence.request.parameters.seed, index: sequence.completionCount)
+    }
+
+    /// Most tokens are far less likely than the likeliest: rounds begin with those that are not.
+    static let floors: [Float] = [0x1p-6, 0x1p-12, 0x1p-24, 0]
+
+    /// All that min-p leaves are wanted at once where nothing else says how many.
+    private static func isRound(_ round: Int, _ parameters: SamplingParameters) -> Bool {
+        floors[round] == 0 || parameters.topK > 0 || parameters.minP == 0
+    }
+
     /// Calls `body` with the tokens of each block whose weights' sum is wanted, until it has seen enough.
     private func forEachBlock(
         where isWanted: (_ sum: Float) -> Bool,
@@ -195,7 +264,7 @@ final class Sampler {
     }
 
     /// From all tokens: walks their weights until the sum passes the drawn share of the total.
-    private func draw(_ uniform: Double) -> Int {
+    private func draw(_ uniform: Double) -> Int? {
         var left = uniform * total
         var token = 0
         forEachBlock { sum in
@@ -216,18 +285,18 @@ final class Sampler {
     }
 
     /// From the tokens that min-p, then top-k, then top-p leave, in that order as vLLM applies them.
-    private func drawFromMostLikely(_ parameters: SamplingParameters, _ uniform: Double) -> Int {
+    private func drawFromMostLikely(
+        _ parameters: SamplingParameters, _ uniform: Double, round: Int
+    ) -> Int? {
+        guard Sampler.isRound(round, parameters) else { return nil }
+        let floor = Sampler.floors[round]
         let count = parameters.topK > 0 ? parameters.topK : vocabularySize
         // Top-p goes by the sum of what the others leave.
         let isShareKnown = parameters.topK == 0 && parameters.minP == 0
         let share = isShareKnown ? Double(parameters.topP) * total : .infinity
-        var kept = 0.0
-        // Most tokens are far less likely than the likeliest: no need to look at those, unless all that
-        // min-p leaves are wanted.
-        for floor: Float in [0x1p-6, 0x1p-12, 0x1p-24, 0]
-        where floor == 0 || isShareKnown || parameters.topK > 0 {
-            kept = collect(atLeast: max(floor, parameters.minP))
-            if candidates.count >= count || kept >= share || floor <= parameters.minP { break }
+        var kept = collect(atLeast: max(floor, parameters.minP))
+        guard candidates.count >= count || kept >= share || floor <= parameters.minP else {
+            return nil
         }
         if candidates.count > count { kept = keepMostLikely(Double(count)) { _ in 1 } }
         if parameters.topP < 1 {

@@ -34,6 +34,9 @@ package struct SamplingParameters: Sendable, Equatable {
 
     package init() {}
 
+    /// Whether every token may be drawn.
+    var drawsFromAll: Bool { topK == 0 && topP >= 1 && minP == 0 }
+
     var changesLogits: Bool {
         repetitionPenalty != 1 || presencePenalty != 0 || frequencyPenalty != 0
             || !logitBias.isEmpty

@@ -157,10 +157,6 @@ extension GenerationError {
                 "The model computed a value that is not a number: the weights of the base or the adapter are broken."
             )
         case .stopped: self.init(.shuttingDown, "The server is shutting down.")
-        case .noHiddenStates:
-            self.init(
-                .noEmbeddings,
-                "This server's device gives no embeddings: run them with --device cpu.")
         case .adapterRefused:
             self.init(
                 .adapterTooLarge,

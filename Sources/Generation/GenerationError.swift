@@ -14,8 +14,6 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
         case notShown(String)
         case adapterTooLarge
         case tooManyRequests
-        /// The device gives none.
-        case noEmbeddings
         /// The first token would come too late by so many seconds.
         case tooLate(seconds: Int)
         case shuttingDown
@@ -37,7 +35,6 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
             case .notShown: "unsupported_parameter"
             case .adapterTooLarge: "adapter_too_large"
             case .tooManyRequests: "queue_full"
-            case .noEmbeddings: "embeddings_unsupported"
             case .tooLate: "queue_delay_exceeded"
             case .shuttingDown: "shutting_down"
             case .modelFailed: "model_failed"

@@ -109,10 +109,6 @@ extension APIError {
                 status: 429, type: "rate_limit_error", code: error.code.name,
                 message: error.message,
                 retryAfter: 1)
-        case .noEmbeddings:
-            self.init(
-                status: 400, code: error.code.name, message: error.message,
-                parameter: "model")
         case .tooLate(let seconds):
             self.init(
                 status: 429, type: "rate_limit_error", code: error.code.name,

@@ -33,8 +33,8 @@ package protocol StepModel: AnyObject {
     /// embeddings are made of.
     ///
     /// - Parameter rows: counted over the wanted ones.
-    /// - Returns: a row for each, or nil on a device that does not give them.
-    func hiddenStates(of rows: Range<Int>, in wanted: WantedRows) throws(StepFailure) -> Matrix?
+    /// - Returns: a row for each, in 32 bits whatever the activations are in.
+    func hiddenStates(of rows: Range<Int>, in wanted: WantedRows) throws(StepFailure) -> Matrix
 
     /// Calls `work` once for each number below `count`, spread over the threads.
     func forEach(_ count: Int, _ work: (_ member: Int, _ index: Int) -> Void)
@@ -62,10 +62,36 @@ package protocol StepModel: AnyObject {
     func waitForAdapter() throws(StepFailure)
 }
 
-extension StepModel {
-    package func hiddenStates(
-        of rows: Range<Int>, in wanted: WantedRows
-    ) throws(StepFailure) -> Matrix? { nil }
+/// A model on a device that makes of logits what tokens are drawn by, so that most of it need not leave the device.
+package protocol DrawingModel: StepModel {
+    /// Of some of the rows that the last batch wanted, at most `mostLogitRows`: weights
+    /// `exp((logit - maximum) · inverseTemperature)`, which stay on the device until the next logits or weights.
+    ///
+    /// - Parameters:
+    ///   - rows: counted over the wanted ones.
+    ///   - inverseTemperatures: one for each row; 0 where the peak is all that is wanted.
+    /// - Returns: sums of each `KernelSet.sumBlock` weights of a row, which the next call overwrites, and each row's
+    ///   largest logit.
+    func weigh(
+        _ rows: Range<Int>, in wanted: WantedRows, inverseTemperatures: [Float]
+    ) throws(StepFailure) -> (sums: Matrix, peaks: [LogitPeak])
+
+    /// Some blocks of the weights, `KernelSet.sumBlock` numbers each.
+    ///
+    /// - Parameter blocks: rows as `weigh` had them; at most all of them.
+    /// - Returns: one after another; those beyond the vocabulary are 0.
+    func weights(of blocks: [WeightBlock]) throws(StepFailure) -> [Float]
+}
+
+/// A row's weights of `KernelSet.sumBlock` tokens, from the `block`-th so many on.
+package struct WeightBlock: Sendable {
+    package var row: Int
+    package var block: Int
+
+    package init(row: Int, block: Int) {
+        self.row = row
+        self.block = block
+    }
 }
 
 /// How the pool that cache and adapters share on a device is used.

@@ -180,8 +180,7 @@ package final class DecoderModel: StepModel, TeamWork {
         return (workspace.logits, workspace.mergedPeaks(count: rows.count))
     }
 
-    /// In 32 bits, whatever the activations are in.
-    package func hiddenStates(of rows: Range<Int>, in wanted: WantedRows) -> Matrix? {
+    package func hiddenStates(of rows: Range<Int>, in wanted: WantedRows) -> Matrix {
         precondition(rows.lowerBound >= 0 && rows.upperBound <= wanted.count, "Nobody wanted them.")
         let head = headPass(wanted.segments(in: rows), rowCount: rows.count)
         let states = Matrix(rowCount: rows.count, columnCount: configuration.hiddenSize)

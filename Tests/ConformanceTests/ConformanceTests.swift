@@ -131,6 +131,11 @@ struct ConformanceTests {
 struct VectorTests {
     @Test(arguments: ConformanceTests.families)
     func vectorsAreWhatPEFTsLogitsAreMadeOf(_ family: String) throws {
+        try Self.check(family) { $0.model(maximumRows: 64, blockCount: 128) }
+    }
+
+    /// - Parameter makeModel: with 64 rows and 128 blocks.
+    static func check(_ family: String, _ makeModel: (TinyEngine) throws -> any StepModel) throws {
         let suite = try ConformanceTests.suite(family)
         let engine = try TinyEngine(family: family, format: .f32)
         let checkpoint = engine.checkpoint
@@ -142,7 +147,8 @@ struct VectorTests {
         // Those that change neither the head nor the embedding.
         let names = ["base", "plain", "dora", "all-linear", "odd-rank"]
         for maximumStepTokens in [64, 5] {
-            var core = engine.core(maximumStepTokens: maximumStepTokens)
+            var core = engine.core(
+                maximumStepTokens: maximumStepTokens, model: try makeModel(engine))
             var requests: [RequestID: (name: String, pooling: Pooling)] = [:]
             for (index, name) in names.enumerated() {
                 for pooling in Pooling.allCases {

@@ -27,6 +27,14 @@ struct DeviceConformanceTests {
         try ConformanceTests.run(family, Self.onDevice(device))
     }
 
+    @Test(arguments: TestDevice.all, ["qwen3"])
+    func vectorsAreWhatPEFTsLogitsAreMadeOf(_ kind: TestDevice, _ family: String) throws {
+        let device = try kind.open()
+        try VectorTests.check(family) {
+            try $0.deviceModel(maximumRows: 64, blockCount: 128, on: device)
+        }
+    }
+
     /// In bf16, with matrix instructions where there are some, the error is about that of the CPU's bf16.
     @Test(arguments: TestDevice.all)
     func halfTheDigitsCostWhatTheyCostTheCPU(_ device: TestDevice) throws {

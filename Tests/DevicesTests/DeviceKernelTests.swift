@@ -433,6 +433,64 @@ struct DeviceKernelTests {
         }
     }
 
+    /// What tokens are drawn by. Rows whose inverse temperature is 0 keep their logits.
+    @Test(arguments: TestDevice.all)
+    func weightsAreTheCPUs(_ device: TestDevice) throws {
+        let bench = try Bench(device, .f32)
+        var generator = SeededGenerator(seed: 4)
+        let (count, blockCount) = (201, 4)
+        let inverses: [Float] = [1, 0, 0.3, 20, .greatestFiniteMagnitude]
+        var rows = inverses.map { _ in (0..<count).map { _ in 4 * generator.normal() } }
+        rows[0][5] = -.infinity
+        let expected = zip(rows, inverses).map {
+            row, inverse -> (weights: [Float], sums: [Float]) in
+            let logits = Matrix(rows: [row])
+            let weights = Matrix(rowCount: 1, columnCount: count)
+            let sums = Matrix(rowCount: 1, columnCount: blockCount)
+            Self.scalar.exponentials(
+                logits, row: 0, maximum: row.max() ?? 0, inverseTemperature: inverse, into: weights,
+                sums: sums)
+            return (weights.row(0), sums.row(0))
+        }
+        let peaks = try bench.place(
+            rows.map { cmd_peak(maximum: $0.max() ?? 0, index: 0) })
+        let places = try bench.place(inverses)
+        let stride = blockCount * KernelSet.sumBlock
+        let logits = rows.flatMap { $0 + Array(repeating: Float(7), count: stride - count) }
+        let x = try bench.place(logits)
+        let sums = try bench.fill(inverses.count * blockCount) { recorder, y in
+            recorder.dispatch(
+                CMD_WEIGH, .f32,
+                cmd_weigh(
+                    x: x, peaks: peaks, inverses: places, sums: y, n: UInt32(count),
+                    stride: UInt32(stride), sum_stride: UInt32(blockCount), unused: 0),
+                grid: (blockCount, inverses.count, 1))
+        }
+        let all = try bench.place(inverses.indices.map(UInt32.init))
+        let weights = try bench.fill(logits.count) { recorder, y in
+            let arguments = cmd_gather(
+                from: x, to: y, rows: all, words: UInt32(stride), from_stride: UInt32(stride),
+                to_stride: UInt32(stride))
+            recorder.dispatch(CMD_GATHER, .f32, arguments, grid: (inverses.count, 1, 1))
+        }
+        for (row, inverse) in inverses.enumerated() {
+            let found = weights[row * stride..<row * stride + count]
+            let blocks = sums[row * blockCount..<(row + 1) * blockCount]
+            guard inverse > 0 else {
+                #expect(Array(found) == rows[row] && blocks.allSatisfy(\.isNaN))
+                continue
+            }
+            #expect(weights[row * stride + count..<(row + 1) * stride].allSatisfy { $0 == 0 })
+            if device == .cuda {
+                #expect(Array(found) == expected[row].weights)
+                #expect(Array(blocks) == expected[row].sums)
+            } else {
+                #expect(zip(found, expected[row].weights).allSatisfy { abs($0 - $1) < 2e-6 })
+                #expect(zip(blocks, expected[row].sums).allSatisfy { abs($0 - $1) < 2e-5 })
+            }
+        }
+    }
+
     @Test(arguments: TestDevice.all)
     func peaksAreTheLowestOfTheHighest(_ device: TestDevice) throws {
         let bench = try Bench(device, .f32)

@@ -128,30 +128,27 @@ struct DeviceEngineTests {
         #expect(tight.status.preemptionCount > 0)
     }
 
-    /// A request for what the device does not give ends alone.
-    @Test func vectorsAreRefusedByName() throws {
+    /// Tokens that are drawn on the device are those that the host draws from its logits.
+    @Test(arguments: TestDevice.all)
+    func drawsAreThoseOfTheLogits(_ kind: TestDevice) throws {
         let engine = try TinyEngine()
-        var core = try Self.core(engine, on: try TestDevice.all[0].open(), form: nil)
-        for id in 1...2 {
-            var parameters = SamplingParameters()
-            parameters.maximumTokens = id == 1 ? 0 : 3
-            parameters.pooling = id == 1 ? .last : nil
-            core.apply(
-                .submit(
-                    EngineRequest(
-                        id: RequestID(UInt64(id)), prompt: [3, 4, 5], adapter: nil,
-                        adapterName: nil, parameters: parameters)))
-        }
-        var (failures, tokenCount) = ([EngineFailure](), 0)
-        while !core.isIdle {
-            for output in core.step() {
-                switch output.event {
-                case .failed(let failure): failures.append(failure)
-                case .step(let step): tokenCount += step.token == nil ? 0 : 1
+        let device = try kind.open()
+        func run(logprobs: Int?) throws -> [RequestID: [Int32]] {
+            var core = try Self.core(engine, on: device)
+            let requests = (1...8).map { number in
+                EngineCoreTests.request(number, adapter: nil, promptCount: 3 + number) {
+                    $0.logprobCount = logprobs
+                    $0.promptLogprobCount = nil
+                    $0.temperature = Float(number % 4) * 0.6
+                    if number % 3 == 0 { $0.topP = 0.8 }
+                    if number % 3 == 1 { $0.topK = 5 }
                 }
             }
+            return EngineCoreTests.run(&core, requests).mapValues(\.tokens)
         }
-        #expect(failures == [.noHiddenStates] && tokenCount == 3)
+        let expected = try run(logprobs: 0)
+        #expect(try run(logprobs: nil) == expected)
+        #expect(expected.count == 8 && expected.values.allSatisfy { $0.count == 12 })
     }
 
     /// Adapters leave the device and come back; blocks and adapters share one pool, which holds what the account

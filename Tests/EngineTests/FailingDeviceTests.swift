@@ -26,6 +26,10 @@ struct FailingDeviceTests {
             throw StepFailure("nothing was computed")
         }
 
+        func hiddenStates(
+            of rows: Range<Int>, in wanted: WantedRows
+        ) throws(StepFailure) -> Matrix { throw StepFailure("nothing was computed") }
+
         func forEach(_ count: Int, _ work: (_ member: Int, _ index: Int) -> Void) {}
         func cacheByteCount(blockCount: Int) -> Int { 0 }
         func free(_ blocks: [Int32]) {}
@@ -61,6 +65,10 @@ struct FailingDeviceTests {
         ) throws(StepFailure) -> (logits: Matrix, peaks: [LogitPeak]) {
             inner.logits(of: rows, in: wanted, peaksOnly: peaksOnly)
         }
+
+        func hiddenStates(
+            of rows: Range<Int>, in wanted: WantedRows
+        ) throws(StepFailure) -> Matrix { inner.hiddenStates(of: rows, in: wanted) }
 
         func forEach(_ count: Int, _ work: (_ member: Int, _ index: Int) -> Void) {
             inner.forEach(count, work)

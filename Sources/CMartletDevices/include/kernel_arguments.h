@@ -349,6 +349,26 @@ _Static_assert(offsetof(cmd_find_peaks, n) == 16, "cmd_find_peaks");
 _Static_assert(offsetof(cmd_find_peaks, stride) == 20, "cmd_find_peaks");
 _Static_assert(sizeof(cmd_find_peaks) == 24, "cmd_find_peaks");
 
+typedef struct cmd_weigh {
+    uint64_t x;
+    uint64_t peaks;
+    uint64_t inverses;
+    uint64_t sums;
+    uint32_t n;
+    uint32_t stride;
+    uint32_t sum_stride;
+    uint32_t unused;
+} cmd_weigh;
+_Static_assert(offsetof(cmd_weigh, x) == 0, "cmd_weigh");
+_Static_assert(offsetof(cmd_weigh, peaks) == 8, "cmd_weigh");
+_Static_assert(offsetof(cmd_weigh, inverses) == 16, "cmd_weigh");
+_Static_assert(offsetof(cmd_weigh, sums) == 24, "cmd_weigh");
+_Static_assert(offsetof(cmd_weigh, n) == 32, "cmd_weigh");
+_Static_assert(offsetof(cmd_weigh, stride) == 36, "cmd_weigh");
+_Static_assert(offsetof(cmd_weigh, sum_stride) == 40, "cmd_weigh");
+_Static_assert(offsetof(cmd_weigh, unused) == 44, "cmd_weigh");
+_Static_assert(sizeof(cmd_weigh) == 48, "cmd_weigh");
+
 typedef struct cmd_product_tile {
     uint64_t w;
     uint64_t x;
@@ -386,6 +406,7 @@ typedef enum cmd_kernel {
     CMD_GATHER,
     CMD_SCATTER,
     CMD_FIND_PEAKS,
+    CMD_WEIGH,
     CMD_PRODUCT_TILE_SHARED,
     CMD_PRODUCT_TILE_HALF,
     CMD_PRODUCT_TILE_BF16,
