@@ -41,19 +41,12 @@ struct StepBench {
             file, base: loaded.checkpoint, format: settings.adapterWeights)
         let room = (loaded.limits.deviceMemory?.adapterFloor ?? 0) / max(1, first.byteCount)
         let adapters = (0..<max(1, min(mostAdapters, room))).map { index in
-            first.copy(as: StepBench.digest(index))
+            first.copy(as: .numbered(index))
         }
         try measureSteps(loaded, adapters, into: &report, progress)
         try measurePrefill(loaded, into: &report)
         try measureUploads(loaded, adapters, into: &report)
         progress.finish()
-    }
-
-    private static func digest(_ index: Int) -> AdapterDigest {
-        let text = String(index, radix: 16)
-        guard let digest = AdapterDigest(String(repeating: "0", count: 64 - text.count) + text)
-        else { preconditionFailure("64 digits are a digest.") }
-        return digest
     }
 
     // MARK: Requests
@@ -169,7 +162,7 @@ struct StepBench {
             return (.now - begin) / .milliseconds(1)
         }
         // A digest that was never there; then the same again.
-        let fresh = adapters[0].copy(as: StepBench.digest(1 << 40))
+        let fresh = adapters[0].copy(as: .numbered(1 << 40))
         _ = try firstToken(0, nil)
         let (cold, warm) = (try firstToken(1, fresh), try firstToken(2, fresh))
 
@@ -179,7 +172,7 @@ struct StepBench {
         try start(&core, min(32, rowCounts.max() ?? 1))
         let alone = try medianStep(&core)
         for number in 0..<8 {
-            let adapter = adapters[0].copy(as: StepBench.digest(1 << 41 + number))
+            let adapter = adapters[0].copy(as: .numbered(1 << 41 + number))
             core.apply(.submit(request(1000 + number, adapter, promptCount: 16, tokens: 2)))
         }
         let beside = try medianStep(&core)
