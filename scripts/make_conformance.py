@@ -2,8 +2,10 @@
 """Makes the goldens of Tests/ConformanceTests: a tiny random model for each family, one adapter for
 each rule of PEFT's format, and what transformers + peft compute with it in 32-bit floats.
 
-    scripts/make_conformance.py Tests/ConformanceTests/Goldens
+    scripts/make_conformance.py Tests/ConformanceTests/Goldens [FAMILY …]
 
+FAMILIES beyond the first four have few cases: what PEFT's rules mean does not depend on the family. Those that are named
+are made anew, the others stay as they are.
 Needs torch, transformers, peft, gguf (scripts/requirements-reference.txt). The seed is fixed. For a
 case that is to be refused `cases.json` has the code instead of logits; those adapters are edits of
 the ones that PEFT wrote.
@@ -19,8 +21,10 @@ import torch
 from gguf import GGUFWriter
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import (LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config,
-                          Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
+from transformers import (Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, GraniteConfig,
+                          GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM,
+                          Olmo2Config, Olmo2ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+                          SmolLM3Config, SmolLM3ForCausalLM)
 from transformers.generation import LogitsProcessorList
 
 SEED = 7
@@ -35,7 +39,15 @@ FAMILIES = {
     "mistral": (MistralForCausalLM, MistralConfig(**SIZES, sliding_window=6, tie_word_embeddings=False)),
     "qwen2": (Qwen2ForCausalLM, Qwen2Config(**SIZES, tie_word_embeddings=True)),
     "qwen3": (Qwen3ForCausalLM, Qwen3Config(**SIZES, head_dim=10, tie_word_embeddings=True)),
+    "smollm3": (SmolLM3ForCausalLM, SmolLM3Config(**dict(SIZES, num_hidden_layers=4), pad_token_id=0, rope_parameters=dict(rope_type="default", rope_theta=5e4))),
+    "granite": (GraniteForCausalLM, GraniteConfig(**SIZES, embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.3, logits_scaling=2.5)),
+    "olmo2": (Olmo2ForCausalLM, Olmo2Config(**SIZES, pad_token_id=0)),
+    # llama.cpp takes one over the root of the head's size for the scale; a model of its own size has that.
+    "gemma2": (Gemma2ForCausalLM, Gemma2Config(**SIZES, head_dim=10, query_pre_attn_scalar=10, sliding_window=6, attn_logit_softcapping=2.0, final_logit_softcapping=3.0)),
+    "gemma3_text": (Gemma3ForCausalLM, Gemma3TextConfig(**dict(SIZES, num_hidden_layers=6), head_dim=10, query_pre_attn_scalar=10, sliding_window=6, rope_parameters={
+        "full_attention": dict(rope_type="linear", factor=2.0, rope_theta=1e5), "sliding_attention": dict(rope_type="default", rope_theta=1e4)})),
 }
+FIRST = ("llama", "mistral", "qwen2", "qwen3")
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 QV, EMBEDDING, HEAD = ["q_proj", "v_proj"], "base_model.model.model.embed_tokens.", "base_model.model.lm_head."
 ENDS = QV + ["embed_tokens", "lm_head"]
@@ -180,6 +192,14 @@ ACCEPTED = {  # name: (LoRA settings, changes to the saved adapter, "families" i
     "alora-rslora-patterns": (dict(use_rslora=True, rank_pattern={"q_proj": 7}, alpha_pattern={"mlp.*": 20}, target_modules=ALL, alora_invocation_tokens=[69, 0, 61]), {"families": LLAMA}),
     "alora-lora-bias": (dict(lora_bias=True, target_modules=ALL, alora_invocation_tokens=[8, 9, 7]), {"families": PAIR}),
     "alora-head": (dict(target_modules=QV + ["lm_head"], alora_invocation_tokens=[61, 33]), {"families": PAIR}),
+}
+# What the others have of these, and of their own.
+FEW = ["plain", "all-linear", "only-output", "odd-rank", "rslora", "rank-pattern", "lora-bias", "dora", "bfloat16", "saved-both", "saved-norm", "saved-input-norm", "tokens-list", "embedding", "head"]
+OWN = {
+    "saved-all-norms": (dict(target_modules=QV, modules_to_save=["post_attention_layernorm"]), {"families": ("smollm3", "granite", "olmo2", "gemma2", "gemma3_text")}),
+    "saved-output-norm": (dict(target_modules=QV, modules_to_save=["post_feedforward_layernorm"]), {"families": ("olmo2", "gemma2", "gemma3_text")}),
+    "saved-query-norm": (dict(target_modules=QV, modules_to_save=["q_norm"]), {"families": ("olmo2", "gemma3_text")}),
+    "embedding-dora": (dict(use_dora=True, target_modules=QV + ["embed_tokens"]), {"families": ("granite", "gemma2", "gemma3_text")}),
 }
 NAN, INF = float("nan"), float("inf")
 KEY, DELTA = "base_model.model.model.layers.0.self_attn.q_proj.", "token_adapter.trainable_tokens_delta"
@@ -400,8 +420,15 @@ def edit(folder, change):
         else: open(config_path, "w").write(change["config_text"])
 
 
+def cases_of(family):
+    if family in FIRST: return {name: case for name, case in ACCEPTED.items() if family in case[1].get("families", FIRST)}
+    few = {name: ACCEPTED[name] for name in FEW if not (name == "saved-input-norm" and family == "olmo2")}
+    return few | {name: case for name, case in OWN.items() if family in case[1]["families"]}
+
+
 def load(kind, base, adapter=None):
-    model = kind.from_pretrained(base, dtype=torch.float32)
+    # Only eager attention has soft caps.
+    model = kind.from_pretrained(base, dtype=torch.float32, **({"attn_implementation": "eager"} if kind is Gemma2ForCausalLM else {}))
     return PeftModel.from_pretrained(model, adapter).eval() if adapter else model
 
 
@@ -439,24 +466,40 @@ def permuted(w, heads):
 GGUF_NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
               "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm",
               "post_attention_layernorm": "ffn_norm", "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
+# Where norms are behind attention and feed-forward, too or alone.
+GGUF_NORMS = {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm", "post_feedforward_layernorm": "post_ffw_norm"}
+
+
+def gguf_name(family, module):
+    return (GGUF_NORMS.get(module) if family in ("olmo2", "gemma2", "gemma3_text") else None) or GGUF_NAMES[module]
 
 
 def gguf_array(family, config, module, w):
     w = w.float().numpy()
-    if family == "llama" and module.endswith(("q_proj", "k_proj")):
+    if family.startswith("gemma") and module.endswith("norm"): w = w + 1
+    if family in ("llama", "smollm3", "granite") and module.endswith(("q_proj", "k_proj")):
         w = permuted(w, config.num_attention_heads if module.endswith("q_proj") else config.num_key_value_heads)
     return np.ascontiguousarray(w)
 
 
 def write_gguf(family, config, model, path):
-    writer = GGUFWriter(path, family)
+    writer = GGUFWriter(path, family.removesuffix("_text"))
     writer.add_block_count(config.num_hidden_layers); writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size); writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads); writer.add_head_count_kv(config.num_key_value_heads)
-    writer.add_layer_norm_rms_eps(config.rms_norm_eps); writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps); rope = config.rope_parameters.get("full_attention", config.rope_parameters)
+    writer.add_rope_freq_base(rope["rope_theta"])
+    if family == "granite":
+        writer.add_embedding_scale(config.embedding_multiplier); writer.add_residual_scale(config.residual_multiplier)
+        writer.add_attention_scale(config.attention_multiplier); writer.add_logit_scale(config.logits_scaling)
+    if family == "gemma2":
+        writer.add_attn_logit_softcapping(config.attn_logit_softcapping); writer.add_final_logit_softcapping(config.final_logit_softcapping)
+    if family.startswith("gemma"): writer.add_sliding_window(config.sliding_window)
+    if rope["rope_type"] == "linear":
+        writer.add_string(f"{family.removesuffix('_text')}.rope.scaling.type", "linear"); writer.add_float32(f"{family.removesuffix('_text')}.rope.scaling.factor", rope["factor"])
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     writer.add_key_length(head); writer.add_value_length(head)
-    if config.rope_parameters["rope_type"] == "llama3":
+    if rope["rope_type"] == "llama3":
         p, freqs = config.rope_parameters, 1.0 / config.rope_parameters["rope_theta"] ** (np.arange(0, head, 2) / head)
         low, high, divisors = p["low_freq_factor"], p["high_freq_factor"], []
         for f in freqs:
@@ -470,17 +513,17 @@ def write_gguf(family, config, model, path):
             if config.tie_word_embeddings: continue
             target, module = "output.weight", ""
         elif name == "model.embed_tokens.weight": target, module = "token_embd.weight", ""
-        elif name == "model.norm.weight": target, module = "output_norm.weight", ""
+        elif name == "model.norm.weight": target, module = "output_norm.weight", "norm"
         else:
             _, _, layer, rest = name.split(".", 3)
             module, part = rest.rsplit(".", 1)
-            target = f"blk.{layer}.{GGUF_NAMES[module]}.{part}"
+            target = f"blk.{layer}.{gguf_name(family, module)}.{part}"
         writer.add_tensor(target, gguf_array(family, config, module, tensor))
     finish(writer)
 
 
 def write_gguf_lora(family, config, folder, path, alpha):
-    writer = GGUFWriter(path, family)
+    writer = GGUFWriter(path, family.removesuffix("_text"))
     writer.add_string("general.type", "adapter"); writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", alpha)
     for name, tensor in load_file(f"{folder}/adapter_model.safetensors").items():
@@ -495,21 +538,23 @@ def finish(writer):
     writer.write_header_to_file(); writer.write_kv_data_to_file(); writer.write_tensors_to_file(); writer.close()
 
 
-def main(output):
-    shutil.rmtree(output, ignore_errors=True)
+def main(output, *names):
     summary = {"tokens": TOKENS, "prompt_length": PROMPT_LENGTH, "families": {}}
+    if names: summary = json.load(open(f"{output}/cases.json"))
+    else: shutil.rmtree(output, ignore_errors=True)
     for family, (kind, config) in FAMILIES.items():
+        if names and family not in names: continue
         torch.manual_seed(SEED)
         folder = f"{output}/{family}"
+        shutil.rmtree(folder, ignore_errors=True)
         model = kind(config).eval()
         for p in model.parameters():
-            with torch.no_grad(): p.copy_(torch.randn_like(p) * (0.1 if p.ndim == 1 else 0.25) + (1.0 if p.ndim == 1 and p.shape[0] != 12 else 0.0))
+            with torch.no_grad(): p.copy_(torch.randn_like(p) * (0.1 if p.ndim == 1 else 0.25) + (1.0 if p.ndim == 1 and (p.shape[0] != 12 or family not in FIRST) and not family.startswith("gemma") else 0.0))
         model.save_pretrained(f"{folder}/model")
         os.path.exists(f"{folder}/model/generation_config.json") and os.remove(f"{folder}/model/generation_config.json")
         expected, cases = {"base": logits(model)}, {}
         if family != "mistral": write_gguf(family, config, model, f"{folder}/model.gguf")
-        for name, (settings, change) in ACCEPTED.items():
-            if family not in change.get("families", FAMILIES): continue
+        for name, (settings, change) in cases_of(family).items():
             path = f"{folder}/{name}"
             make(kind, f"{folder}/model", path, settings)
             edit(path, change)
@@ -542,4 +587,4 @@ def main(output):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -82,7 +82,7 @@ package struct AdapterShape: Sendable, Equatable {
     }
 
     private static func replaceable(_ base: ModelConfiguration) -> [Checkpoint.Role] {
-        Checkpoint.Role.all(layerCount: base.layerCount).filter {
+        base.roles.filter {
             if case .bias = $0 { return false }
             return base.shape(of: $0) != nil
         }

@@ -80,7 +80,7 @@ package struct BaseFingerprint: Hashable, Sendable {
     }
 
     private static func shape(of c: ModelConfiguration) -> String {
-        "\(c.family.rawValue) \(c.layerCount) \(c.headCount) \(c.keyValueHeadCount) \(c.headDimension)"
+        "\(c.family.name) \(c.layerCount) \(c.headCount) \(c.keyValueHeadCount) \(c.headDimension)"
     }
 
     private static func digits(_ word: UInt64) -> String {

@@ -155,6 +155,19 @@ CMK_INLINE float cmk_exp(float x) {
     return cmk_float(cmk_bits(p) + ((uint32_t)exponent << 23));
 }
 
+// gelu(x) = x / (1 + exp(-2 √(2/π) (x + 0.044715 x³))), the tangent's approximation: the exponent is x · (x² A + B).
+#define CMK_GELU_A (-0.071354816f)
+#define CMK_GELU_B (-1.5957691f)
+
+CMK_INLINE float cmk_gelu(float x) {
+    return x / (1.0f + cmk_exp(x * fmaf(x * x, CMK_GELU_A, CMK_GELU_B)));
+}
+
+/// cap · tanh(x / cap); `steepness` is 2 / cap.
+CMK_INLINE float cmk_soft_cap(float x, float cap, float steepness) {
+    return cap * (1.0f - 2.0f / (cmk_exp(x * steepness) + 1.0f));
+}
+
 /// Sums 16 lanes as a tree: halves onto halves.
 CMK_INLINE float cmk_fold(const float *lanes) {
     float s[CMK_LANES];

@@ -59,6 +59,7 @@ package final class DeviceModel: DrawingModel, @unchecked Sendable {
     ) throws(DeviceError) {
         let c = weights.configuration
         element = try DeviceModel.element(weights.format, adapterFormat, activations)
+        try DeviceModel.checkFamily(c)
         guard c.headDimension <= DeviceModel.largestHead else {
             throw DeviceError(
                 .unsupported,
@@ -95,6 +96,19 @@ package final class DeviceModel: DrawingModel, @unchecked Sendable {
     }
 
     private static let largestHead = 512
+
+    /// Kernels have Llama's form, with norms of each head or without.
+    ///
+    /// - Throws: `DeviceError` with `unsupported` where a model's family wants something else.
+    package static func checkFamily(_ c: ModelConfiguration) throws(DeviceError) {
+        var departures = c.departures
+        if departures.headNorms == .each { departures.headNorms = .none }
+        guard departures == Departures() else {
+            throw DeviceError(
+                .unsupported,
+                "models of the family \(c.family.name) do not run on a GPU yet: give --device cpu")
+        }
+    }
 
     private static func kernels(_ form: ProductForm) -> [cmd_kernel] {
         (0..<CMD_KERNEL_COUNT.rawValue).map { cmd_kernel(rawValue: $0) }

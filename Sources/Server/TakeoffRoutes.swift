@@ -152,7 +152,7 @@ struct TakeoffRoutes {
     private var configuration: JSON {
         let c = generator.checkpoint.configuration
         return [
-            "model_type": .string(c.family.rawValue), "hidden_size": .integer(c.hiddenSize),
+            "model_type": .string(c.family.name), "hidden_size": .integer(c.hiddenSize),
             "intermediate_size": .integer(c.intermediateSize),
             "num_hidden_layers": .integer(c.layerCount),
             "num_attention_heads": .integer(c.headCount),

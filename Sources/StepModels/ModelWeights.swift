@@ -13,8 +13,12 @@ package struct ModelWeights: Sendable {
     package let byteCount: Int
 
     package final class Layer: Sendable {
-        package let attentionNorm: Matrix
-        package let feedForwardNorm: Matrix
+        /// Before attention and feed-forward, where the family has norms there.
+        package let attentionNorm: Matrix?
+        package let feedForwardNorm: Matrix?
+        /// Behind them.
+        package let attentionOutputNorm: Matrix?
+        package let feedForwardOutputNorm: Matrix?
         package let queryNorm: Matrix?
         package let keyNorm: Matrix?
         package let attentionInput: LinearGroup
@@ -23,12 +27,15 @@ package struct ModelWeights: Sendable {
         package let feedForwardOutput: LinearGroup
 
         init(
-            attentionNorm: Matrix, feedForwardNorm: Matrix, queryNorm: Matrix?, keyNorm: Matrix?,
+            attentionNorm: Matrix?, feedForwardNorm: Matrix?, attentionOutputNorm: Matrix?,
+            feedForwardOutputNorm: Matrix?, queryNorm: Matrix?, keyNorm: Matrix?,
             attentionInput: LinearGroup, attentionOutput: LinearGroup,
             feedForwardInput: LinearGroup, feedForwardOutput: LinearGroup
         ) {
             self.attentionNorm = attentionNorm
             self.feedForwardNorm = feedForwardNorm
+            self.attentionOutputNorm = attentionOutputNorm
+            self.feedForwardOutputNorm = feedForwardOutputNorm
             self.queryNorm = queryNorm
             self.keyNorm = keyNorm
             self.attentionInput = attentionInput
@@ -119,12 +126,16 @@ package struct ModelWeights: Sendable {
         }
 
         func layer(_ layer: Int) throws -> Layer {
-            let hasHeadNorms = checkpoint[.queryNorm(layer: layer)] != nil
+            func norm(_ role: Checkpoint.Role) throws -> Matrix? {
+                checkpoint[role] == nil ? nil : try vector(role)
+            }
             return Layer(
-                attentionNorm: try vector(.attentionNorm(layer: layer)),
-                feedForwardNorm: try vector(.feedForwardNorm(layer: layer)),
-                queryNorm: hasHeadNorms ? try vector(.queryNorm(layer: layer)) : nil,
-                keyNorm: hasHeadNorms ? try vector(.keyNorm(layer: layer)) : nil,
+                attentionNorm: try norm(.attentionNorm(layer: layer)),
+                feedForwardNorm: try norm(.feedForwardNorm(layer: layer)),
+                attentionOutputNorm: try norm(.attentionOutputNorm(layer: layer)),
+                feedForwardOutputNorm: try norm(.feedForwardOutputNorm(layer: layer)),
+                queryNorm: try norm(.queryNorm(layer: layer)),
+                keyNorm: try norm(.keyNorm(layer: layer)),
                 attentionInput: try group(layer, .attentionInput),
                 attentionOutput: try group(layer, .attentionOutput),
                 feedForwardInput: try group(layer, .feedForwardInput),

@@ -5,7 +5,10 @@ package import Tensors
 extension ModelConfiguration {
     /// Row p: the cosines of position p's angles, then the sines, computed in 32-bit floats as
     /// transformers does.
-    package func angles(positionCount: Int) -> Matrix {
+    ///
+    /// - Parameter rope: nil for that of most layers.
+    package func angles(positionCount: Int, _ rope: RopeParameters? = nil) -> Matrix {
+        let rope = rope ?? self.rope
         let frequencies = rope.frequencies(headDimension: headDimension)
         let angles = Matrix(rowCount: positionCount, columnCount: headDimension)
         for position in 0..<positionCount {

@@ -34,7 +34,7 @@ package struct TinyEngine {
     }
 
     package func adapter(_ name: String) throws -> DeviceAdapter {
-        let path = Repository.conformance("\(checkpoint.configuration.family.rawValue)/\(name)")
+        let path = Repository.conformance("\(checkpoint.configuration.family.name)/\(name)")
         return try DeviceAdapter(
             try AdapterFile.open(
                 path: path, base: checkpoint, limits: AdapterLimits()),

@@ -4,7 +4,25 @@ internal import StepModels
 internal import Tensors
 
 extension DecoderModel {
-    /// Normalizes (Qwen3) and rotates a row's queries and keys of some key/value heads, and stores
+    /// All heads of a row together.
+    func normalizeQueriesAndKeys(_ index: Int, _ pass: Pass, _ member: Int) {
+        let (layer, projections) = (weights.layers[index], workspace.projections)
+        guard let queryNorm = layer.queryNorm, let keyNorm = layer.keyNorm else { return }
+        for row in team.share(of: pass.rowCount, for: member) {
+            let own = pass.linear.owners.first { $0.rows.contains(row) }?.adapter.own
+            for (column, norm) in [
+                (0, own?.norm(.queryNorm(layer: index)) ?? queryNorm),
+                (layer.attentionInput.columns[1], own?.norm(.keyNorm(layer: index)) ?? keyNorm),
+            ] {
+                kernels.rmsNormInPlace(
+                    projections, row: row, column: column, weight: norm,
+                    epsilon: configuration.normEpsilon)
+            }
+        }
+        team.meet()
+    }
+
+    /// Normalizes (each head by itself, if at all) and rotates a row's queries and keys of some key/value heads, and stores
     /// their keys and values.
     func positionKeysAndQueries(
         _ index: Int, _ batch: Batch, _ owners: [Batch.Segment], row: Int, heads: Range<Int>
@@ -16,7 +34,9 @@ extension DecoderModel {
         let d = c.headDimension
         let group = c.headCount / c.keyValueHeadCount
         let queries = heads.lowerBound * group..<heads.upperBound * group
-        if var queryNorm = layer.queryNorm, var keyNorm = layer.keyNorm {
+        if c.departures.headNorms == .each, var queryNorm = layer.queryNorm,
+            var keyNorm = layer.keyNorm
+        {
             if let own = owners.first(where: { $0.rows.contains(row) })?.adapter.own {
                 queryNorm = own.norm(.queryNorm(layer: index)) ?? queryNorm
                 keyNorm = own.norm(.keyNorm(layer: index)) ?? keyNorm
@@ -32,12 +52,14 @@ extension DecoderModel {
                     epsilon: c.normEpsilon)
             }
         }
-        kernels.rotate(
-            projections, row: row, column: queries.lowerBound * d, headCount: queries.count,
-            headDimension: d, angles: angles, position: position)
-        kernels.rotate(
-            projections, row: row, column: keyColumn + heads.lowerBound * d,
-            headCount: heads.count, headDimension: d, angles: angles, position: position)
+        if let angles = angles[index] {
+            kernels.rotate(
+                projections, row: row, column: queries.lowerBound * d, headCount: queries.count,
+                headDimension: d, angles: angles, position: position)
+            kernels.rotate(
+                projections, row: row, column: keyColumn + heads.lowerBound * d,
+                headCount: heads.count, headDimension: d, angles: angles, position: position)
+        }
         let blocks = workspace.blocks(of: batch, row: row)
         cache.store(
             layer: index, heads: heads, block: Int(blocks[position / KeyValueCache.blockPositions]),
@@ -55,7 +77,7 @@ extension DecoderModel {
         let c = configuration
         let (heads, window) = (c.keyValueHeadCount, c.window(layer: index))
         let group = c.headCount / heads
-        let scale = 1 / Float(c.headDimension).squareRoot()
+        let (scale, cap) = (c.attentionScale, c.departures.attentionCap)
         func piece(_ number: Int) -> AttentionPiece {
             let own = queries[number / heads]
             let run = pass.batch.runs[own.run]
@@ -75,7 +97,7 @@ extension DecoderModel {
             }
             kernels.attend(
                 own, next: share.contains(number + 1) ? piece(number + 1) : nil,
-                queries: workspace.projections, group: group, scale: scale, cache: cache,
+                queries: workspace.projections, group: group, scale: scale, cap: cap, cache: cache,
                 into: workspace.attended.values, scratch: scratch[member])
         }
     }

@@ -13,7 +13,8 @@ package final class DecoderModel: StepModel, TeamWork {
     package let kernels: KernelSet
     let team: WorkerTeam
     let workspace: Workspace
-    let angles: Matrix
+    /// By layer; nil where a layer does not rotate.
+    let angles: [Matrix?]
     private let maximumRows: Int
     private let maximumContext: Int
     private var shrunk: Matrix
@@ -49,7 +50,14 @@ package final class DecoderModel: StepModel, TeamWork {
         workspace = Workspace(
             weights: weights, adapterFormat: adapterFormat, format: cache.format,
             rowCount: maximumRows, memberCount: team.memberCount)
-        angles = c.angles(positionCount: maximumContext)
+        let most = c.angles(positionCount: maximumContext)
+        let windowed = c.departures.windowedRope.map {
+            c.angles(positionCount: maximumContext, $0)
+        }
+        angles = c.layers.map { layer in
+            c.departures.unrotatedLayers.contains(layer)
+                ? nil : c.window(layer: layer) > 0 ? windowed ?? most : most
+        }
         shrunk = Matrix(rowCount: maximumRows, columnCount: 0)
         shrunkInput = ShrunkInput(
             format: adapterFormat, activations: cache.format, rowCount: maximumRows, width: 0)
@@ -218,6 +226,10 @@ package final class DecoderModel: StepModel, TeamWork {
                 into: output, outputColumn: column)
             pass.head?.apply(panels: panels, to: output, column: column)
             let count = min(panels.count * Lanes.count, vocabularySize - first)
+            kernels.scaleAndCap(
+                output, rows: 0..<rowCount, columns: column..<column + count,
+                scale: configuration.departures.logitScale,
+                cap: configuration.departures.logitCap)
             for row in 0..<rowCount {
                 var peak = kernels.peak(output, row: row, columns: column..<column + count)
                 peak.column += first
@@ -270,6 +282,9 @@ package final class DecoderModel: StepModel, TeamWork {
                     pass.batch.tokens[row], into: workspace.hidden, row: row)
             }
         }
+        kernels.scaleAndCap(
+            workspace.hidden, rows: rows, columns: 0..<configuration.hiddenSize,
+            scale: configuration.departures.embeddingScale)
         team.meet()
     }
 
@@ -293,6 +308,9 @@ package final class DecoderModel: StepModel, TeamWork {
                 next: upcoming(after: piece, of: pieces, in: group, for: member)
                     ?? first(of: layer.attentionOutput, pass, for: member))
         }
+        if configuration.departures.headNorms == .together {
+            normalizeQueriesAndKeys(index, pass, member)
+        }
         if !pass.isDecode {
             for row in pairedShare(of: pass.batch, for: member) {
                 positionKeysAndQueries(
@@ -309,6 +327,7 @@ package final class DecoderModel: StepModel, TeamWork {
         finishAndShrink(index, .attentionOutput, pass, member, input: workspace.attended)
         projectOntoHidden(
             layer.attentionOutput, index, pass, member, input: workspace.attended,
+            norm: layer.attentionOutputNorm, .attentionOutputNorm(layer: index),
             next: layer.feedForwardInput)
     }
 
@@ -337,26 +356,36 @@ package final class DecoderModel: StepModel, TeamWork {
                     ?? first(of: layer.feedForwardOutput, pass, for: member))
             let column = panels.lowerBound * Lanes.count
             let count = min(width, configuration.intermediateSize - column)
-            kernels.siluMultiply(
-                output, rows: 0..<rowCount, gateColumn: 0, upColumn: width, count: count,
+            kernels.gatedMultiply(
+                configuration.departures.gate, output, rows: 0..<rowCount, gateColumn: 0,
+                upColumn: width, count: count,
                 into: workspace.gated.values, column: column)
         }
         finishAndShrink(index, .feedForwardOutput, pass, member, input: workspace.gated)
         projectOntoHidden(
             layer.feedForwardOutput, index, pass, member, input: workspace.gated,
+            norm: layer.feedForwardOutputNorm, .feedForwardOutputNorm(layer: index),
             next: index + 1 < weights.layers.count ? weights.layers[index + 1].attentionInput : nil)
     }
 
     /// A member shrinks the rows that it has just normalized: no waiting in between.
     private func normalizeAndShrink(
-        _ weight: Matrix, _ role: Checkpoint.Role, _ layer: Int, _ site: Projection.Site,
+        _ weight: Matrix?, _ role: Checkpoint.Role, _ layer: Int, _ site: Projection.Site,
         _ pass: Pass, _ member: Int,
         into input: ProductInput
     ) {
         let rows = team.share(of: pass.rowCount, for: member)
-        kernels.rmsNorm(
-            workspace.hidden, rows: rows, weight: weight, epsilon: configuration.normEpsilon,
-            into: input.values)
+        if let weight {
+            kernels.rmsNorm(
+                workspace.hidden, rows: rows, weight: weight, epsilon: configuration.normEpsilon,
+                into: input.values)
+        } else {
+            for row in rows {
+                kernels.scale(
+                    workspace.hidden, row: row, column: 0, by: 1, count: configuration.hiddenSize,
+                    into: input.values, outputRow: row, column: 0)
+            }
+        }
         for segment in pass.linear.owners {
             guard let weight = segment.adapter.own?.norm(role) else { continue }
             kernels.rmsNorm(
@@ -381,27 +410,49 @@ package final class DecoderModel: StepModel, TeamWork {
     }
 
     /// A projection whose result is added to the hidden states.
+    ///
+    /// - Parameter norm: what the result goes through first, if anything.
     private func projectOntoHidden(
         _ group: LinearGroup, _ layer: Int, _ pass: Pass, _ member: Int, input: ProductInput,
-        next: LinearGroup?
+        norm: Matrix?, _ role: Checkpoint.Role, next: LinearGroup?
     ) {
         let rowCount = pass.rowCount
+        let scale = configuration.departures.residualScale
         let pieces = pieces(of: group, rowCount: rowCount)
         team.spread(pieces.count, for: member) { piece in
             let panels = pieces[piece]
-            let output = workspace.pieces[member].reshaped(
-                rowCount: rowCount, columnCount: panels.count * Lanes.count)
+            let (column, width) = (panels.lowerBound * Lanes.count, panels.count * Lanes.count)
+            // A norm wants whole rows.
+            let output =
+                norm == nil
+                ? workspace.pieces[member].reshaped(rowCount: rowCount, columnCount: width)
+                : workspace.delta
             pass.linear.project(
                 group, 0, layer: layer, panels: panels, input: input, rowCount: rowCount,
-                into: output, column: 0,
+                into: output, column: norm == nil ? 0 : column,
                 next: upcoming(after: piece, of: pieces, in: group, for: member)
                     ?? first(of: next, pass, for: member))
-            let column = panels.lowerBound * Lanes.count
-            let count = min(output.columnCount, configuration.hiddenSize - column)
+            guard norm == nil else { return }
+            let count = min(width, configuration.hiddenSize - column)
+            kernels.scaleAndCap(output, rows: 0..<rowCount, columns: 0..<count, scale: scale)
             kernels.add(
                 output, rows: 0..<rowCount, column: 0, count: count, to: workspace.hidden,
                 targetColumn: column)
         }
+        guard let norm else { return }
+        let rows = team.share(of: rowCount, for: member)
+        for row in rows {
+            let own = pass.linear.owners.first { $0.rows.contains(row) }?.adapter.own?.norm(role)
+            kernels.rmsNormInPlace(
+                workspace.delta, row: row, column: 0, weight: own ?? norm,
+                epsilon: configuration.normEpsilon)
+        }
+        let columns = 0..<configuration.hiddenSize
+        kernels.scaleAndCap(workspace.delta, rows: rows, columns: columns, scale: scale)
+        kernels.add(
+            workspace.delta, rows: rows, column: 0, count: columns.count, to: workspace.hidden,
+            targetColumn: 0)
+        team.meet()
     }
 
     // MARK: Pieces

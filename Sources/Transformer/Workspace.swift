@@ -12,6 +12,8 @@ final class Workspace {
     /// Each member's own: the piece of a projection's outputs that it is working on.
     let pieces: [Matrix]
     let gated: ProductInput
+    /// What is to be added to the hidden states, where a norm is in between.
+    let delta: Matrix
     let logitInput: ProductInput
     let logits: Matrix
     /// Each member's own.
@@ -59,6 +61,9 @@ final class Workspace {
             c.hiddenSize, weights.head.format, adapters: adapterFormat,
             rowCount: mostLogitRows,
             termCount: 2)
+        delta = Matrix(
+            rowCount: c.departures.norms == .before ? 0 : rowCount,
+            columnCount: max(layer.attentionOutput.width, layer.feedForwardOutput.width))
         logits = Matrix(rowCount: mostLogitRows, columnCount: c.vocabularySize)
         peaks = (0..<memberCount).map { _ in RowPeaks() }
     }

@@ -54,7 +54,7 @@ struct Assembly {
             checkpoint: checkpoint, tokenizer: tokenizer, engine: engine, text: text)
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         summary = """
-            \(configuration.family.rawValue), \(configuration.layerCount) layers, \
+            \(configuration.family.name), \(configuration.layerCount) layers, \
             \(ByteCount.text(model.weightByteCount)) of \(settings.weights.rawValue) weights with \
             \(settings.activations.rawValue) activations, \
             \(library.count) adapters, context \(model.limits.maximumContext), \

@@ -24,16 +24,20 @@ enum ComputeDevice {
     /// - Parameter byteCount: of the weights.
     /// - Returns: nil for the CPU.
     /// - Throws: `DeviceError` when a GPU is asked for and there is none that can.
-    static func open(_ settings: ModelSettings, byteCount: Int) throws -> Device? {
+    static func open(
+        _ settings: ModelSettings, _ configuration: ModelConfiguration, byteCount: Int
+    ) throws -> Device? {
         switch settings.device {
         case .cpu: return nil
         case .gpu:
             // What it cannot multiply is said before anything is opened.
             _ = try element(settings)
+            try DeviceModel.checkFamily(configuration)
             if let identifier = settings.gpu { return try Device(identifier) }
             return try Device(try first())
         case .auto:
             guard (try? element(settings)) != nil,
+                (try? DeviceModel.checkFamily(configuration)) != nil,
                 let all = try? DeviceDescription.all(),
                 let fitting = preferred(all.filter { fits($0, byteCount) })
             else { return nil }

@@ -41,7 +41,7 @@ struct Inspect: ParsableCommand {
                 headDimension: c.headDimension) / KeyValueCache.blockPositions
         }
         return [
-            line("model", checkpoint.path), line("family", c.family.rawValue),
+            line("model", checkpoint.path), line("family", c.family.name),
             line("parameters", parameters),
             line("stored", ByteCount.text(checkpoint.storedByteCount)),
             line("layers", c.layerCount), line("hidden size", c.hiddenSize),

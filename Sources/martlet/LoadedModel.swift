@@ -37,7 +37,7 @@ struct LoadedModel {
             weights + weights / 16
             + DeviceModel.workspaceByteCount(
                 configuration, rowCount: settings.maximumStepTokens)
-        let device = try ComputeDevice.open(settings, byteCount: byteCount)
+        let device = try ComputeDevice.open(settings, configuration, byteCount: byteCount)
         if let device, settings.deviceByteCount == nil {
             settings.deviceByteCount = ComputeDevice.sharedByteCount(
                 device.description, weights: byteCount, host: settings.kvByteCount)

@@ -37,7 +37,7 @@ struct ConformanceTests {
         _ family: String, modelFile: String = "model", _ makeModel: ConformanceSuite.MakeModel
     ) throws {
         let differences = try suite(family).differences(modelFile: modelFile, makeModel)
-        #expect(differences.count > 35)
+        #expect(differences.count > (ConformanceSuite.firstFamilies.contains(family) ? 35 : 15))
         for (name, difference) in differences {
             #expect(difference < 1e-4, "\(family), \(name): \(difference)")
         }
@@ -80,7 +80,7 @@ struct ConformanceTests {
         }
     }
 
-    @Test(arguments: ["llama", "qwen2", "qwen3"])
+    @Test(arguments: families.filter { $0 != "mistral" })
     func theSameOnAGGUFBase(_ family: String) throws {
         try Self.run(family, modelFile: "model.gguf", Self.onCPU(KernelSet.available[0]))
     }
@@ -129,7 +129,8 @@ struct ConformanceTests {
 /// Hidden states behind embeddings, proven against PEFT: the head's product with them is PEFT's logits, whose mean is that
 /// of their mean.
 struct VectorTests {
-    @Test(arguments: ConformanceTests.families)
+    /// Of a cap's logits the mean is not that of the hidden states' mean.
+    @Test(arguments: ConformanceTests.families.filter { $0 != "gemma2" })
     func vectorsAreWhatPEFTsLogitsAreMadeOf(_ family: String) throws {
         try Self.check(family) { $0.model(maximumRows: 64, blockCount: 128) }
     }
@@ -178,9 +179,10 @@ struct VectorTests {
                         request.pooling == .mean
                         ? 0..<logits.rowCount : logits.rowCount - 1..<logits.rowCount
                     for token in stride(from: 0, to: logits.columnCount, by: 3) {
-                        let found = zip(vector, head.row(token)).reduce(0.0) {
-                            $0 + Double($1.0) * Double($1.1)
-                        }
+                        let found =
+                            zip(vector, head.row(token)).reduce(0.0) {
+                                $0 + Double($1.0) * Double($1.1)
+                            } * Double(checkpoint.configuration.departures.logitScale)
                         let expected =
                             rows.reduce(0.0) {
                                 $0 + Double(logits[row: $1, column: token])

@@ -22,7 +22,20 @@ struct DeviceConformanceTests {
         }
     }
 
-    @Test(arguments: TestDevice.all, ConformanceTests.families)
+    /// What kernels do not have is refused by name.
+    @Test(arguments: TestDevice.all.prefix(1))
+    func otherFamiliesAreRefused(_ device: TestDevice) throws {
+        for family in ConformanceTests.families
+        where !ConformanceSuite.firstFamilies.contains(family) {
+            let error = #expect(throws: DeviceError.self) {
+                try ConformanceTests.run(family, Self.onDevice(device))
+            }
+            #expect(error?.code == .unsupported)
+            #expect(error?.message.contains(family) == true)
+        }
+    }
+
+    @Test(arguments: TestDevice.all, ConformanceSuite.firstFamilies)
     func everyAdapterInOneBatchMatchesPEFT(_ device: TestDevice, _ family: String) throws {
         try ConformanceTests.run(family, Self.onDevice(device))
     }

@@ -15,7 +15,7 @@ struct MixTests {
     }
 
     @Test func eachFamilyHasSome() throws {
-        for family in ConformanceSuite.families {
+        for family in ConformanceSuite.firstFamilies {
             #expect(try ConformanceTests.suite(family).mixes.count >= 8)
         }
     }

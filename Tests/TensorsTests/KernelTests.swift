@@ -1,3 +1,4 @@
+import Glibc
 import Tensors
 import TestSupport
 import Testing
@@ -215,9 +216,16 @@ struct KernelTests {
             let out = Activations(format: format, rowCount: 1, columnCount: count)
             set.rmsNorm(narrow, rows: 0..<1, weight: weight, epsilon: 1e-5, into: out)
             let norm = shown(out)
-            set.siluMultiply(
-                x, rows: 0..<1, gateColumn: 0, upColumn: count, count: count, into: out, column: 0)
+            set.gatedMultiply(
+                .silu, x, rows: 0..<1, gateColumn: 0, upColumn: count, count: count, into: out,
+                column: 0)
             let gated = shown(out)
+            set.gatedMultiply(
+                .gelu, x, rows: 0..<1, gateColumn: 0, upColumn: count, count: count, into: out,
+                column: 0)
+            let gelu = shown(out)
+            let capped = Matrix(rows: [x.row(0)])
+            set.scaleAndCap(capped, rows: 0..<1, columns: 1..<count + 1, scale: 1.7, cap: 2)
             let heads = Matrix(rows: [x.row(0)])
             let angles = Matrix(rows: [(0..<2 * count).map { Float($0) * 0.1 }])
             set.rotate(
@@ -231,7 +239,8 @@ struct KernelTests {
                 narrow, row: 0, maximum: peak.maximum, inverseTemperature: 1.3, into: weights,
                 sums: sums)
             return [
-                norm, gated, Self.bits(heads), Self.bits(weights), Self.bits(sums),
+                norm, gated, gelu, Self.bits(capped), Self.bits(heads), Self.bits(weights),
+                Self.bits(sums),
                 [
                     [
                         peak.maximum.bitPattern, logSumExp.bitPattern, UInt32(peak.column),
@@ -242,6 +251,44 @@ struct KernelTests {
         for (set, result) in zip(Self.sets, results) {
             #expect(result == results.last, "\(set.name), \(format)")
         }
+    }
+
+    /// Against the formulas, in 64 bits.
+    @Test func gatesAndCapsAreWhatTheyShouldBe() {
+        let values = (-60...60).map { Float($0) / 4 }
+        let input = Matrix(rows: [values + values.map { _ in 1 }])
+        let count = values.count
+        let out = Activations(format: .f32, rowCount: 1, columnCount: count)
+        func silu(_ x: Double) -> Double { x / (1 + exp(-x)) }
+        func gelu(_ x: Double) -> Double {
+            let inner: Double = (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)
+            return 0.5 * x * (1 + tanh(inner))
+        }
+        for (gate, expected) in [(KernelSet.Gate.silu, silu), (.gelu, gelu)] {
+            Self.scalar.gatedMultiply(
+                gate, input, rows: 0..<1, gateColumn: 0, upColumn: count, count: count, into: out,
+                column: 0)
+            let found = Self.plain(out, count)
+            for (x, y) in zip(values, found) {
+                #expect(abs(Double(y) - expected(Double(x))) < 2e-6, "\(gate) of \(x)")
+            }
+        }
+        let capped = Matrix(rows: [values])
+        Self.scalar.scaleAndCap(capped, rows: 0..<1, columns: 0..<count, scale: 3, cap: 5)
+        for (x, y) in zip(values, capped.row(0)) {
+            #expect(abs(Double(y) - 5 * tanh(3 * Double(x) / 5)) < 2e-6)
+        }
+    }
+
+    /// A row of activations in 32 bits.
+    private static func plain(_ activations: Activations, _ count: Int) -> [Float] {
+        let identity = packed(
+            Matrix(rows: (0..<count).map { row in (0..<count).map { $0 == row ? 1 : 0 } }), .f32)
+        let y = Matrix(rowCount: 1, columnCount: identity.panelCount * Lanes.count)
+        scalar.multiply(
+            activations, rows: 0..<1, by: identity, panels: 0..<identity.panelCount, into: y,
+            outputColumn: 0)
+        return Array(y.row(0).prefix(count))
     }
 
     @Test(
@@ -282,7 +329,9 @@ struct KernelTests {
                 }
                 for (piece, next) in [(pieces[0], pieces[1]), (pieces[1], nil)] {
                     set.attend(
-                        piece, next: next, queries: queries, group: group, scale: 0.3, cache: cache,
+                        piece, next: next, queries: queries, group: group, scale: 0.3,
+                        cap: window > 0 ? 0.7 : 0,
+                        cache: cache,
                         into: out, scratch: scratch)
                 }
                 let identity = Self.packed(

@@ -71,6 +71,7 @@ typedef struct cmk_attention {
     size_t first_position;     ///< position of row 0; row r sees positions 0 ... first_position + r
     size_t window;             ///< only the last `window` of them when not 0
     float scale;               ///< multiplies q · k
+    float cap;                 ///< scores are cap * tanh(score / cap) when not 0
     float *scratch;            ///< cmk_attention_scratch_count floats of the calling thread's own
     /// What the thread attends to after this piece, or NULL; of a single row its first keys are fetched
     /// on the way. `q`, `out` and `scratch` are not looked at.
@@ -127,6 +128,13 @@ typedef struct cmk_kernels {
     /// y[i] = silu(gate[i]) * up[i].
     void (*silu_mul_f32)(const float *gate, const float *up, size_t n, float *y);
     void (*silu_mul_bf16)(const float *gate, const float *up, size_t n, uint16_t *y);
+
+    /// y[i] = gelu(gate[i]) * up[i], gelu by the tangent's approximation.
+    void (*gelu_mul_f32)(const float *gate, const float *up, size_t n, float *y);
+    void (*gelu_mul_bf16)(const float *gate, const float *up, size_t n, uint16_t *y);
+
+    /// y[i] = cap * tanh(y[i] / cap).
+    void (*soft_cap)(float cap, size_t n, float *y);
 
     /// y[i] = x[i] * scale, rounded to nearest even for bf16.
     void (*scale_f32)(const float *x, float scale, size_t n, float *y);

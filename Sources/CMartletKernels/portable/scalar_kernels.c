@@ -139,6 +139,18 @@ static void silu_mul_bf16(const float *gate, const float *up, size_t n, uint16_t
     for (size_t i = 0; i < n; i++) y[i] = cmk_to_bf16(silu_mul(gate[i], up[i]));
 }
 
+static void gelu_mul_f32(const float *gate, const float *up, size_t n, float *y) {
+    for (size_t i = 0; i < n; i++) y[i] = cmk_gelu(gate[i]) * up[i];
+}
+
+static void gelu_mul_bf16(const float *gate, const float *up, size_t n, uint16_t *y) {
+    for (size_t i = 0; i < n; i++) y[i] = cmk_to_bf16(cmk_gelu(gate[i]) * up[i]);
+}
+
+static void soft_cap(float cap, size_t n, float *y) {
+    for (size_t i = 0; i < n; i++) y[i] = cmk_soft_cap(y[i], cap, 2.0f / cap);
+}
+
 static void scale_f32(const float *x, float scale, size_t n, float *y) {
     for (size_t i = 0; i < n; i++) y[i] = x[i] * scale;
 }
@@ -169,10 +181,12 @@ static void rope(
 /// Turns one query's scores over `end` positions, the first of them `begin`, into weights and
 /// returns their sum. Positions outside begin ..< end get weight 0. With `bf16` the weights are
 /// rounded first, so that they still sum to one after division.
-static float softmax(float *scores, size_t count, size_t begin, size_t end, float scale, bool bf16) {
+static float softmax(
+    float *scores, size_t count, size_t begin, size_t end, float scale, float cap, bool bf16) {
     float maximum = -INFINITY;
     for (size_t i = begin; i < end; i++) {
         scores[i] *= scale;
+        if (cap != 0) scores[i] = cmk_soft_cap(scores[i], cap, 2.0f / cap);
         maximum = scores[i] > maximum ? scores[i] : maximum;
     }
     float lanes[CMK_LANES] = {0};
@@ -212,7 +226,7 @@ static void attention(const cmk_attention *job, bool bf16) {
             size_t visible = position + 1 - first * CMK_BLOCK_POSITIONS;
             size_t begin = job->window != 0 && position + 1 > job->window
                 ? position + 1 - job->window - first * CMK_BLOCK_POSITIONS : 0;
-            float sum = softmax(scores, count, begin, visible, job->scale, bf16);
+            float sum = softmax(scores, count, begin, visible, job->scale, job->cap, bf16);
             memset(result, 0, padded * sizeof(float));
             for (size_t b = 0; b * CMK_BLOCK_POSITIONS < width; b++) {
                 size_t at = (size_t)job->blocks[first + b] * job->value_stride;
@@ -301,6 +315,9 @@ const cmk_kernels cmk_scalar_kernels = {
     .rms_norm_bf16 = rms_norm_bf16,
     .silu_mul_f32 = silu_mul_f32,
     .silu_mul_bf16 = silu_mul_bf16,
+    .gelu_mul_f32 = gelu_mul_f32,
+    .gelu_mul_bf16 = gelu_mul_bf16,
+    .soft_cap = soft_cap,
     .scale_f32 = scale_f32,
     .scale_bf16 = scale_bf16,
     .quantize_f32 = quantize_f32,

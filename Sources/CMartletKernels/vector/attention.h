@@ -7,12 +7,14 @@ CMK_INLINE v16i lane_numbers(size_t from) {
 
 /// See softmax in scalar_kernels.c. With `bf16` the weights are left as bf16 in the first half.
 CMK_INLINE float softmax(
-    bool bf16, float *scores, size_t count, size_t begin, size_t end, float scale) {
+    bool bf16, float *scores, size_t count, size_t begin, size_t end, float scale, float cap) {
     v16f maxima = splat(-INFINITY);
     for (size_t i = begin / CMK_LANES * CMK_LANES; i < end; i += CMK_LANES) {
         v16i lane = lane_numbers(i);
         v16i seen = (lane >= (int32_t)begin) & (lane < (int32_t)end);
-        v16f value = choose(seen, load(scores + i) * scale, splat(-INFINITY));
+        v16f value = load(scores + i) * scale;
+        if (cap != 0) value = soft_capped(value, cap);
+        value = choose(seen, value, splat(-INFINITY));
         store(scores + i, value);
         maxima = choose(value > maxima, value, maxima);
     }
@@ -141,7 +143,7 @@ CMK_INLINE void attention(bool bf16, const cmk_attention *job) {
         size_t position = job->first_position + i / job->group, base = first * CMK_BLOCK_POSITIONS;
         size_t begin = job->window != 0 && position + 1 > job->window
             ? position + 1 - job->window - base : 0;
-        sums[i] = softmax(bf16, scores + i * count, count, begin, position + 1 - base, job->scale);
+        sums[i] = softmax(bf16, scores + i * count, count, begin, position + 1 - base, job->scale, job->cap);
     }
 
     float *result = packed;  // the queries are spent

@@ -39,6 +39,28 @@ static void silu_mul_bf16(const float *gate, const float *up, size_t n, uint16_t
     silu_mul(true, gate, up, n, y);
 }
 
+CMK_INLINE void gelu_mul(bool bf16, const float *gate, const float *up, size_t n, void *y) {
+    for (size_t i = 0; i < n; i += CMK_LANES) {
+        v16f g = load_up_to(gate + i, n - i, 0);
+        v16f exponent = g * fused(g * g, splat(CMK_GELU_A), splat(CMK_GELU_B));
+        v16f value = g / (1.0f + exponential(exponent)) * load_up_to(up + i, n - i, 0);
+        store_up_to(bf16, y, i, value, n - i);
+    }
+}
+
+static void gelu_mul_f32(const float *gate, const float *up, size_t n, float *y) {
+    gelu_mul(false, gate, up, n, y);
+}
+
+static void gelu_mul_bf16(const float *gate, const float *up, size_t n, uint16_t *y) {
+    gelu_mul(true, gate, up, n, y);
+}
+
+static void soft_cap(float cap, size_t n, float *y) {
+    for (size_t i = 0; i < n; i += CMK_LANES)
+        store_up_to(false, y, i, soft_capped(load_up_to(y + i, n - i, 0), cap), n - i);
+}
+
 static void scale_f32(const float *x, float scale, size_t n, float *y) {
     for (size_t i = 0; i < n; i += CMK_LANES)
         store_up_to(false, y, i, load_up_to(x + i, n - i, 0) * scale, n - i);

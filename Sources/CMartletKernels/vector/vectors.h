@@ -70,3 +70,8 @@ CMK_INLINE v16f exponential(v16f x) {
     v16f result = (v16f)((v16u)p + (exponent << 23));
     return choose(x < CMK_EXP_MIN, splat(0), result);
 }
+
+/// See cmk_soft_cap.
+CMK_INLINE v16f soft_capped(v16f x, float cap) {
+    return cap * (1.0f - 2.0f / (exponential(x * (2.0f / cap)) + 1.0f));
+}

@@ -18,8 +18,8 @@ extension AdapterFile {
         try require("general.type", ["adapter"], .unsupportedFile)
         try require("adapter.type", ["lora"], .unsupportedFile)
         // GGUF files of Mistral models say llama.
-        let architecture = base.family == .mistral ? ["llama"] : [base.family.rawValue]
-        try require("general.architecture", architecture, .wrongBaseModel)
+        let architecture = base.family.architecture ?? "llama"
+        try require("general.architecture", [architecture], .wrongBaseModel)
         for (key, value) in file.metadata where key.hasPrefix("adapter.") {
             switch key {
             case "adapter.type", "adapter.lora.alpha", "adapter.lora.task_name",
@@ -42,8 +42,8 @@ extension AdapterFile {
         for (name, var tensor) in file.tensors {
             let isA = name.hasSuffix(".lora_a")
             guard isA || name.hasSuffix(".lora_b"),
-                case .weight(let layer, let projection)? = Checkpoint.Role(
-                    ggufName: String(name.dropLast(".lora_a".count)), layerCount: base.layerCount)
+                case .weight(let layer, let projection)? = base.role(
+                    ggufName: String(name.dropLast(".lora_a".count)))
             else {
                 throw ModelFileError(
                     .unexpectedTensor, "\(path): tensor \(name) is not part of a LoRA for this base"

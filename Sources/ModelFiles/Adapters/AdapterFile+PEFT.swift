@@ -129,15 +129,10 @@ private struct PEFTReader {
         let prefix = "base_model.model."
         guard name.hasPrefix(prefix) else { return nil }
         let name = String(name.dropFirst(prefix.count))
-        let roles = base.layerCount
-        if let role = Checkpoint.Role(huggingFaceName: name, layerCount: roles) {
-            return .own(role)
-        }
+        if let role = base.role(named: name) { return .own(role) }
         for part in [".weight", ".bias"] where name.hasSuffix(".base_layer\(part)") {
             let outer = name.dropLast(".base_layer\(part)".count) + part
-            return Checkpoint.Role(huggingFaceName: String(outer), layerCount: roles).map {
-                .underneath($0)
-            }
+            return base.role(named: String(outer)).map { .underneath($0) }
         }
         let suffixes: [(String, Part?)] = [
             (".lora_A.weight", .a), (".lora_B.weight", .b), (".lora_B.bias", .bias),
@@ -145,7 +140,7 @@ private struct PEFTReader {
             (".lora_magnitude_vector", .magnitude), (".token_adapter.trainable_tokens_delta", nil),
         ]
         guard let (suffix, part) = suffixes.first(where: { name.hasSuffix($0.0) }),
-            let target = target(String(name.dropLast(suffix.count)), roles)
+            let target = target(String(name.dropLast(suffix.count)), base)
         else { return nil }
         guard let part else {
             return target == .embedding || target == .head ? .tokenRows(target) : nil
@@ -155,8 +150,10 @@ private struct PEFTReader {
         return .part(target, part)
     }
 
-    private static func target(_ module: String, _ layerCount: Int) -> AdapterFile.Target? {
-        switch Checkpoint.Role(huggingFaceName: module + ".weight", layerCount: layerCount) {
+    private static func target(
+        _ module: String, _ base: ModelConfiguration
+    ) -> AdapterFile.Target? {
+        switch base.role(named: module + ".weight") {
         case .embedding: .embedding
         case .head: .head
         case .weight(let layer, let projection): .projection(layer: layer, projection)
@@ -209,9 +206,8 @@ private struct PEFTReader {
         }
         var others = ["model.norm", "model", "model.layers"]
         for layer in 0..<c.layerCount {
-            let parts =
-                ["", ".self_attn", ".mlp", ".input_layernorm", ".post_attention_layernorm"]
-                + (c.family == .qwen3 ? [".self_attn.q_norm", ".self_attn.k_norm"] : [])
+            let norms = c.norms(layer).filter { c.shape(of: $0.role) != nil }
+            let parts = ["", ".self_attn", ".mlp"] + norms.map { ".\($0.name)" }
             others += parts.map { "model.layers.\(layer)\($0)" }
         }
         for module in others where PEFTReader.isTargeted(module, configuration) {
@@ -336,7 +332,7 @@ private struct PEFTReader {
     mutating func takeReplaced() throws(ModelFileError) -> [Checkpoint.Role: StoredTensor] {
         var replaced: [Checkpoint.Role: StoredTensor] = [:]
         for role in saved {
-            replaced[role] = try shaped(try take(.own(role), named: role.name), as: role)
+            replaced[role] = try takeOwn(role)
         }
         if tiesTables, let embedding = replaced[.embedding], let head = replaced[.head] {
             if comparesValues {
@@ -347,6 +343,12 @@ private struct PEFTReader {
         try takeBiases(into: &replaced)
         try takeTables(into: &replaced)
         return replaced
+    }
+
+    private mutating func takeOwn(_ role: Checkpoint.Role) throws(ModelFileError) -> StoredTensor {
+        let c = base.configuration
+        return c.completed(
+            try shaped(try take(.own(role), named: c.name(of: role)), as: role), as: role)
     }
 
     private func shaped(
@@ -381,7 +383,7 @@ private struct PEFTReader {
         into replaced: inout [Checkpoint.Role: StoredTensor]
     ) throws(ModelFileError) {
         guard configuration.bias != .none else { return }
-        for role in Checkpoint.Role.all(layerCount: base.configuration.layerCount) {
+        for role in base.configuration.roles {
             guard case .bias(let layer, let projection) = role, base[role] != nil,
                 !saved.contains(role)
             else { continue }
@@ -391,7 +393,7 @@ private struct PEFTReader {
                     .underneath(role), named: "\(target.moduleName).base_layer.bias")
                 replaced[role] = try shaped(bias, as: role)
             } else if configuration.bias == .all {
-                replaced[role] = try shaped(try take(.own(role), named: role.name), as: role)
+                replaced[role] = try takeOwn(role)
             }
         }
     }

@@ -56,8 +56,9 @@ package struct SavedModules: Sendable {
             ModelFileError(.invalidField, "\(source): modules_to_save names \(entry), \(why)")
         }
         var tensors: [(role: Checkpoint.Role, name: String)] = []
-        for role in Checkpoint.Role.all(layerCount: base.configuration.layerCount)
-        where base[role] != nil || role == .head { tensors.append((role, role.name)) }
+        for role in base.configuration.roles where base[role] != nil || role == .head {
+            tensors.append((role, base.configuration.name(of: role)))
+        }
         let modules = Set(tensors.flatMap { SavedModules.modules(holding: $0.name) })
 
         var saved: Set<String> = []

@@ -1,6 +1,6 @@
 internal import Foundation
 internal import JSONTree
-package import Tensors
+internal import Tensors
 
 extension Checkpoint {
     /// Opens a Hugging Face folder (safetensors) or a GGUF file, or a folder that holds one GGUF
@@ -44,7 +44,7 @@ extension Checkpoint {
             throw ModelFileError(.missingFile, "\(folder) has no config.json")
         }
         let config = try readJSON(configPath)
-        var configuration = try ModelConfiguration(huggingFace: config, source: configPath)
+        let configuration = try ModelConfiguration(huggingFace: config, source: configPath)
         let stored = try Checkpoint.readTensors(folder: folder)
         // Models saved before the field existed, and some since, store a head beside tied
         // embeddings or leave it out beside untied ones; the latter cannot run.
@@ -63,16 +63,13 @@ extension Checkpoint {
                     "\(folder): \(name) differs from the embedding, and tie_word_embeddings says that they are one"
                 )
             }
-            guard let role = Role(huggingFaceName: name, layerCount: configuration.layerCount)
-            else {
+            guard let role = configuration.role(named: name) else {
                 throw ModelFileError(
                     .unexpectedTensor,
-                    "\(folder): tensor \(name) does not belong to a \(configuration.family) model")
+                    "\(folder): tensor \(name) does not belong to a \(configuration.family.name) model"
+                )
             }
-            named[role] = tensor
-        }
-        if configuration.family == .mistral, configuration.slidingWindow == nil {
-            configuration.windowedLayers = configuration.windowedLayers.map { _ in false }
+            named[role] = configuration.completed(tensor, as: role)
         }
         let generationPath = folder + "/generation_config.json"
         let generation: JSON? =
@@ -178,10 +175,10 @@ extension Checkpoint {
         let configuration = try ModelConfiguration(gguf: file)
         var named: [Role: StoredTensor] = [:]
         for (name, var tensor) in file.tensors where name != "rope_freqs.weight" {
-            guard let role = Role(ggufName: name, layerCount: configuration.layerCount) else {
+            guard let role = configuration.role(ggufName: name) else {
                 throw ModelFileError(
                     .unexpectedTensor,
-                    "\(ggufPath): tensor \(name) does not belong to a \(configuration.family) model"
+                    "\(ggufPath): tensor \(name) does not belong to a \(configuration.family.name) model"
                 )
             }
             tensor.rowOrder = configuration.ggufRowOrder(of: role)
@@ -196,122 +193,5 @@ extension Checkpoint {
         try self.init(
             path: ggufPath, configuration: configuration, tokenizer: .gguf(file.metadata),
             generation: generation, named: named)
-    }
-}
-
-extension ModelConfiguration {
-    /// How llama.cpp's conversion leaves the rows of a tensor: it interleaves the rotary halves of
-    /// the Llama family's queries and keys.
-    package func ggufRowOrder(of role: Checkpoint.Role) -> StoredTensor.RowOrder {
-        guard family == .llama || family == .mistral else { return .stored }
-        switch role {
-        case .weight(_, .query), .weight(_, .key), .bias(_, .query), .bias(_, .key):
-            return .interleavedHalves(headDimension: headDimension)
-        default: return .stored
-        }
-    }
-}
-
-extension Checkpoint.Role {
-    /// Hugging Face's name of the tensor: `model.layers.3.self_attn.q_proj.weight` and its like.
-    package var name: String {
-        func inLayer(_ layer: Int, _ part: String) -> String { "model.layers.\(layer).\(part)" }
-        return switch self {
-        case .embedding: "model.embed_tokens.weight"
-        case .finalNorm: "model.norm.weight"
-        case .head: "lm_head.weight"
-        case .attentionNorm(let layer): inLayer(layer, "input_layernorm.weight")
-        case .feedForwardNorm(let layer): inLayer(layer, "post_attention_layernorm.weight")
-        case .queryNorm(let layer): inLayer(layer, "self_attn.q_norm.weight")
-        case .keyNorm(let layer): inLayer(layer, "self_attn.k_norm.weight")
-        case .weight(let layer, let projection): inLayer(layer, "\(projection.rawValue).weight")
-        case .bias(let layer, let projection): inLayer(layer, "\(projection.rawValue).bias")
-        }
-    }
-
-    /// All that a model may have.
-    package static func all(layerCount: Int) -> [Self] {
-        [.embedding]
-            + (0..<layerCount).flatMap { layer in
-                [.attentionNorm(layer: layer), .feedForwardNorm(layer: layer)]
-                    + [.queryNorm(layer: layer), .keyNorm(layer: layer)]
-                    + Projection.allCases.flatMap {
-                        [.weight(layer: layer, $0), .bias(layer: layer, $0)]
-                    }
-            } + [.finalNorm, .head]
-    }
-
-    /// `model.layers.3.self_attn.q_proj.weight` and its like.
-    package init?(huggingFaceName name: String, layerCount: Int) {
-        switch name {
-        case "model.embed_tokens.weight": self = .embedding
-        case "model.norm.weight": self = .finalNorm
-        case "lm_head.weight": self = .head
-        default:
-            guard let (layer, part) = Self.layer(of: name, prefix: "model.layers.", layerCount)
-            else {
-                return nil
-            }
-            switch part {
-            case "input_layernorm.weight": self = .attentionNorm(layer: layer)
-            case "post_attention_layernorm.weight": self = .feedForwardNorm(layer: layer)
-            case "self_attn.q_norm.weight": self = .queryNorm(layer: layer)
-            case "self_attn.k_norm.weight": self = .keyNorm(layer: layer)
-            default:
-                guard let dot = part.lastIndex(of: "."),
-                    let projection = Projection(rawValue: String(part[..<dot]))
-                else { return nil }
-                switch part[dot...] {
-                case ".weight": self = .weight(layer: layer, projection)
-                case ".bias": self = .bias(layer: layer, projection)
-                default: return nil
-                }
-            }
-        }
-    }
-
-    /// `blk.3.attn_q.weight` and its like.
-    package init?(ggufName name: String, layerCount: Int) {
-        switch name {
-        case "token_embd.weight": self = .embedding
-        case "output_norm.weight": self = .finalNorm
-        case "output.weight": self = .head
-        default:
-            guard let (layer, part) = Self.layer(of: name, prefix: "blk.", layerCount) else {
-                return nil
-            }
-            switch part {
-            case "attn_norm.weight": self = .attentionNorm(layer: layer)
-            case "ffn_norm.weight": self = .feedForwardNorm(layer: layer)
-            case "attn_q_norm.weight": self = .queryNorm(layer: layer)
-            case "attn_k_norm.weight": self = .keyNorm(layer: layer)
-            default:
-                let names: [(String, Projection)] = [
-                    ("attn_q", .query), ("attn_k", .key), ("attn_v", .value),
-                    ("attn_output", .output), ("ffn_gate", .gate), ("ffn_up", .up),
-                    ("ffn_down", .down),
-                ]
-                guard let dot = part.lastIndex(of: "."),
-                    let projection = names.first(where: { $0.0 == part[..<dot] })?.1
-                else { return nil }
-                switch part[dot...] {
-                case ".weight": self = .weight(layer: layer, projection)
-                case ".bias": self = .bias(layer: layer, projection)
-                default: return nil
-                }
-            }
-        }
-    }
-
-    /// Splits `prefix3.rest` into 3 and rest, for layers that exist.
-    private static func layer(
-        of name: String, prefix: String, _ layerCount: Int
-    ) -> (Int, Substring)? {
-        guard name.hasPrefix(prefix) else { return nil }
-        let rest = name.dropFirst(prefix.count)
-        guard let dot = rest.firstIndex(of: "."), let layer = Int(rest[..<dot]),
-            String(layer) == rest[..<dot], layer >= 0, layer < layerCount
-        else { return nil }
-        return (layer, rest[rest.index(after: dot)...])
     }
 }

@@ -9,6 +9,8 @@ package struct Checkpoint: Sendable {
     package enum Role: Hashable, Sendable {
         case embedding, finalNorm, head
         case attentionNorm(layer: Int), feedForwardNorm(layer: Int)
+        /// Of what attention and feed-forward add.
+        case attentionOutputNorm(layer: Int), feedForwardOutputNorm(layer: Int)
         case queryNorm(layer: Int), keyNorm(layer: Int)
         case weight(layer: Int, Projection), bias(layer: Int, Projection)
     }
@@ -91,8 +93,6 @@ package struct Checkpoint: Sendable {
             try require(.head)
         }
         for layer in 0..<c.layerCount {
-            try require(.attentionNorm(layer: layer))
-            try require(.feedForwardNorm(layer: layer))
             for projection in Projection.allCases {
                 try require(.weight(layer: layer, projection))
                 let bias = Role.bias(layer: layer, projection)
@@ -108,18 +108,13 @@ package struct Checkpoint: Sendable {
                 if c.biasedProjections?.contains(projection) == true { try require(bias) }
                 try checkShape(bias)
             }
-            for role in [Role.queryNorm(layer: layer), .keyNorm(layer: layer)] {
-                if c.family == .qwen3 {
+            for role in Role.norms(layer: layer) {
+                if c.shape(of: role) != nil {
                     try require(role)
                 } else if let tensor = tensors[role] {
                     throw ModelFileError(
                         .unexpectedTensor,
-                        "\(path): \(tensor.name) does not belong to a \(c.family) model")
-                }
-            }
-            if c.family == .qwen2 {
-                for projection in Projection.Site.attentionInput.projections {
-                    try require(.bias(layer: layer, projection))
+                        "\(path): \(tensor.name) does not belong to a \(c.family.name) model")
                 }
             }
         }
@@ -127,7 +122,8 @@ package struct Checkpoint: Sendable {
 
     private func require(_ role: Role) throws(ModelFileError) {
         guard tensors[role] != nil else {
-            throw ModelFileError(.missingTensor, "\(path): \(role.name) is missing")
+            throw ModelFileError(
+                .missingTensor, "\(path): \(configuration.name(of: role)) is missing")
         }
         try checkShape(role)
     }

@@ -11,54 +11,41 @@ extension ModelConfiguration {
                 .unsupportedFile,
                 "\(path) holds \(kind == "adapter" ? "an adapter" : kind), not a model")
         }
-        // GGUF calls Mistral's architecture llama: without a window they are the same.
-        let families: [Family] = [.llama, .qwen2, .qwen3]
-        guard let family = families.first(where: { $0.rawValue == architecture }) else {
-            let supported = families.map(\.rawValue).joined(separator: ", ")
+        guard let family = Family.all.first(where: { $0.architecture == architecture }) else {
+            let supported = Family.all.compactMap(\.architecture).joined(separator: ", ")
             throw ModelFileError(
                 .unsupportedModel,
                 "\(path): the architecture \"\(architecture)\" is not supported; supported are \(supported)"
             )
         }
-        func field<Value>(
-            _ name: String, _ read: (GGUFValue) -> Value?, default fallback: Value? = nil
-        ) throws(ModelFileError) -> Value {
-            let key = "\(architecture).\(name)"
-            if let value = file.metadata[key] {
-                if let value = read(value) { return value }
-                throw ModelFileError(.invalidField, "\(path): \(key) has the wrong type")
-            }
-            if let fallback { return fallback }
-            throw ModelFileError(.invalidField, "\(path): \(key) is missing")
-        }
-
+        let fields = GGUFFields(file: file, architecture: architecture)
         self.family = family
-        hiddenSize = try field("embedding_length", \.integer)
-        intermediateSize = try field("feed_forward_length", \.integer)
-        layerCount = try field("block_count", \.integer)
-        headCount = try field("attention.head_count", \.integer)
-        keyValueHeadCount = try field("attention.head_count_kv", \.integer, default: headCount)
+        hiddenSize = try fields.integer("embedding_length")
+        intermediateSize = try fields.integer("feed_forward_length")
+        layerCount = try fields.integer("block_count")
+        headCount = try fields.integer("attention.head_count")
+        keyValueHeadCount = try fields.integer("attention.head_count_kv", default: headCount)
         let quotient = headCount > 0 ? hiddenSize / headCount : 0
-        headDimension = try field("attention.key_length", \.integer, default: quotient)
-        let valueDimension = try field("attention.value_length", \.integer, default: headDimension)
-        let rotated = try field("rope.dimension_count", \.integer, default: headDimension)
+        headDimension = try fields.integer("attention.key_length", default: quotient)
+        let valueDimension = try fields.integer("attention.value_length", default: headDimension)
+        let rotated = try fields.integer("rope.dimension_count", default: headDimension)
         guard valueDimension == headDimension, rotated == headDimension else {
             throw ModelFileError(
                 .unsupportedField,
                 "\(path): key, value and rotary dimensions differ; supported is one size for all")
         }
-        normEpsilon = Float(try field("attention.layer_norm_rms_epsilon", \.number, default: 1e-5))
-        contextLength = try field("context_length", \.integer, default: 2048)
+        normEpsilon = Float(try fields.number("attention.layer_norm_rms_epsilon", default: 1e-5))
+        contextLength = try fields.integer("context_length", default: 2048)
         rope = RopeParameters(
-            theta: Float(try field("rope.freq_base", \.number, default: 10_000)), scaling: .none)
+            theta: Float(try fields.number("rope.freq_base", default: 10_000)), scaling: .none)
         // A file without a type but with a factor is scaled linearly, as llama.cpp reads it.
         let hasFactor = file.metadata["\(architecture).rope.scaling.factor"] != nil
-        let scaling: String = try field(
+        let scaling: String = try fields.value(
             "rope.scaling.type", \.string, default: hasFactor ? "linear" : "none")
         switch scaling {
         case "none": break
         case "linear":
-            rope.scaling = .linear(factor: Float(try field("rope.scaling.factor", \.number)))
+            rope.scaling = .linear(factor: Float(try fields.number("rope.scaling.factor")))
         default:
             throw ModelFileError(
                 .unsupportedField,
@@ -80,16 +67,10 @@ extension ModelConfiguration {
                 throw ModelFileError(.nonFiniteValue, "\(path): \(error)")
             }
         }
-        let window: Int = try field("attention.sliding_window", \.integer, default: 0)
-        slidingWindow = window > 0 ? window : nil
-        windowedLayers = Array(repeating: window > 0, count: max(0, min(layerCount, 1024)))
-        if file.metadata["\(architecture).attention.sliding_window_pattern"] != nil, window > 0 {
-            throw ModelFileError(
-                .unsupportedField, "\(path): \(architecture).attention.sliding_window_pattern")
-        }
         let embedding = file.tensors["token_embd.weight"]
         vocabularySize = embedding?.rowCount ?? 0
         tiesEmbeddings = file.tensors["output.weight"] == nil
+        try family.readGGUF(&self, fields)
         self = try validated(source: path)
     }
 }

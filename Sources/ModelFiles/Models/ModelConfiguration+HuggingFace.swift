@@ -9,17 +9,20 @@ extension ModelConfiguration {
     package init(huggingFace config: JSON, source: String) throws(ModelFileError) {
         let fields = Fields(config: config, source: source)
         let type = try fields.string("model_type")
-        guard let family = Family(rawValue: type) else {
-            let supported = Family.allCases.map(\.rawValue).joined(separator: ", ")
+        guard let family = Family.all.first(where: { $0.name == type }) else {
+            let supported = Family.all.map(\.name).joined(separator: ", ")
             throw ModelFileError(
                 .unsupportedModel,
                 "\(source): the model family \"\(type)\" is not supported; supported are \(supported)"
             )
         }
         try fields.refuse("quantization_config", because: "quantized checkpoints load from GGUF")
-        let activation = try fields.string("hidden_act", default: "silu")
-        guard activation == "silu" else {
-            throw fields.unsupported("hidden_act", activation, supported: "silu")
+        let defaults = family.defaults
+        let activation = try fields.string(
+            defaults.activationField, default: defaults.activation)
+        guard activation == defaults.activation else {
+            throw fields.unsupported(
+                defaults.activationField, activation, supported: defaults.activation)
         }
         if let partial = config["partial_rotary_factor"]?.doubleValue, partial != 1 {
             throw fields.unsupported("partial_rotary_factor", "\(partial)", supported: "1")
@@ -31,86 +34,81 @@ extension ModelConfiguration {
         intermediateSize = try fields.integer("intermediate_size")
         layerCount = try fields.integer("num_hidden_layers")
         headCount = try fields.integer("num_attention_heads")
-        let defaultGroups = family == .mistral ? 8 : family == .llama ? headCount : 32
         keyValueHeadCount = try fields.integer(
             "num_key_value_heads",
-            default: fields.isNull("num_key_value_heads") ? headCount : defaultGroups)
+            default: fields.isNull("num_key_value_heads")
+                ? headCount : defaults.keyValueHeadCount ?? headCount)
         let quotient = headCount > 0 ? hiddenSize / headCount : 0
-        headDimension = try fields.integer("head_dim", default: family == .qwen3 ? 128 : quotient)
-        normEpsilon = Float(try fields.number("rms_norm_eps", default: 1e-6))
-        let context =
-            switch family {
-            case .llama: 2048
-            case .mistral: 131_072
-            case .qwen2, .qwen3: 32_768
-            }
-        contextLength = try fields.integer("max_position_embeddings", default: context)
-        rope = try RopeParameters(fields: fields, contextLength: contextLength)
-        tiesEmbeddings = try fields.bool("tie_word_embeddings", default: false)
-
-        let attention: Set<Projection> = [.query, .key, .value, .output]
-        let hasAttentionBias = try fields.bool("attention_bias", default: false)
-        let hasFeedForwardBias = try fields.bool("mlp_bias", default: false)
-        biasedProjections =
-            switch family {
-            case .llama:
-                (hasAttentionBias ? attention : [])
-                    .union(hasFeedForwardBias ? [.gate, .up, .down] : [])
-            case .mistral: []
-            case .qwen2: [.query, .key, .value]
-            case .qwen3: hasAttentionBias ? attention : []
-            }
-
-        // An absent window is transformers' default, a null one is none.
-        let window =
-            config["sliding_window"] == nil ? 4096 : try fields.optionalInteger("sliding_window")
-        let usesWindow =
-            family == .mistral
-            ? window != nil
-            : try fields.bool("use_sliding_window", default: false) && family != .llama
-        slidingWindow = usesWindow ? window : nil
-        let firstWindowed =
-            family == .mistral ? 0 : try fields.integer("max_window_layers", default: 28)
-        let hasWindow = slidingWindow != nil
-        windowedLayers = (0..<max(0, min(layerCount, 1024))).map {
-            hasWindow && $0 >= firstWindowed
-        }
-        if let types = config["layer_types"]?.arrayValue {
-            guard types.count == layerCount else {
-                throw ModelFileError(
-                    .invalidField,
-                    "\(source): layer_types has \(types.count) entries for \(layerCount) layers")
-            }
-            windowedLayers = []
-            for type in types {
-                switch type.stringValue {
-                case "full_attention": windowedLayers.append(false)
-                case "sliding_attention": windowedLayers.append(hasWindow)
-                default:
-                    throw fields.unsupported(
-                        "layer_types", type.text(), supported: "full_attention, sliding_attention")
-                }
-            }
-        }
+        headDimension = try fields.integer("head_dim", default: defaults.headDimension ?? quotient)
+        normEpsilon = Float(try fields.number("rms_norm_eps", default: defaults.normEpsilon))
+        contextLength = try fields.integer(
+            "max_position_embeddings", default: defaults.contextLength)
+        rope = try RopeParameters(
+            fields: fields, contextLength: contextLength, defaultTheta: defaults.ropeTheta)
+        tiesEmbeddings = try fields.bool(
+            "tie_word_embeddings", default: defaults.tiesEmbeddings)
+        try family.read(&self, fields)
         self = try validated(source: source)
+    }
+
+    /// Which layers have the window: `layer_types`, or what the family says.
+    mutating func setWindows(
+        _ fields: Fields, isWindowed: (Int) -> Bool
+    ) throws(ModelFileError) {
+        let hasWindow = slidingWindow != nil
+        windowedLayers = layers.map { hasWindow && isWindowed($0) }
+        guard let types = fields.config["layer_types"]?.arrayValue else { return }
+        guard types.count == layerCount else {
+            throw ModelFileError(
+                .invalidField,
+                "\(fields.source): layer_types has \(types.count) entries for \(layerCount) layers")
+        }
+        windowedLayers = []
+        for type in types {
+            switch type.stringValue {
+            case "full_attention": windowedLayers.append(false)
+            case "sliding_attention": windowedLayers.append(hasWindow)
+            default:
+                throw fields.unsupported(
+                    "layer_types", type.text(), supported: "full_attention, sliding_attention")
+            }
+        }
     }
 }
 
 extension RopeParameters {
     /// `rope_theta` and `rope_scaling`, or the newer `rope_parameters` that holds both.
     ///
-    /// Where a file has both, transformers takes `rope_scaling`, its own theta included.
-    fileprivate init(fields: Fields, contextLength: Int) throws(ModelFileError) {
-        func present(_ name: String) -> JSON? {
-            guard let field = fields.config[name], !field.isNull,
-                field.objectValue?.isEmpty != true
-            else { return nil }
-            return field
-        }
-        let scaling = present("rope_scaling")
+    /// Where a file has both, transformers takes `rope_scaling`, its own theta included. Where layers with a window have
+    /// one of their own, these are the others'.
+    fileprivate init(
+        fields: Fields, contextLength: Int, defaultTheta: Double
+    ) throws(ModelFileError) {
+        let scaling = fields.present("rope_scaling")
+        var config = scaling ?? fields.present("rope_parameters") ?? [:]
+        if let part = config["full_attention"], config["sliding_attention"] != nil { config = part }
         let section = Fields(
-            config: scaling ?? present("rope_parameters") ?? [:],
+            config: config,
             source: "\(fields.source), \(scaling == nil ? "rope_parameters" : "rope_scaling")")
+        try self.init(section, in: fields, contextLength: contextLength, defaultTheta: defaultTheta)
+    }
+
+    /// Of layers with a window, in the form of transformers 5 or before.
+    static func ofWindows(
+        _ fields: Fields, defaultTheta: Double
+    ) throws(ModelFileError) -> RopeParameters {
+        let theta = try fields.number("rope_local_base_freq", default: defaultTheta)
+        guard let part = fields.present("rope_parameters")?["sliding_attention"] else {
+            return RopeParameters(theta: Float(theta), scaling: .none)
+        }
+        return try RopeParameters(
+            Fields(config: part, source: "\(fields.source), rope_parameters"),
+            in: Fields(config: [:], source: fields.source), contextLength: 0, defaultTheta: theta)
+    }
+
+    private init(
+        _ section: Fields, in fields: Fields, contextLength: Int, defaultTheta: Double
+    ) throws(ModelFileError) {
         for (name, value) in section.config.objectValue?.members ?? []
         where value.objectValue != nil {
             throw section.unsupported(name, "an object", supported: "one form for all layers")
@@ -118,8 +116,8 @@ extension RopeParameters {
         if let partial = section.config["partial_rotary_factor"]?.doubleValue, partial != 1 {
             throw section.unsupported("partial_rotary_factor", "\(partial)", supported: "1")
         }
-        let defaultTheta = try fields.number("rope_theta", default: 10_000)
-        theta = Float(try section.number("rope_theta", default: defaultTheta))
+        let theta = try fields.number("rope_theta", default: defaultTheta)
+        self.theta = Float(try section.number("rope_theta", default: theta))
         let type = try section.string(
             "rope_type", default: try section.string("type", default: "default"))
         switch type {
@@ -176,6 +174,53 @@ package struct Fields {
     package func bool(_ name: String, default fallback: Bool? = nil) throws(ModelFileError) -> Bool
     {
         try value(name, fallback, "true or false", \.boolValue)
+    }
+
+    /// A field that is there and not empty.
+    func present(_ name: String) -> JSON? {
+        guard let field = config[name], !field.isNull, field.objectValue?.isEmpty != true else {
+            return nil
+        }
+        return field
+    }
+
+    /// A number above 0.
+    func factor(_ name: String, default fallback: Double) throws(ModelFileError) -> Float {
+        let factor = Float(try number(name, default: fallback))
+        guard factor > 0, factor.isFinite else {
+            throw ModelFileError(.invalidField, "\(source): \(name) is \(factor)")
+        }
+        return factor
+    }
+
+    /// A number above 0; 0 for none, which a null is.
+    func cap(_ name: String, default fallback: Double) throws(ModelFileError) -> Float {
+        if isNull(name) || fallback == 0 && config[name] == nil { return 0 }
+        return try factor(name, default: fallback)
+    }
+
+    /// `sliding_window`; a null is none.
+    func window(default fallback: Int?) throws(ModelFileError) -> Int? {
+        config["sliding_window"] == nil ? fallback : try optionalInteger("sliding_window")
+    }
+
+    /// As many whole numbers, or nil where there are none.
+    func integers(_ name: String, count: Int) throws(ModelFileError) -> [Int]? {
+        guard let field = config[name], !field.isNull else { return nil }
+        let numbers = field.arrayValue?.compactMap(\.integerValue) ?? []
+        guard numbers.count == count else {
+            throw ModelFileError(
+                .invalidField, "\(source): \(name) does not have \(count) whole numbers")
+        }
+        return numbers
+    }
+
+    /// `attention_bias` and `mlp_bias`.
+    func biases() throws(ModelFileError) -> Set<Projection> {
+        let attention = try bool("attention_bias", default: false)
+        let feedForward = try bool("mlp_bias", default: false)
+        return Set<Projection>(attention ? [.query, .key, .value, .output] : [])
+            .union(feedForward ? [.gate, .up, .down] : [])
     }
 
     package func refuse(_ name: String, because reason: String) throws(ModelFileError) {

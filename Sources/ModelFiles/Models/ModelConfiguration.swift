@@ -1,12 +1,6 @@
 /// What a decoder-only model is, whatever file it came from: everything the forward pass must know
 /// besides the weights.
 package struct ModelConfiguration: Sendable, Equatable {
-    /// The families that run. One forward pass serves them all: they differ in biases, in norms of
-    /// queries and keys, and in the attention window.
-    package enum Family: String, Sendable, CaseIterable {
-        case llama, mistral, qwen2, qwen3
-    }
-
     package var family: Family
     package var vocabularySize: Int
     package var hiddenSize: Int
@@ -21,14 +15,16 @@ package struct ModelConfiguration: Sendable, Equatable {
     package var contextLength: Int
     /// Positions that a token sees in layers with a window, itself included.
     package var slidingWindow: Int?
-    /// Whether layer i has the window.
-    package var windowedLayers: [Bool]
+    /// Whether layer i has the window; none where it is empty.
+    package var windowedLayers: [Bool] = []
     /// Whether the output head is the embedding matrix.
     package var tiesEmbeddings: Bool
 
     /// The projections with biases; nil for those that the file has biases of.
     package var biasedProjections: Set<Projection>?
+    package var departures = Departures()
 
+    package var layers: Range<Int> { 0..<max(0, min(layerCount, 1024)) }
     package var queryWidth: Int { headCount * headDimension }
     package var keyValueWidth: Int { keyValueHeadCount * headDimension }
 
@@ -37,7 +33,14 @@ package struct ModelConfiguration: Sendable, Equatable {
         hiddenSize * (2 * queryWidth + 2 * keyValueWidth + 3 * intermediateSize)
     }
 
-    package func window(layer: Int) -> Int { windowedLayers[layer] ? slidingWindow ?? 0 : 0 }
+    package func window(layer: Int) -> Int {
+        !windowedLayers.isEmpty && windowedLayers[layer] ? slidingWindow ?? 0 : 0
+    }
+
+    /// Multiplies q · k.
+    package var attentionScale: Float {
+        departures.attentionScale ?? 1 / Float(headDimension).squareRoot()
+    }
 }
 
 /// Rotary position embedding: base frequency and how it is stretched.
@@ -135,8 +138,17 @@ extension ModelConfiguration {
     package func shape(of role: Checkpoint.Role) -> [Int]? {
         switch role {
         case .embedding, .head: [vocabularySize, hiddenSize]
-        case .finalNorm, .attentionNorm, .feedForwardNorm: [hiddenSize]
-        case .queryNorm, .keyNorm: family == .qwen3 ? [headDimension] : nil
+        case .finalNorm: [hiddenSize]
+        case .attentionNorm, .feedForwardNorm:
+            departures.norms == .behind ? nil : [hiddenSize]
+        case .attentionOutputNorm, .feedForwardOutputNorm:
+            departures.norms == .before ? nil : [hiddenSize]
+        case .queryNorm, .keyNorm:
+            switch departures.headNorms {
+            case .none: nil
+            case .each: [headDimension]
+            case .together: if case .queryNorm = role { [queryWidth] } else { [keyValueWidth] }
+            }
         case .weight(_, let projection):
             [outputCount(of: projection), inputCount(of: projection.site)]
         case .bias(_, let projection): [outputCount(of: projection)]
@@ -170,6 +182,15 @@ extension ModelConfiguration {
             rope.theta > 1 && rope.theta.isFinite, "rope theta \(rope.theta) is not plausible")
         if let slidingWindow {
             try require(slidingWindow > 0, "a window of \(slidingWindow) positions")
+        }
+        let scales = [
+            departures.embeddingScale, departures.residualScale, departures.logitScale,
+            attentionScale,
+        ]
+        try require(
+            scales.allSatisfy { $0 > 0 && $0.isFinite }, "a scale of \(scales) is not plausible")
+        if let theta = departures.windowedRope?.theta {
+            try require(theta > 1 && theta.isFinite, "rope theta \(theta) is not plausible")
         }
         if case .divisors(let divisors) = rope.scaling {
             try require(

@@ -48,7 +48,8 @@ extension KernelSet {
     ///   - scratch: one row of at least `attentionScratchCount` columns, the calling thread's own.
     package func attend(
         _ piece: AttentionPiece, next: AttentionPiece? = nil, queries: Matrix, group: Int,
-        scale: Float, cache: KeyValueCache, into output: Activations, scratch: Matrix
+        scale: Float, cap: Float = 0, cache: KeyValueCache, into output: Activations,
+        scratch: Matrix
     ) {
         let (rows, d) = (piece.rows, cache.headDimension)
         let columns = piece.head * group * d..<(piece.head + 1) * group * d
@@ -64,6 +65,7 @@ extension KernelSet {
         unsafe withJob(piece, cache) { job in
             unsafe job.group = group
             unsafe job.scale = scale
+            unsafe job.cap = cap
             unsafe job.q = UnsafePointer(queries.pointer(rows.lowerBound, columns.lowerBound))
             unsafe job.q_stride = queries.stride
             unsafe job.out = output.pointer(rows.lowerBound, columns.lowerBound)

@@ -210,26 +210,35 @@ extension KernelSet {
         unsafe table.pointee.rms_norm_f32(x, weight.pointer(0, 0), epsilon, count, x)
     }
 
-    /// output[row, columns] = silu(gate[row, gateColumn...]) * gate[row, upColumn...], rounded, for
+    /// What a gate goes through.
+    package enum Gate: Sendable {
+        case silu
+        /// By the tangent's approximation.
+        case gelu
+    }
+
+    /// output[row, columns] = gate(input[row, gateColumn...]) * input[row, upColumn...], rounded, for
     /// some rows.
-    package func siluMultiply(
-        _ input: Matrix, rows: Range<Int>, gateColumn: Int, upColumn: Int, count: Int,
+    package func gatedMultiply(
+        _ gate: Gate, _ input: Matrix, rows: Range<Int>, gateColumn: Int, upColumn: Int, count: Int,
         into output: Activations, column: Int
     ) {
+        let f32 = unsafe gate == .silu ? table.pointee.silu_mul_f32 : table.pointee.gelu_mul_f32
+        let bf16 = unsafe gate == .silu ? table.pointee.silu_mul_bf16 : table.pointee.gelu_mul_bf16
         input.check(rows: rows, columns: gateColumn..<gateColumn + count)
         input.check(rows: rows, columns: upColumn..<upColumn + count)
         output.check(rows: rows, columns: column..<column + count)
         for row in rows {
-            let gate = unsafe input.pointer(row, gateColumn)
+            let x = unsafe input.pointer(row, gateColumn)
             let up = unsafe input.pointer(row, upColumn)
             let y = unsafe output.pointer(row, column)
             switch output.format {
             case .f32:
-                unsafe table.pointee.silu_mul_f32(
-                    gate, up, count, y.assumingMemoryBound(to: Float.self))
+                unsafe f32?(
+                    x, up, count, y.assumingMemoryBound(to: Float.self))
             case .bf16:
-                unsafe table.pointee.silu_mul_bf16(
-                    gate, up, count, y.assumingMemoryBound(to: UInt16.self))
+                unsafe bf16?(
+                    x, up, count, y.assumingMemoryBound(to: UInt16.self))
             }
         }
     }
@@ -248,6 +257,19 @@ extension KernelSet {
             unsafe table.pointee.scale_f32(x, scale, count, y.assumingMemoryBound(to: Float.self))
         case .bf16:
             unsafe table.pointee.scale_bf16(x, scale, count, y.assumingMemoryBound(to: UInt16.self))
+        }
+    }
+
+    /// matrix[row, columns] = cap · tanh(matrix[row, columns] · scale / cap) for some rows; no cap when it is 0.
+    package func scaleAndCap(
+        _ matrix: Matrix, rows: Range<Int>, columns: Range<Int>, scale: Float, cap: Float = 0
+    ) {
+        matrix.check(rows: rows, columns: columns)
+        guard !columns.isEmpty else { return }
+        for row in rows {
+            let y = unsafe matrix.pointer(row, columns.lowerBound)
+            if scale != 1 { unsafe table.pointee.scale_f32(y, scale, columns.count, y) }
+            if cap != 0 { unsafe table.pointee.soft_cap(cap, columns.count, y) }
         }
     }
 

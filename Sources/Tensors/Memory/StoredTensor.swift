@@ -66,6 +66,8 @@ package struct StoredTensor: Sendable {
     let byteOffset: Int
     /// The order that rows are stored in, when it is not their own.
     package var rowOrder: RowOrder = .stored
+    /// What the file leaves out of each value of a vector.
+    package var offset: Float = 0
 
     /// The order in which a file stores the rows of a matrix.
     package enum RowOrder: Sendable, Equatable {
@@ -152,7 +154,7 @@ package struct StoredTensor: Sendable {
     /// The values of a one-dimensional tensor, in the order of the rows that they belong to.
     package func vector() throws(NonFiniteValue) -> [Float] {
         let stored = try values()
-        return stored.indices.map { stored[rowOrder.storedRow($0)] }
+        return stored.indices.map { stored[rowOrder.storedRow($0)] + offset }
     }
 
     /// All values as a matrix of `rowCount` × `columnCount`.

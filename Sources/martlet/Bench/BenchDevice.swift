@@ -90,7 +90,7 @@ struct BenchDevice: ParsableCommand {
         var table = TextTable([
             "family", "element", "adapters", "largest difference", "the CPU's", "adapter",
         ])
-        for family in ConformanceSuite.families {
+        for family in ConformanceSuite.firstFamilies {
             let suite = try ConformanceSuite(family, in: folder)
             for format in [WeightFormat.f32, .bf16] {
                 let differences = try suite.differences(format: format) {

@@ -1,0 +1,100 @@
+package import Tensors
+
+/// A family of models: what its configuration files say and leave out, and how it departs from Llama's form.
+///
+/// A new one is a file beside this one, and a row in `all`.
+package struct Family: Sendable {
+    /// Hugging Face's `model_type`.
+    package let name: String
+    /// GGUF's `general.architecture`; nil where such files say another's, or do not run.
+    package let architecture: String?
+    /// How llama.cpp's conversion leaves queries and keys: with their rotary halves interleaved, or as they were.
+    let interleavesHalves: Bool
+    /// What transformers takes for fields that a config.json leaves out.
+    let defaults: Defaults
+    /// Reads what is the family's own, after what all have.
+    let read: @Sendable (inout ModelConfiguration, Fields) throws(ModelFileError) -> Void
+    /// The same of a GGUF file.
+    let readGGUF: @Sendable (inout ModelConfiguration, GGUFFields) throws(ModelFileError) -> Void
+
+    struct Defaults: Sendable {
+        var contextLength: Int
+        /// Nil for as many as there are heads.
+        var keyValueHeadCount: Int?
+        /// Nil for the hidden size over the heads.
+        var headDimension: Int?
+        var normEpsilon = 1e-6
+        var ropeTheta = 10_000.0
+        var tiesEmbeddings = false
+        /// What names the activation, and what it is.
+        var activationField = "hidden_act"
+        var activation = "silu"
+    }
+
+    init(
+        _ name: String, architecture: String?, interleavesHalves: Bool = false, defaults: Defaults,
+        read: @escaping @Sendable (inout ModelConfiguration, Fields) throws(ModelFileError) -> Void,
+        readGGUF:
+            @escaping @Sendable (inout ModelConfiguration, GGUFFields) throws(ModelFileError)
+            -> Void = { (_, _) throws(ModelFileError) in }
+    ) {
+        self.name = name
+        self.architecture = architecture
+        self.interleavesHalves = interleavesHalves
+        self.defaults = defaults
+        self.read = read
+        self.readGGUF = readGGUF
+    }
+
+    package static let all: [Family] = [
+        .llama, .mistral, .qwen2, .qwen3, .smollm3, .granite, .olmo2, .gemma2, .gemma3,
+    ]
+}
+
+extension Family: Equatable {
+    package static func == (a: Family, b: Family) -> Bool { a.name == b.name }
+}
+
+/// How a model departs from Llama's form. As it is made it does not.
+package struct Departures: Sendable, Equatable {
+    /// Where the norms of a layer are.
+    package enum NormPlaces: Sendable {
+        /// Before attention and feed-forward.
+        case before
+        /// Behind them.
+        case behind
+        case both
+    }
+
+    /// Norms of queries and keys.
+    package enum HeadNorms: Sendable {
+        case none
+        /// Each head by itself, all with the same weights.
+        case each
+        /// All heads together.
+        case together
+    }
+
+    package var gate = KernelSet.Gate.silu
+    package var norms = NormPlaces.before
+    package var headNorms = HeadNorms.none
+    /// What a Hugging Face file leaves out of the weights of norms.
+    package var normOffset: Float = 0
+    /// Multiplies embeddings.
+    package var embeddingScale: Float = 1
+    /// Multiplies what a layer adds to the hidden states.
+    package var residualScale: Float = 1
+    /// Multiplies logits.
+    package var logitScale: Float = 1
+    /// Multiplies q · k; nil for 1 / √(head dimension).
+    package var attentionScale: Float?
+    /// Scores are c · tanh(score / c); 0 for as they are.
+    package var attentionCap: Float = 0
+    package var logitCap: Float = 0
+    /// Of layers with a window, where they have one of their own.
+    package var windowedRope: RopeParameters?
+    /// Layers without rotary positions.
+    package var unrotatedLayers: Set<Int> = []
+
+    package init() {}
+}
