@@ -62,7 +62,7 @@ def tokenizers(output):
     base = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     base.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     base.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=900, limit_alphabet=150, special_tokens=["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)], show_progress=False))
-    for name in ("llama2", "mistral"):
+    for name in ("llama2", "mistral", "gemma"):
         t = json.loads(base.to_str())
         t["added_tokens"] = [a for a in t["added_tokens"] if not a["content"].startswith("<0x")]
         t["decoder"] = {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
@@ -70,6 +70,11 @@ def tokenizers(output):
         if name == "mistral":
             t["normalizer"] = None
             t["pre_tokenizer"] = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}
+        if name == "gemma":
+            # Nothing is left of what it would split at.
+            t["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+            t["pre_tokenizer"] = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
+            t["decoder"]["decoders"].pop()
         made[name] = Tokenizer.from_str(json.dumps(t))
     more = ["a <plain> b", "x  <left>  y", "x  <right>  y", "word sword word. words word", "<left><right> <plain>", "\n<right>\n\nx", "<|im_start|>user\nHi<|im_end|>\n", "e\u0301<plain>e\u0301"]
     texts += more

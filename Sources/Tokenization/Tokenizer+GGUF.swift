@@ -79,7 +79,10 @@ extension Tokenizer.Definition {
     fileprivate mutating func readBytePairs(_ vocabulary: GGUFVocabulary) throws(TokenizerError) {
         switch vocabulary.pre {
         case "gpt-2": preTokenizer = .gpt2
-        case "smollm": preTokenizer = .smolLM
+        // Granite's is called refact.
+        case "smollm", "refact": preTokenizer = .smolLM
+        // OLMo 2's and SmolLM3's.
+        case "dbrx", "smaug-bpe": preTokenizer = .llama3(digits: 3)
         case "llama-bpe":
             preTokenizer = .llama3(digits: 3)
             ignoresMerges = true
@@ -89,7 +92,7 @@ extension Tokenizer.Definition {
         default:
             throw TokenizerError(
                 "the GGUF pre-tokenizer \(vocabulary.pre ?? "(none)") is not supported; "
-                    + "supported are gpt-2, smollm, llama-bpe and qwen2")
+                    + "supported are gpt-2, smollm, refact, llama-bpe, dbrx, smaug-bpe and qwen2")
         }
         encoder.reserve(vocabulary.merges.count)
         for (rank, merge) in vocabulary.merges.enumerated() {

@@ -100,6 +100,12 @@ extension Tokenizer.Definition {
                         "the Digits pre-tokenizer without individual_digits is not supported")
                 }
                 setsDigitsApart = true
+            case "Split" where part["pattern"]?["String"]?.stringValue == " ":
+                // Gemma's, behind a normalizer that leaves no space.
+                guard !isByteLevel, normalizers.contains(.replace(" ", with: Tokenizer.spaceMark))
+                else {
+                    throw TokenizerError("a Split pre-tokenizer at spaces is not supported")
+                }
             case "Split":
                 guard part["behavior"]?.stringValue == "Isolated",
                     part["invert"]?.boolValue != true,
