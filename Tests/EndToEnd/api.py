@@ -8,6 +8,7 @@ import api_forms
 import api_tools
 import api_wires
 import api_docs
+import api_tutorial
 import api_bad_input
 import api_hostile
 import api_hub

@@ -8,7 +8,7 @@ struct TidyTests {
 
     /// Tracked and new files, without what builds leave behind.
     static let files: [String] = {
-        let ignored = [".build", ".git", ".venv", ".quickstart", "Package.resolved"]
+        let ignored = [".build", ".git", ".venv", ".quickstart", ".tutorial", "Package.resolved"]
         let all = FileManager.default.enumerator(atPath: root)?.compactMap { $0 as? String } ?? []
         return all.filter { path in
             !ignored.contains { path == $0 || path.hasPrefix($0 + "/") || path.hasPrefix($0 + "-") }
