@@ -39,7 +39,7 @@ FAMILIES = {
     "mistral": (MistralForCausalLM, MistralConfig(**SIZES, sliding_window=6, tie_word_embeddings=False)),
     "qwen2": (Qwen2ForCausalLM, Qwen2Config(**SIZES, tie_word_embeddings=True)),
     "qwen3": (Qwen3ForCausalLM, Qwen3Config(**SIZES, head_dim=10, tie_word_embeddings=True)),
-    "smollm3": (SmolLM3ForCausalLM, SmolLM3Config(**dict(SIZES, num_hidden_layers=4), pad_token_id=0, rope_parameters=dict(rope_type="default", rope_theta=5e4))),
+    "smollm3": (SmolLM3ForCausalLM, SmolLM3Config(**dict(SIZES, num_hidden_layers=4), pad_token_id=0, rope_parameters=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=16, rope_theta=100.0))),
     "granite": (GraniteForCausalLM, GraniteConfig(**SIZES, embedding_multiplier=3.0, residual_multiplier=0.4, attention_multiplier=0.3, logits_scaling=2.5)),
     "olmo2": (Olmo2ForCausalLM, Olmo2Config(**SIZES, pad_token_id=0)),
     # llama.cpp takes one over the root of the head's size for the scale; a model of its own size has that.
@@ -495,8 +495,9 @@ def write_gguf(family, config, model, path):
     if family == "gemma2":
         writer.add_attn_logit_softcapping(config.attn_logit_softcapping); writer.add_final_logit_softcapping(config.final_logit_softcapping)
     if family.startswith("gemma"): writer.add_sliding_window(config.sliding_window)
-    if rope["rope_type"] == "linear":
-        writer.add_string(f"{family.removesuffix('_text')}.rope.scaling.type", "linear"); writer.add_float32(f"{family.removesuffix('_text')}.rope.scaling.factor", rope["factor"])
+    if rope["rope_type"] in ("linear", "yarn"):
+        if rope["rope_type"] == "yarn": writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+        writer.add_string(f"{family.removesuffix('_text')}.rope.scaling.type", rope["rope_type"]); writer.add_float32(f"{family.removesuffix('_text')}.rope.scaling.factor", rope["factor"])
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     writer.add_key_length(head); writer.add_value_length(head)
     if rope["rope_type"] == "llama3":

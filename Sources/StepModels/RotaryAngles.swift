@@ -15,8 +15,8 @@ extension ModelConfiguration {
             angles.withMutableRow(position) { row in
                 for (index, frequency) in frequencies.enumerated() {
                     let angle = Float(position) * frequency
-                    row[index] = cosf(angle)
-                    row[frequencies.count + index] = sinf(angle)
+                    row[index] = cosf(angle) * rope.angleScale
+                    row[frequencies.count + index] = sinf(angle) * rope.angleScale
                 }
             }
         }

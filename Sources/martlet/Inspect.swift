@@ -83,6 +83,7 @@ extension RopeParameters.Scaling {
         case .linear(let factor): "linear, \(factor)"
         case .llama3(let factor, _, _, _): "llama3, \(factor)"
         case .divisors: "per dimension"
+        case .yarn(let yarn): "yarn, \(yarn.factor)"
         }
     }
 }

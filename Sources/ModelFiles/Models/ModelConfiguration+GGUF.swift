@@ -46,10 +46,25 @@ extension ModelConfiguration {
         case "none": break
         case "linear":
             rope.scaling = .linear(factor: Float(try fields.number("rope.scaling.factor")))
+        case "yarn":
+            var yarn = RopeParameters.Yarn(
+                factor: try fields.factor("rope.scaling.factor", default: 1),
+                originalContext: try fields.integer(
+                    "rope.scaling.original_context_length", default: contextLength))
+            yarn.fast = try fields.factor("rope.scaling.yarn_beta_fast", default: 32)
+            yarn.slow = try fields.factor("rope.scaling.yarn_beta_slow", default: 1)
+            yarn.angleScale *= try fields.factor("rope.scaling.attn_factor", default: 1)
+            for name in ["yarn_ext_factor", "yarn_attn_factor", "yarn_log_multiplier"]
+            where fields.has("rope.scaling.\(name)") {
+                throw ModelFileError(
+                    .unsupportedField, "\(path): \(architecture).rope.scaling.\(name)")
+            }
+            rope.scaling = .yarn(yarn)
         default:
             throw ModelFileError(
                 .unsupportedField,
-                "\(path): \(architecture).rope.scaling.type is \(scaling); supported: none, linear")
+                "\(path): \(architecture).rope.scaling.type is \(scaling); supported: none, linear, yarn"
+            )
         }
         if let divisors = file.tensors["rope_freqs.weight"] {
             guard rope.scaling == .none else {

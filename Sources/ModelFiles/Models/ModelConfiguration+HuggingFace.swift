@@ -2,6 +2,7 @@ internal import Foundation
 package import JSONTree
 
 func power(_ base: Float, _ exponent: Float) -> Float { powf(base, exponent) }
+func naturalLogarithm(_ value: Float) -> Float { logf(value) }
 
 extension ModelConfiguration {
     /// Reads a `config.json`. Fields that would change the arithmetic in a way that is not
@@ -131,9 +132,38 @@ extension RopeParameters {
                 lowFrequency: Float(try section.number("low_freq_factor")),
                 highFrequency: Float(try section.number("high_freq_factor")),
                 originalContext: try fields.integer(original, default: inner))
+        case "yarn":
+            self.scaling = .yarn(
+                try RopeParameters.yarn(section, in: fields, contextLength: contextLength))
         default:
-            throw section.unsupported("rope_type", type, supported: "default, linear, llama3")
+            throw section.unsupported("rope_type", type, supported: "default, linear, llama3, yarn")
         }
+    }
+}
+
+extension RopeParameters {
+    fileprivate static func yarn(
+        _ section: Fields, in fields: Fields, contextLength: Int
+    ) throws(ModelFileError) -> Yarn {
+        let original = "original_max_position_embeddings"
+        let inner = try section.integer(original, default: contextLength)
+        let factor = try section.factor("factor", default: 1)
+        var yarn = Yarn(
+            factor: factor, originalContext: try fields.integer(original, default: inner))
+        yarn.fast = try section.factor("beta_fast", default: 32)
+        yarn.slow = try section.factor("beta_slow", default: 1)
+        yarn.truncates = try section.bool("truncate", default: true)
+        let (some, all) = (
+            try section.number("mscale", default: 0),
+            try section.number("mscale_all_dim", default: 0)
+        )
+        if some != 0, all != 0 {
+            yarn.angleScale = Yarn.scale(factor, Float(some)) / Yarn.scale(factor, Float(all))
+        }
+        if section.present("attention_factor") != nil {
+            yarn.angleScale = try section.factor("attention_factor", default: 1)
+        }
+        return yarn
     }
 }
 

@@ -53,10 +53,51 @@ package struct RopeParameters: Sendable, Equatable {
         case llama3(factor: Float, lowFrequency: Float, highFrequency: Float, originalContext: Int)
         /// One divisor for each frequency, as GGUF files carry them.
         case divisors([Float])
+        /// YaRN (https://arxiv.org/abs/2309.00071): frequencies that turn less than `slow` times over the original context
+        /// are divided by the factor, those that turn more than `fast` times are kept, a ramp between.
+        case yarn(Yarn)
+    }
+
+    package struct Yarn: Sendable, Equatable {
+        package var factor: Float
+        package var fast: Float = 32
+        package var slow: Float = 1
+        package var originalContext: Int
+        /// Whether the ramp's ends are whole numbers.
+        package var truncates = true
+        /// Multiplies cosines and sines.
+        package var angleScale: Float
+
+        package init(factor: Float, originalContext: Int) {
+            self.factor = factor
+            self.originalContext = originalContext
+            angleScale = Yarn.scale(factor, 1)
+        }
+
+        /// What a factor asks of attention.
+        package static func scale(_ factor: Float, _ multiplier: Float) -> Float {
+            factor <= 1 ? 1 : 0.1 * multiplier * naturalLogarithm(factor) + 1
+        }
+
+        /// Where the ramp begins and ends, counted in pairs of dimensions.
+        fileprivate func ramp(headDimension: Int, theta: Float) -> (Float, Float) {
+            func pair(_ turns: Float) -> Float {
+                Float(headDimension) * naturalLogarithm(Float(originalContext) / (turns * 2 * .pi))
+                    / (2 * naturalLogarithm(theta))
+            }
+            let low = truncates ? pair(fast).rounded(.down) : pair(fast)
+            let high = truncates ? pair(slow).rounded(.up) : pair(slow)
+            return (max(low, 0), min(high, Float(headDimension - 1)))
+        }
     }
 
     package var theta: Float
     package var scaling: Scaling
+
+    /// Multiplies cosines and sines.
+    package var angleScale: Float {
+        if case .yarn(let yarn) = scaling { yarn.angleScale } else { 1 }
+    }
 
     /// Radians that each pair of dimensions turns per position, computed as transformers does, in
     /// 32-bit floats.
@@ -68,6 +109,13 @@ package struct RopeParameters: Sendable, Equatable {
         case .none: return base
         case .linear(let factor): return base.map { $0 / factor }
         case .divisors(let divisors): return zip(base, divisors).map { $0 / $1 }
+        case .yarn(let yarn):
+            let (low, high) = yarn.ramp(headDimension: headDimension, theta: theta)
+            let width = high == low ? 0.001 : high - low
+            return base.enumerated().map { index, frequency in
+                let kept = 1 - min(max((Float(index) - low) / width, 0), 1)
+                return frequency / yarn.factor * (1 - kept) + frequency * kept
+            }
         case .llama3(let factor, let low, let high, let original):
             return base.map { frequency in
                 let wavelength = 2 * Float.pi / frequency
@@ -191,6 +239,12 @@ extension ModelConfiguration {
             scales.allSatisfy { $0 > 0 && $0.isFinite }, "a scale of \(scales) is not plausible")
         if let theta = departures.windowedRope?.theta {
             try require(theta > 1 && theta.isFinite, "rope theta \(theta) is not plausible")
+        }
+        if case .yarn(let yarn) = rope.scaling {
+            try require(
+                yarn.factor >= 1 && yarn.factor < 1e4 && yarn.fast > yarn.slow && yarn.slow > 0
+                    && yarn.fast.isFinite && yarn.originalContext > 0 && yarn.angleScale > 0
+                    && yarn.angleScale < 1e4, "YaRN's numbers are not plausible")
         }
         if case .divisors(let divisors) = rope.scaling {
             try require(
