@@ -16,10 +16,7 @@ extension Family {
             c.beGemma()
             c.departures.attentionCap = try fields.cap("attn_logit_softcapping", default: 50)
             c.departures.logitCap = try fields.cap("final_logit_softcapping", default: 30)
-            // As llama.cpp has it, which knows the 27B by its layers.
-            if c.layerCount == 46 {
-                c.departures.attentionScale = 1 / Float(c.hiddenSize / c.headCount).squareRoot()
-            }
+            c.scaleAsTheLargest(layerCount: 46)
             c.slidingWindow = try fields.integer("attention.sliding_window", default: 4096)
             c.windowedLayers = c.layers.map { $0 % 2 == 0 }
         })
@@ -46,9 +43,7 @@ extension Family {
             c.departures.headNorms = .each
             c.slidingWindow = try fields.integer("attention.sliding_window", default: 0)
             c.windowedLayers = c.layers.map { ($0 + 1) % 6 != 0 }
-            if c.layerCount == 62 {
-                c.departures.attentionScale = 1 / Float(c.hiddenSize / c.headCount).squareRoot()
-            }
+            c.scaleAsTheLargest(layerCount: 62)
             c.departures.windowedRope = RopeParameters(
                 theta: Float(try fields.number("rope.freq_base_swa", default: 10_000)),
                 scaling: .none)
@@ -79,5 +74,11 @@ extension ModelConfiguration {
         departures.norms = .both
         departures.normOffset = 1
         departures.embeddingScale = Float(hiddenSize).squareRoot()
+    }
+
+    /// GGUF files do not say how the largest of a family scales attention; llama.cpp knows it by its layers.
+    fileprivate mutating func scaleAsTheLargest(layerCount: Int) {
+        guard self.layerCount == layerCount, headCount > 0 else { return }
+        departures.attentionScale = 1 / Float(hiddenSize / headCount).squareRoot()
     }
 }

@@ -1,0 +1,87 @@
+import Foundation
+import JSONTree
+import ModelFiles
+import TestSupport
+import Testing
+
+/// What a family reads of its own fields. That it computes the right thing is a matter of the conformance tests.
+struct FamilyTests {
+    static let names = Family.all.map(\.name)
+
+    static func config(_ family: String) throws -> JSON.Object {
+        let path = Repository.conformance("\(family)/model/config.json")
+        let json = try JSON(parsing: Array(try Data(contentsOf: URL(fileURLWithPath: path))))
+        return try #require(json.objectValue)
+    }
+
+    static func read(
+        _ family: String, _ change: (inout JSON.Object) -> Void = { _ in }
+    ) throws -> ModelConfiguration {
+        var object = try config(family)
+        change(&object)
+        return try ModelConfiguration(huggingFace: .object(object), source: "config.json")
+    }
+
+    /// Any field may be anything: what cannot be is refused, and nothing ends the process.
+    @Test(arguments: names)
+    func brokenFieldsAreRefusedOrRead(_ family: String) throws {
+        let values: [JSON] = [
+            0, -1, .integer(.max), .integer(.min), 0.5, 1e300, -1e300, .null, "x", [], [1], [:],
+            true,
+        ]
+        var refusals = 0
+        for name in try Self.config(family).names {
+            for value in values {
+                do {
+                    let found = try Self.read(family) { $0[name] = value }
+                    #expect((1...1024).contains(found.layerCount))
+                    _ = found.layers.map(found.window)
+                } catch let error as ModelFileError {
+                    #expect(!error.message.isEmpty)
+                    refusals += 1
+                }
+            }
+        }
+        #expect(refusals > 60)
+    }
+
+    @Test func departuresAreRead() throws {
+        let gemma = try Self.read("gemma2") { $0["query_pre_attn_scalar"] = 16 }
+        #expect(gemma.attentionScale == 0.25)
+        #expect(gemma.departures.attentionCap == 2 && gemma.departures.logitCap == 3)
+        #expect((0..<2).map(gemma.window) == [6, 0])
+        let uncapped = try Self.read("gemma2") { $0["attn_logit_softcapping"] = .null }
+        #expect(uncapped.departures.attentionCap == 0)
+        let gemma3 = try Self.read("gemma3_text")
+        #expect((0..<6).map(gemma3.window) == [6, 6, 6, 6, 6, 0])
+        #expect(gemma3.departures.windowedRope?.theta == 10_000 && gemma3.rope.theta == 100_000)
+        // As files before transformers 5 have it.
+        let older = try Self.read("gemma3_text") {
+            $0["rope_parameters"] = Optional.none
+            $0["rope_theta"] = 5e5
+            $0["rope_local_base_freq"] = 2e4
+            $0["rope_scaling"] = ["rope_type": "linear", "factor": 8.0]
+        }
+        #expect(older.departures.windowedRope?.theta == 2e4)
+        #expect(older.rope.theta == 5e5 && older.rope.scaling == .linear(factor: 8))
+        let granite = try Self.read("granite")
+        #expect(granite.attentionScale == 0.3 && granite.departures.logitScale == 0.4)
+        let smollm = try Self.read("smollm3") { $0["no_rope_layers"] = [1, 0, 1, 0] }
+        #expect(smollm.departures.unrotatedLayers == [1, 3])
+    }
+
+    @Test(
+        arguments: [
+            ("gemma2", "hidden_activation", "gelu"), ("granite", "hidden_act", "gelu"),
+            ("gemma3_text", "use_bidirectional_attention", true),
+            ("smollm3", "no_rope_layer_interval", 0),
+            ("smollm3", "rope_parameters", ["rope_type": "longrope", "factor": 2.0]),
+            ("olmo2", "quantization_config", ["quant_method": "gptq"]),
+        ] as [(String, String, JSON)])
+    func whatChangesTheArithmeticIsRefused(_ family: String, _ field: String, _ value: JSON) {
+        let error = #expect(throws: ModelFileError.self) {
+            try Self.read(family) { $0[field] = value }
+        }
+        #expect(error?.code == .unsupportedField)
+    }
+}
