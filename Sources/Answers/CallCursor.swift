@@ -27,6 +27,13 @@ struct CallCursor {
         return false
     }
 
+    /// The same of an end that a model may leave out where its answer ends.
+    mutating func takeEnd(_ text: String, _ isEnd: Bool) throws(CallReader.Stop) -> Bool {
+        guard isEnd, isFront(of: text) else { return try take(text) }
+        place = bytes.count
+        return true
+    }
+
     /// What stands before a marker, and goes behind it.
     mutating func text(until marker: String) throws(CallReader.Stop) -> String {
         let found = find(Array(marker.utf8), from: place)

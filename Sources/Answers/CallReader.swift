@@ -70,9 +70,7 @@ struct CallReader: Sendable {
         // A model may leave out what its end says anyway, or the beginning.
         let behind = cursor.place
         cursor.skipSpace()
-        if isEnd, cursor.isFront(of: "</tool_call>") {
-            cursor.place = cursor.bytes.count
-        } else if try !cursor.take("</tool_call>") {
+        if try !cursor.takeEnd("</tool_call>", isEnd) {
             var next = cursor
             if isTagged, try !next.take("<tool_call>") { throw .none }
             cursor.place = behind
@@ -214,11 +212,7 @@ struct CallReader: Sendable {
         else { throw .none }
         if isTagged {
             cursor.skipSpace()
-            if isEnd, cursor.isFront(of: "<|python_end|>") {
-                cursor.place = cursor.bytes.count
-            } else if try !cursor.take("<|python_end|>") {
-                throw .none
-            }
+            guard try cursor.takeEnd("<|python_end|>", isEnd) else { throw .none }
         }
         return calls.map { ($0.name, JSON.object($0.arguments).text()) }
     }

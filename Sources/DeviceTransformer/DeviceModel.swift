@@ -214,13 +214,7 @@ package final class DeviceModel: DrawingModel, @unchecked Sendable {
     ) throws(StepFailure) -> (logits: Matrix, peaks: [LogitPeak]) {
         let peaks = try record(rows, in: wanted) { () in peaksOnly ? .peaks : .logits }
         if !peaksOnly {
-            for row in 0..<rows.count {
-                workspace.hostLogits.withBytes(
-                    row * workspace.logits.stride * 4, vocabularySize * 4
-                ) {
-                    logitRows.setRow(row, bytes: $0)
-                }
-            }
+            read(workspace.hostLogits, stride: workspace.logits.stride, rows.count, into: logitRows)
         }
         return (logitRows, peaks)
     }
@@ -232,12 +226,7 @@ package final class DeviceModel: DrawingModel, @unchecked Sendable {
         let peaks = try record(rows, in: wanted) { () throws(DeviceError) in
             .weights(try arguments.append(inverseTemperatures))
         }
-        for row in 0..<rows.count {
-            let rowByteCount = workspace.blockCount * 4
-            workspace.hostSums.withBytes(row * rowByteCount, rowByteCount) {
-                sumRows.setRow(row, bytes: $0)
-            }
-        }
+        read(workspace.hostSums, stride: workspace.blockCount, rows.count, into: sumRows)
         return (sumRows, peaks)
     }
 
@@ -245,18 +234,10 @@ package final class DeviceModel: DrawingModel, @unchecked Sendable {
         precondition(blocks.count <= mostLogitRows * workspace.blockCount, "Too many blocks.")
         guard !blocks.isEmpty else { return [] }
         let size = KernelSet.sumBlock
-        try failing { () throws(DeviceError) in
-            let places = try arguments.append(
-                blocks.map { UInt32($0.row * workspace.blockCount + $0.block) })
-            try device.submit { recorder in
-                recorder.gather(
-                    DeviceRows(address: workspace.logits.address, stride: size), rows: places,
-                    count: blocks.count, words: size,
-                    into: DeviceRows(address: workspace.hostLogits.address, stride: size), element)
-                recorder.barrier()
-            }
-            try device.wait()
-        }
+        try bring(
+            blocks.map { UInt32($0.row * workspace.blockCount + $0.block) },
+            of: DeviceRows(address: workspace.logits.address, stride: size), count: size,
+            to: workspace.hostLogits)
         return workspace.hostLogits.read(Float.self, count: blocks.count * size)
     }
 
@@ -296,27 +277,41 @@ package final class DeviceModel: DrawingModel, @unchecked Sendable {
         let count = configuration.hiddenSize
         let states = Matrix(rowCount: rows.count, columnCount: count)
         guard !rows.isEmpty else { return states }
+        try bring(rows.map(UInt32.init), of: lastHidden, count: count, to: workspace.hostHidden)
+        read(workspace.hostHidden, stride: count, rows.count, into: states)
+        let segments = wanted.segments(in: rows)
+        for row in 0..<rows.count {
+            kernels.rmsNormInPlace(
+                states, row: row, column: 0,
+                weight: segments.own(ofRow: row)?.norm(.finalNorm) ?? finalNorm,
+                epsilon: configuration.normEpsilon)
+        }
+        return states
+    }
+
+    /// Copies some rows of numbers into the host's memory, one after another, and waits for them.
+    private func bring(
+        _ places: [UInt32], of rows: DeviceRows, count: Int, to memory: DeviceBuffer
+    ) throws(StepFailure) {
         try failing { () throws(DeviceError) in
-            let places = try arguments.append(rows.map(UInt32.init))
+            let places = (address: try arguments.append(places), count: places.count)
             try device.submit { recorder in
                 recorder.gather(
-                    lastHidden, rows: places, count: rows.count, words: count,
-                    into: DeviceRows(address: workspace.hostHidden.address, stride: count), element)
+                    rows, rows: places.address, count: places.count, words: count,
+                    into: DeviceRows(address: memory.address, stride: count), element)
                 recorder.barrier()
             }
             try device.wait()
         }
-        let segments = wanted.segments(in: rows)
-        for row in 0..<rows.count {
-            workspace.hostHidden.withBytes(row * count * 4, count * 4) {
-                states.setRow(row, bytes: $0)
+    }
+
+    /// The first rows of a matrix from the host's memory.
+    private func read(_ memory: DeviceBuffer, stride: Int, _ rowCount: Int, into matrix: Matrix) {
+        for row in 0..<rowCount {
+            memory.withBytes(row * stride * 4, matrix.columnCount * 4) {
+                matrix.setRow(row, bytes: $0)
             }
-            let own = segments.first { $0.rows.contains(row) }?.adapter.own?.norm(.finalNorm)
-            kernels.rmsNormInPlace(
-                states, row: row, column: 0, weight: own ?? finalNorm,
-                epsilon: configuration.normEpsilon)
         }
-        return states
     }
 
     private func failing(_ body: () throws(DeviceError) -> Void) throws(StepFailure) {

@@ -16,6 +16,8 @@ package struct EngineCore {
     }
 
     private let model: any StepModel
+    /// The same, where tokens can be drawn on its device.
+    private let drawing: (any DrawingModel)?
     private var scheduler: Scheduler
     /// One for each member of the team.
     private let choosers: [Chooser]
@@ -38,6 +40,7 @@ package struct EngineCore {
 
     package init(model: any StepModel, limits: EngineLimits) {
         self.model = model
+        drawing = model as? any DrawingModel
         // One that another core has used begins anew.
         model.free((0..<Int32(limits.blockCount)).map { $0 })
         scheduler = Scheduler(limits: limits, vocabularySize: model.vocabularySize)
@@ -258,8 +261,8 @@ package struct EngineCore {
             if wants[range].allSatisfy(\.isPooled) { return }
         }
         let peaksOnly = wantsPeaksOnly(range)
-        if !peaksOnly, let model = model as? any DrawingModel, isDrawn(range) {
-            return try draw(range, rows, by: model)
+        if !peaksOnly, let drawing, isDrawn(range) {
+            return try draw(range, rows, by: drawing)
         }
         let (logits, peaks) = try model.logits(of: range, in: rows, peaksOnly: peaksOnly)
         due.removeAll(keepingCapacity: true)

@@ -85,6 +85,13 @@ package struct Batch: Sendable {
     }
 }
 
+extension Sequence<Batch.Segment> {
+    /// What a row's adapter has in the base's place, if anything.
+    package func own(ofRow row: Int) -> OwnWeights? {
+        first { $0.rows.contains(row) }?.adapter.own
+    }
+}
+
 /// Rows of a batch whose logits are wanted, after the forward pass.
 package struct WantedRows {
     package let count: Int

@@ -9,7 +9,7 @@ extension DecoderModel {
         let (layer, projections) = (weights.layers[index], workspace.projections)
         guard let queryNorm = layer.queryNorm, let keyNorm = layer.keyNorm else { return }
         for row in team.share(of: pass.rowCount, for: member) {
-            let own = pass.linear.owners.first { $0.rows.contains(row) }?.adapter.own
+            let own = pass.linear.owners.own(ofRow: row)
             for (column, norm) in [
                 (0, own?.norm(.queryNorm(layer: index)) ?? queryNorm),
                 (layer.attentionInput.columns[1], own?.norm(.keyNorm(layer: index)) ?? keyNorm),
@@ -37,7 +37,7 @@ extension DecoderModel {
         if c.departures.headNorms == .each, var queryNorm = layer.queryNorm,
             var keyNorm = layer.keyNorm
         {
-            if let own = owners.first(where: { $0.rows.contains(row) })?.adapter.own {
+            if let own = owners.own(ofRow: row) {
                 queryNorm = own.norm(.queryNorm(layer: index)) ?? queryNorm
                 keyNorm = own.norm(.keyNorm(layer: index)) ?? keyNorm
             }

@@ -177,7 +177,7 @@ extension DecoderModel {
         guard let norm else { return }
         let rows = team.share(of: rowCount, for: member)
         for row in rows {
-            let own = pass.linear.owners.first { $0.rows.contains(row) }?.adapter.own?.norm(role)
+            let own = pass.linear.owners.own(ofRow: row)?.norm(role)
             kernels.rmsNormInPlace(
                 workspace.delta, row: row, column: 0, weight: own ?? norm,
                 epsilon: configuration.normEpsilon)

@@ -33,7 +33,7 @@ struct HeadPass {
 
     /// A row's final norm, if it is not the base's.
     func norm(row: Int) -> Matrix? {
-        segments.first { $0.rows.contains(row) }?.adapter.own?.norm(.finalNorm)
+        segments.own(ofRow: row)?.norm(.finalNorm)
     }
 
     /// What is shared by all pieces of the vocabulary, once the rows are normalized.

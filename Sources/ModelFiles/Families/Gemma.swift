@@ -63,8 +63,7 @@ extension ModelConfiguration {
     /// What Gemma 2 and 3 share. GGUF files hold norms' weights whole.
     fileprivate mutating func beGemma(_ fields: Fields) throws(ModelFileError) {
         beGemma()
-        let hasBiases = try fields.bool("attention_bias", default: false)
-        biasedProjections = hasBiases ? [.query, .key, .value, .output] : []
+        biasedProjections = try fields.attentionBiases()
         let scalar = try fields.factor("query_pre_attn_scalar", default: 256)
         departures.attentionScale = 1 / scalar.squareRoot()
     }

@@ -5,8 +5,7 @@ extension Family {
         read: { (c, fields) throws(ModelFileError) in
             c.departures.norms = .behind
             c.departures.headNorms = .together
-            let hasBiases = try fields.bool("attention_bias", default: false)
-            c.biasedProjections = hasBiases ? [.query, .key, .value, .output] : []
+            c.biasedProjections = try fields.attentionBiases()
             try c.setWindows(fields) { _ in false }
         },
         readGGUF: { (c, fields) throws(ModelFileError) in

@@ -16,8 +16,7 @@ extension Family {
         defaults: Defaults(contextLength: 32_768, keyValueHeadCount: 32, headDimension: 128),
         read: { (c, fields) throws(ModelFileError) in
             c.departures.headNorms = .each
-            let hasBiases = try fields.bool("attention_bias", default: false)
-            c.biasedProjections = hasBiases ? [.query, .key, .value, .output] : []
+            c.biasedProjections = try fields.attentionBiases()
             try c.readLateWindows(fields)
         },
         readGGUF: { (c, fields) throws(ModelFileError) in

@@ -245,12 +245,15 @@ package struct Fields {
         return numbers
     }
 
+    /// `attention_bias`.
+    func attentionBiases() throws(ModelFileError) -> Set<Projection> {
+        try bool("attention_bias", default: false) ? [.query, .key, .value, .output] : []
+    }
+
     /// `attention_bias` and `mlp_bias`.
     func biases() throws(ModelFileError) -> Set<Projection> {
-        let attention = try bool("attention_bias", default: false)
         let feedForward = try bool("mlp_bias", default: false)
-        return Set<Projection>(attention ? [.query, .key, .value, .output] : [])
-            .union(feedForward ? [.gate, .up, .down] : [])
+        return try attentionBiases().union(feedForward ? [.gate, .up, .down] : [])
     }
 
     package func refuse(_ name: String, because reason: String) throws(ModelFileError) {

@@ -265,7 +265,7 @@ extension KernelSet {
         _ matrix: Matrix, rows: Range<Int>, columns: Range<Int>, scale: Float, cap: Float = 0
     ) {
         matrix.check(rows: rows, columns: columns)
-        guard !columns.isEmpty else { return }
+        guard !columns.isEmpty, scale != 1 || cap != 0 else { return }
         for row in rows {
             let y = unsafe matrix.pointer(row, columns.lowerBound)
             if scale != 1 { unsafe table.pointee.scale_f32(y, scale, columns.count, y) }
