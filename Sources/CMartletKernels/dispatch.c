@@ -2,6 +2,11 @@
 #define _GNU_SOURCE
 #include <sched.h>
 #include <unistd.h>
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
 
 #include "internal.h"
 
@@ -52,19 +57,53 @@ const cmk_kernels *const *cmk_available_kernels(void) {
 }
 
 void cmk_relax(void) { __builtin_ia32_pause(); }
+#elif defined(__aarch64__)
+typedef struct features {
+    bool dotprod, i8mm, bf16;
+} features;
+
+#if defined(__linux__)
+static features processor_features(void) {
+    unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+    return (features){
+        .dotprod = first & HWCAP_ASIMDDP, .i8mm = second & HWCAP2_I8MM, .bf16 = second & HWCAP2_BF16};
+}
+#elif defined(__APPLE__)
+// Written by Apple's documentation; never built.
+static bool has_feature(const char *name) {
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(name, &value, &size, NULL, 0) == 0 && value != 0;
+}
+
+static features processor_features(void) {
+    return (features){
+        .dotprod = has_feature("hw.optional.arm.FEAT_DotProd"),
+        .i8mm = has_feature("hw.optional.arm.FEAT_I8MM"),
+        .bf16 = has_feature("hw.optional.arm.FEAT_BF16")};
+}
 #else
-static const cmk_kernels *const tables[] = {
-#if defined(__aarch64__)
-    &cmk_neon_kernels,
+static features processor_features(void) { return (features){0}; }
 #endif
+
+// Best first; a processor that can run a table can run all that follow it.
+static const cmk_kernels *const tables[] = {
+    &cmk_neonbf16_kernels, &cmk_neoni8mm_kernels, &cmk_neondotprod_kernels, &cmk_neon_kernels,
     &cmk_scalar_kernels, NULL,
 };
 
+const cmk_kernels *const *cmk_available_kernels(void) {
+    features has = processor_features();
+    if (!has.dotprod) return tables + 3;
+    if (!has.i8mm) return tables + 2;
+    return tables + (has.bf16 ? 0 : 1);
+}
+
+void cmk_relax(void) { __asm__ __volatile__("yield"); }
+#else
+static const cmk_kernels *const tables[] = {&cmk_scalar_kernels, NULL};
+
 const cmk_kernels *const *cmk_available_kernels(void) { return tables; }
 
-void cmk_relax(void) {
-#if defined(__aarch64__)
-    __asm__ __volatile__("yield");
-#endif
-}
+void cmk_relax(void) {}
 #endif

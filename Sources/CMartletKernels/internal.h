@@ -24,6 +24,9 @@ extern const cmk_kernels cmk_avx512vnni_kernels;
 extern const cmk_kernels cmk_avx512bf16_kernels;
 #elif defined(__aarch64__)
 extern const cmk_kernels cmk_neon_kernels;
+extern const cmk_kernels cmk_neondotprod_kernels;
+extern const cmk_kernels cmk_neoni8mm_kernels;
+extern const cmk_kernels cmk_neonbf16_kernels;
 #endif
 
 // 16 lanes, whatever the registers: one zmm, two ymm or four 128-bit ones.

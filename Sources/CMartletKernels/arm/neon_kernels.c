@@ -1,19 +1,19 @@
+// What every ARM processor of 64 bits has.
 #if defined(__aarch64__)
+#include "quarters.h"
+
 #include "../emulated_pairs.h"
 
-CMK_INLINE v16i dot_quad_step(v16i acc, v16u x, v16u w) {
-    for (int i = 0; i < 4; i++)
-        acc += ((v16i)(x << (24 - 8 * i)) >> 24) * (v16i)(w >> (8 * i) & 0xff);
-    return acc;
+/// Two products of |w| ≤ 128 and |x| ≤ 127 fit 16 bits.
+CMK_INLINE int32x4_t dot_quads(int32x4_t acc, uint32x4_t x, uint32x4_t w) {
+    int8x16_t inputs = vreinterpretq_s8_u32(x), weights = vreinterpretq_s8_u32(w);
+    int16x8_t low = vmull_s8(vget_low_s8(inputs), vget_low_s8(weights));
+    return vpadalq_s16(acc, vpaddq_s16(low, vmull_high_s8(inputs, weights)));
 }
+#include "signed_quads.h"
 
 #define SET_NAME "neon"
 #define SET_TABLE cmk_neon_kernels
-#define TILE_ROWS 6
-#define TILE_PANELS 1
-#define PAIR_ROWS 6
-#define QUANTIZED_ROWS 2
-#define FEW_ROWS 4
-#define FEW_PANELS 1
+#include "tiles.h"
 #include "../vector_kernels.h"
 #endif
