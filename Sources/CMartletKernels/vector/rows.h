@@ -123,6 +123,7 @@ static cmk_peak peak(const float *x, size_t n) {
         any_invalid |= invalid[i];
     }
     while (peak.index + 1 < n && x[peak.index] != peak.maximum) peak.index++;
+    peak.maximum = x[peak.index];  // of zeros the first one's sign
     if (any_invalid) peak.maximum = NAN;
     return peak;
 }
