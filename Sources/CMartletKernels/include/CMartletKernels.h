@@ -8,7 +8,7 @@
 //   * a row's result depends on that row alone: never on how many other rows share the call, on
 //     how the caller splits outputs between threads, or on the instruction set. Every set
 //     returns the same bits as the scalar one, which is the specification (bf16 products that
-//     underflow to a denormal are the exception: hardware bf16 flushes them to zero).
+//     underflow to a denormal are the exception: vdpbf16ps flushes them to zero).
 //
 // Panels. A weight matrix w is (out, in), row-major in files. Kernels want it packed: 16 outputs
 // to a panel, inputs in order, so that one 64-byte line meets one broadcast activation:
