@@ -266,7 +266,7 @@ let package = Package(
             [
                 "Conformance", "Adapters", "Devices", "DeviceTransformer", "JSONTree", "ModelFiles",
                 "StepModels", "Engine",
-                "Tensors", "Transformer",
+                "Tensors", "Transformer", crypto,
             ],
             exclude: ["Goldens"]),
     ],

@@ -14,7 +14,7 @@ An aLoRA's logits are those of a plain forward, for which PEFT looks for the inv
 input as generate() does in its prompt. `<case>.decoded` has those of generate() itself, made to say
 TOKENS from PROMPT_LENGTH on: what is found or not in the prompt holds for all that is generated.
 """
-import json, os, shutil, sys
+import json, os, re, shutil, sys
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import (Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, GraniteConfig,
                           GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM,
-                          Olmo2Config, Olmo2ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+                          Olmo2Config, Olmo2ForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
                           SmolLM3Config, SmolLM3ForCausalLM)
 from transformers.generation import LogitsProcessorList
 
@@ -46,7 +46,13 @@ FAMILIES = {
     "gemma2": (Gemma2ForCausalLM, Gemma2Config(**SIZES, head_dim=10, query_pre_attn_scalar=10, sliding_window=6, attn_logit_softcapping=2.0, final_logit_softcapping=3.0)),
     "gemma3_text": (Gemma3ForCausalLM, Gemma3TextConfig(**dict(SIZES, num_hidden_layers=6), head_dim=10, query_pre_attn_scalar=10, sliding_window=6, rope_parameters={
         "full_attention": dict(rope_type="linear", factor=2.0, rope_theta=1e5), "sliding_attention": dict(rope_type="default", rope_theta=1e4)})),
+    # The suite's sequences are longer than the first's original context, and not than the second's.
+    "phi3": (Phi3ForCausalLM, Phi3Config(**SIZES, pad_token_id=0, sliding_window=6, original_max_position_embeddings=16, rope_parameters=dict(
+        rope_type="longrope", rope_theta=100.0, short_factor=[1.0, 1.1, 1.3], long_factor=[1.2, 2.0, 5.0]))),
+    "phi4": (Phi3ForCausalLM, Phi3Config(**dict(SIZES, max_position_embeddings=256), pad_token_id=0, tie_word_embeddings=True, original_max_position_embeddings=64,
+        rope_parameters=dict(rope_type="longrope", rope_theta=100.0, partial_rotary_factor=0.75, short_factor=[1.0, 1.4], long_factor=[9.0, 9.0]))),
 }
+PHI = ("phi3", "phi4")
 FIRST = ("llama", "mistral", "qwen2", "qwen3")
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 QV, EMBEDDING, HEAD = ["q_proj", "v_proj"], "base_model.model.model.embed_tokens.", "base_model.model.lm_head."
@@ -200,6 +206,10 @@ OWN = {
     "saved-output-norm": (dict(target_modules=QV, modules_to_save=["post_feedforward_layernorm"]), {"families": ("olmo2", "gemma2", "gemma3_text")}),
     "saved-query-norm": (dict(target_modules=QV, modules_to_save=["q_norm"]), {"families": ("olmo2", "gemma3_text")}),
     "embedding-dora": (dict(use_dora=True, target_modules=QV + ["embed_tokens"]), {"families": ("granite", "gemma2", "gemma3_text")}),
+    "only-fused-gate": (dict(target_modules=["gate_up_proj"]), {"families": PHI}),
+    "fused-dora-bias": (dict(lora_bias=True, use_rslora=True, r=3, target_modules=["qkv_proj", "gate_up_proj"]), {"families": PHI}),
+    "saved-fused": (dict(target_modules=["o_proj", "gate_up_proj"], modules_to_save=["qkv_proj"]), {"families": PHI}),
+    "saved-fused-mlp": (dict(target_modules=["o_proj"], modules_to_save=["mlp"]), {"families": PHI}),
 }
 NAN, INF = float("nan"), float("inf")
 KEY, DELTA = "base_model.model.model.layers.0.self_attn.q_proj.", "token_adapter.trainable_tokens_delta"
@@ -423,7 +433,17 @@ def edit(folder, change):
 def cases_of(family):
     if family in FIRST: return {name: case for name, case in ACCEPTED.items() if family in case[1].get("families", FIRST)}
     few = {name: ACCEPTED[name] for name in FEW if not (name == "saved-input-norm" and family == "olmo2")}
+    if family in PHI: few = {name: fused(case) for name, case in few.items()}
     return few | {name: case for name, case in OWN.items() if family in case[1]["families"]}
+
+
+def fused(case):
+    """A case with the names of modules that are several projections."""
+    def rename(value):
+        if isinstance(value, str): return re.sub(r"\b(gate|up)_proj", "gate_up_proj", re.sub(r"\b[qkv]_proj", "qkv_proj", value))
+        if isinstance(value, list): return list(dict.fromkeys(map(rename, value)))
+        return {rename(k): v for k, v in reversed(value.items())} if isinstance(value, dict) else value
+    return {name: rename(value) for name, value in case[0].items()}, case[1]
 
 
 def load(kind, base, adapter=None):
@@ -465,9 +485,13 @@ def permuted(w, heads):
 
 GGUF_NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
               "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "input_layernorm": "attn_norm",
-              "post_attention_layernorm": "ffn_norm", "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
+              "self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up", "post_attention_layernorm": "ffn_norm", "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
 # Where norms are behind attention and feed-forward, too or alone.
 GGUF_NORMS = {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm", "post_feedforward_layernorm": "post_ffw_norm"}
+
+
+def architecture(family):
+    return {"gemma3_text": "gemma3", "phi4": "phi3"}.get(family, family)
 
 
 def gguf_name(family, module):
@@ -483,7 +507,7 @@ def gguf_array(family, config, module, w):
 
 
 def write_gguf(family, config, model, path):
-    writer = GGUFWriter(path, family.removesuffix("_text"))
+    writer = GGUFWriter(path, architecture(family))
     writer.add_block_count(config.num_hidden_layers); writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size); writer.add_feed_forward_length(config.intermediate_size)
     writer.add_head_count(config.num_attention_heads); writer.add_head_count_kv(config.num_key_value_heads)
@@ -497,7 +521,12 @@ def write_gguf(family, config, model, path):
     if family.startswith("gemma"): writer.add_sliding_window(config.sliding_window)
     if rope["rope_type"] in ("linear", "yarn"):
         if rope["rope_type"] == "yarn": writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
-        writer.add_string(f"{family.removesuffix('_text')}.rope.scaling.type", rope["rope_type"]); writer.add_float32(f"{family.removesuffix('_text')}.rope.scaling.factor", rope["factor"])
+        writer.add_string(f"{architecture(family)}.rope.scaling.type", rope["rope_type"]); writer.add_float32(f"{architecture(family)}.rope.scaling.factor", rope["factor"])
+    if rope["rope_type"] == "longrope":
+        original = rope["original_max_position_embeddings"]; factor = config.max_position_embeddings / original
+        writer.add_rope_scaling_orig_ctx_len(original); writer.add_rope_scaling_attn_factors(float(np.sqrt(1 + np.log(factor) / np.log(original))))
+        for kind in ("short", "long"): writer.add_tensor(f"rope_factors_{kind}.weight", np.array(rope[f"{kind}_factor"], dtype=np.float32))
+        writer.add_rope_dimension_count(2 * len(rope["short_factor"])); writer.add_sliding_window(config.sliding_window or 0)
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     writer.add_key_length(head); writer.add_value_length(head)
     if rope["rope_type"] == "llama3":
@@ -524,7 +553,7 @@ def write_gguf(family, config, model, path):
 
 
 def write_gguf_lora(family, config, folder, path, alpha):
-    writer = GGUFWriter(path, family.removesuffix("_text"))
+    writer = GGUFWriter(path, architecture(family))
     writer.add_string("general.type", "adapter"); writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", alpha)
     for name, tensor in load_file(f"{folder}/adapter_model.safetensors").items():

@@ -10,6 +10,11 @@ struct TextHash {
     }
 
     mutating func add(_ name: String, _ tensor: StoredTensor) {
+        guard tensor.packed == nil else {
+            add("\(name) \(tensor.shape), packed")
+            for part in tensor.parts { add(part.name, part) }
+            return
+        }
         add("\(name) \(tensor.type.rawValue) \(tensor.shape) \(tensor.rowOrder)")
         let range = tensor.byteRange
         for start in stride(from: range.lowerBound, to: range.upperBound, by: 1 << 20) {

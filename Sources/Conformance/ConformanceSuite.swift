@@ -9,11 +9,13 @@ internal import Foundation
 /// refused: what an adapter file means, and the sums of some. scripts/make_conformance.py and scripts/make_mix_goldens.py
 /// make them.
 package struct ConformanceSuite {
-    /// Those with a case for every rule of PEFT's, which GPUs run too.
+    /// Those with a case for every rule of PEFT's.
     package static let firstFamilies = ["llama", "mistral", "qwen2", "qwen3"]
+    /// Those that GPUs run.
+    package static let deviceFamilies = firstFamilies + ["phi3"]
     /// All; the others have the cases that a family may change.
     package static let families =
-        firstFamilies + ["smollm3", "granite", "olmo2", "gemma2", "gemma3_text"]
+        firstFamilies + ["smollm3", "granite", "olmo2", "gemma2", "gemma3_text", "phi3", "phi4"]
 
     package let tokens: [Int32]
     /// Cases by name; the code for those that are refused.

@@ -9,8 +9,8 @@ extension ModelConfiguration {
     /// - Parameter rope: nil for that of most layers.
     package func angles(positionCount: Int, _ rope: RopeParameters? = nil) -> Matrix {
         let rope = rope ?? self.rope
-        let frequencies = rope.frequencies(headDimension: headDimension)
-        let angles = Matrix(rowCount: positionCount, columnCount: headDimension)
+        let frequencies = rope.frequencies(dimension: rotaryDimension, longest: positionCount)
+        let angles = Matrix(rowCount: positionCount, columnCount: rotaryDimension)
         for position in 0..<positionCount {
             angles.withMutableRow(position) { row in
                 for (index, frequency) in frequencies.enumerated() {

@@ -34,10 +34,10 @@ package struct TinyEngine {
     }
 
     package func adapter(_ name: String) throws -> DeviceAdapter {
-        let path = Repository.conformance("\(checkpoint.configuration.family.name)/\(name)")
+        let path = checkpoint.path.dropLast("model".count) + name
         return try DeviceAdapter(
             try AdapterFile.open(
-                path: path, base: checkpoint, limits: AdapterLimits()),
+                path: String(path), base: checkpoint, limits: AdapterLimits()),
             base: checkpoint, format: adapterFormat)
     }
 

@@ -84,6 +84,7 @@ extension RopeParameters.Scaling {
         case .llama3(let factor, _, _, _): "llama3, \(factor)"
         case .divisors: "per dimension"
         case .yarn(let yarn): "yarn, \(yarn.factor)"
+        case .longrope(let rope): "longrope, beyond \(rope.originalContext) the long divisors"
         }
     }
 }

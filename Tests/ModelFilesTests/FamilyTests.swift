@@ -66,6 +66,14 @@ struct FamilyTests {
         #expect(older.rope.theta == 5e5 && older.rope.scaling == .linear(factor: 8))
         let granite = try Self.read("granite")
         #expect(granite.attentionScale == 0.3 && granite.departures.logitScale == 0.4)
+        let phi = try Self.read("phi3") {
+            $0["rope_parameters"] = Optional.none
+            $0["rope_scaling"] = ["type": "su", "short_factor": [1, 2], "long_factor": [3, 4]]
+            $0["partial_rotary_factor"] = 0.75
+        }
+        #expect(phi.rotaryDimension == 4 && (0..<2).map(phi.window) == [6, 6])
+        #expect(phi.rope.frequencies(dimension: 4, longest: 16)[1] == 0.005)
+        #expect(phi.rope.frequencies(dimension: 4, longest: 17)[1] == 0.0025)
         let smollm = try Self.read("smollm3") { $0["no_rope_layers"] = [1, 0, 1, 0] }
         #expect(smollm.departures.unrotatedLayers == [1, 3])
     }
@@ -75,8 +83,12 @@ struct FamilyTests {
             ("gemma2", "hidden_activation", "gelu"), ("granite", "hidden_act", "gelu"),
             ("gemma3_text", "use_bidirectional_attention", true),
             ("smollm3", "no_rope_layer_interval", 0),
-            ("smollm3", "rope_parameters", ["rope_type": "longrope", "factor": 2.0]),
-            ("olmo2", "quantization_config", ["quant_method": "gptq"]),
+            ("smollm3", "rope_parameters", ["rope_type": "dynamic", "factor": 2.0]),
+            ("llama", "partial_rotary_factor", 0.5),
+            (
+                "phi3", "rope_parameters", ["rope_type": "default", "partial_rotary_factor": 1.5]
+            ),
+            ("phi3", "head_dim", 8),
         ] as [(String, String, JSON)])
     func whatChangesTheArithmeticIsRefused(_ family: String, _ field: String, _ value: JSON) {
         let error = #expect(throws: ModelFileError.self) {

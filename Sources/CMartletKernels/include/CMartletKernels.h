@@ -257,11 +257,48 @@ typedef enum cmk_source {
     CMK_SOURCE_Q4_K = 8,
     CMK_SOURCE_Q5_K = 9,
     CMK_SOURCE_Q6_K = 10,
+    CMK_SOURCE_Q2_K = 11,
+    CMK_SOURCE_Q3_K = 12,
+    CMK_SOURCE_IQ4_NL = 13,
+    CMK_SOURCE_IQ4_XS = 14,
 } cmk_source;
 
 /// Decodes n consecutive values to f32. For block types n is a multiple of the block's length.
 /// Returns false, having written all n, when a value is NaN or infinite.
 bool cmk_decode_row(cmk_source source, const uint8_t *bytes, size_t n, float *y);
+
+/// How a matrix (rows, columns) of codes lies in a file. Words have 32 bits, little-endian, with fields of `bits` bits from the
+/// lowest on.
+typedef enum cmk_packing {
+    /// Words (columns / fields, rows): a word has codes of one row.
+    CMK_PACKED_DOWN = 0,
+    /// Words (rows, columns / fields, rounded up).
+    CMK_PACKED_ACROSS = 1,
+    /// Words (columns, rows / 8), fields of 4 bits in the order of rows 0, 2, 4, 6, 1, 3, 5, 7.
+    CMK_PACKED_AWQ = 2,
+    /// Signed bytes (rows, columns).
+    CMK_PACKED_I8 = 3,
+    /// Floats of 8 bits (rows, columns): 4 of exponent, 3 of mantissa, no infinities.
+    CMK_PACKED_E4M3 = 4,
+} cmk_packing;
+
+typedef struct cmk_packed {
+    cmk_packing layout;
+    /// Of a field, 4 or 8; 0 where there are no words.
+    uint32_t bits;
+    /// Added to every word, modulo 2^32.
+    uint32_t added;
+    size_t rows, columns;
+    const uint8_t *bytes;
+} cmk_packed;
+
+float cmk_packed_code(const cmk_packed *matrix, size_t row, size_t column);
+
+/// y[i] = (code(row, i) - zeros[g]) * scales[g] for all columns i, g being groups[i], or i / group_size where `groups` is null.
+/// Returns false, having written all, when a value is NaN or infinite.
+bool cmk_decode_packed(
+    const cmk_packed *matrix, size_t row, const uint32_t *groups, size_t group_size,
+    const float *scales, const float *zeros, float *y);
 
 /// Writes 16 rows of one panel. `rows` holds up to 16 rows of `in` floats, row stride `stride`;
 /// missing rows become zero. bf16 rounds to nearest even.

@@ -96,6 +96,49 @@ static void decode_q6_k(const uint8_t *p, float *y) {
     }
 }
 
+static void decode_q2_k(const uint8_t *p, float *y) {
+    float d = read_f16(p + 80), d_minimum = read_f16(p + 82);
+    for (int i = 0; i < LARGE_BLOCK; i++) {
+        int value = p[16 + i / 128 * 32 + i % 32] >> (2 * (i % 128 / 32)) & 3, scale = p[i / 16];
+        y[i] = d * (float)(scale & 15) * (float)value - d_minimum * (float)(scale >> 4);
+    }
+}
+
+static void decode_q3_k(const uint8_t *p, float *y) {
+    const uint8_t *high = p, *low = p + 32, *scales = p + 96;
+    float d = read_f16(p + 108);
+    for (int i = 0; i < LARGE_BLOCK; i++) {
+        int value = low[i / 128 * 32 + i % 32] >> (2 * (i % 128 / 32)) & 3;
+        if (!(high[i % 32] >> (i / 32) & 1)) value -= 4;
+        int s = i / 16, scale = s < 8 ? scales[s] & 15 : scales[s - 8] >> 4;
+        scale |= (scales[8 + s % 4] >> (2 * (s / 4)) & 3) << 4;
+        y[i] = d * (float)(scale - 32) * (float)value;
+    }
+}
+
+/// The values of four bits in IQ4 blocks.
+static const int8_t uneven[16] = {
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+};
+
+static void decode_iq4(const uint8_t *q, float d, float *y) {
+    for (int i = 0; i < SMALL_BLOCK / 2; i++) {
+        y[i] = d * (float)uneven[q[i] & 15];
+        y[i + SMALL_BLOCK / 2] = d * (float)uneven[q[i] >> 4];
+    }
+}
+
+static void decode_iq4_nl(const uint8_t *p, float *y) { decode_iq4(p + 2, read_f16(p), y); }
+
+static void decode_iq4_xs(const uint8_t *p, float *y) {
+    float d = read_f16(p);
+    for (int b = 0; b < 8; b++) {
+        int low = p[4 + b / 2] >> (4 * (b % 2)) & 15, high = read_u16(p + 2) >> (2 * b) & 3;
+        float step = d * (float)((low | high << 4) - 32);
+        decode_iq4(p + 8 + 16 * b, step, y + SMALL_BLOCK * b);
+    }
+}
+
 static void decode_f32(const uint8_t *p, float *y) { *y = cmk_float(read_u32(p)); }
 static void decode_f16(const uint8_t *p, float *y) { *y = read_f16(p); }
 static void decode_bf16(const uint8_t *p, float *y) { *y = cmk_from_bf16(read_u16(p)); }
@@ -115,6 +158,10 @@ static const struct format {
     [CMK_SOURCE_Q4_K] = {256, 144, decode_q4_k},
     [CMK_SOURCE_Q5_K] = {256, 176, decode_q5_k},
     [CMK_SOURCE_Q6_K] = {256, 210, decode_q6_k},
+    [CMK_SOURCE_Q2_K] = {256, 84, decode_q2_k},
+    [CMK_SOURCE_Q3_K] = {256, 110, decode_q3_k},
+    [CMK_SOURCE_IQ4_NL] = {32, 18, decode_iq4_nl},
+    [CMK_SOURCE_IQ4_XS] = {256, 136, decode_iq4_xs},
 };
 
 bool cmk_decode_row(cmk_source source, const uint8_t *bytes, size_t n, float *y) {

@@ -39,22 +39,29 @@ extension AdapterFile {
         }
 
         var halves: [Target: (a: StoredTensor?, b: StoredTensor?)] = [:]
-        for (name, var tensor) in file.tensors {
+        for (name, tensor) in file.tensors {
             let isA = name.hasSuffix(".lora_a")
-            guard isA || name.hasSuffix(".lora_b"),
-                case .weight(let layer, let projection)? = base.role(
-                    ggufName: String(name.dropLast(".lora_a".count)))
+            let parts =
+                isA || name.hasSuffix(".lora_b")
+                ? base.parts(ggufName: String(name.dropLast(".lora_a".count))) : []
+            // All of a module's projections read the same A.
+            let halved = try (isA ? parts.map { TensorPart($0.role) } : parts)
+                .split(tensor, source: path)
+            for (role, var half) in halved {
+                guard case .weight(let layer, let projection) = role else { continue }
+                let target = Target.projection(layer: layer, projection)
+                if isA {
+                    halves[target, default: (nil, nil)].a = half
+                } else {
+                    half.rowOrder = base.ggufRowOrder(of: role)
+                    halves[target, default: (nil, nil)].b = half
+                }
+            }
+            guard halved.contains(where: { if case .weight = $0.role { true } else { false } })
             else {
                 throw ModelFileError(
                     .unexpectedTensor, "\(path): tensor \(name) is not part of a LoRA for this base"
                 )
-            }
-            let target = Target.projection(layer: layer, projection)
-            if isA {
-                halves[target, default: (nil, nil)].a = tensor
-            } else {
-                tensor.rowOrder = base.ggufRowOrder(of: .weight(layer: layer, projection))
-                halves[target, default: (nil, nil)].b = tensor
             }
         }
         guard !halves.isEmpty else {

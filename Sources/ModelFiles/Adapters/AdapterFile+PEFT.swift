@@ -67,7 +67,7 @@ extension AdapterFile {
 
 /// Takes an adapter's tensors one after another by what the configuration calls for. PEFT 0.21 drops
 /// in silence what is left over, or puts it in the base's place; here it is refused.
-private struct PEFTReader {
+struct PEFTReader {
     /// Where a tensor belongs, by its name.
     enum Place: Hashable {
         case part(AdapterFile.Target, Part)
@@ -92,74 +92,6 @@ private struct PEFTReader {
     let targets: Set<AdapterFile.Target>
     let saved: Set<Checkpoint.Role>
     var left: [Place: StoredTensor]
-
-    // MARK: Names
-
-    static func places(
-        of tensors: [String: StoredTensor], base: ModelConfiguration, folder: String
-    ) throws(ModelFileError) -> [Place: StoredTensor] {
-        var places: [Place: StoredTensor] = [:]
-        for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
-            guard let place = place(of: name, base: base),
-                places.updateValue(tensor, forKey: place) == nil
-            else { throw unexpected(tensor, folder, base) }
-        }
-        return places
-    }
-
-    private static func unexpected(
-        _ tensor: StoredTensor, _ folder: String, _ base: ModelConfiguration
-    ) -> ModelFileError {
-        let parts = tensor.name.split(separator: ".")
-        if let place = parts.firstIndex(of: "layers"), place + 1 < parts.count,
-            let layer = Int(parts[place + 1]), layer >= base.layerCount
-        {
-            return ModelFileError(
-                .unexpectedTensor,
-                "\(folder): it changes layer \(layer), and this base has the layers 0 to \(base.layerCount - 1): it was trained on a larger model (tensor \(tensor.name))"
-            )
-        }
-        return ModelFileError(
-            .unexpectedTensor,
-            "\(folder): the configuration does not call for tensor \(tensor.name), or this base has no place for it"
-        )
-    }
-
-    private static func place(of name: String, base: ModelConfiguration) -> Place? {
-        let prefix = "base_model.model."
-        guard name.hasPrefix(prefix) else { return nil }
-        let name = String(name.dropFirst(prefix.count))
-        if let role = base.role(named: name) { return .own(role) }
-        for part in [".weight", ".bias"] where name.hasSuffix(".base_layer\(part)") {
-            let outer = name.dropLast(".base_layer\(part)".count) + part
-            return base.role(named: String(outer)).map { .underneath($0) }
-        }
-        let suffixes: [(String, Part?)] = [
-            (".lora_A.weight", .a), (".lora_B.weight", .b), (".lora_B.bias", .bias),
-            (".lora_embedding_A", .a), (".lora_embedding_B", .b),
-            (".lora_magnitude_vector", .magnitude), (".token_adapter.trainable_tokens_delta", nil),
-        ]
-        guard let (suffix, part) = suffixes.first(where: { name.hasSuffix($0.0) }),
-            let target = target(String(name.dropLast(suffix.count)), base)
-        else { return nil }
-        guard let part else {
-            return target == .embedding || target == .head ? .tokenRows(target) : nil
-        }
-        let isOfEmbedding = suffix.hasPrefix(".lora_embedding")
-        guard part == .magnitude || isOfEmbedding == (target == .embedding) else { return nil }
-        return .part(target, part)
-    }
-
-    private static func target(
-        _ module: String, _ base: ModelConfiguration
-    ) -> AdapterFile.Target? {
-        switch base.role(named: module + ".weight") {
-        case .embedding: .embedding
-        case .head: .head
-        case .weight(let layer, let projection): .projection(layer: layer, projection)
-        default: nil
-        }
-    }
 
     // MARK: What the configuration says
 
@@ -186,7 +118,9 @@ private struct PEFTReader {
         _ configuration: PEFTConfiguration, base: ModelConfiguration
     ) -> Set<AdapterFile.Target> {
         var targets = Set(
-            AdapterFile.Target.all(for: base).filter { isTargeted($0.moduleName, configuration) })
+            AdapterFile.Target.all(for: base).filter {
+                isTargeted(base.moduleName(of: $0), configuration)
+            })
         if base.tiesEmbeddings, configuration.tiesWeights, configuration.targets.namesTable,
             !configuration.saved.namesTable
         {
@@ -219,7 +153,7 @@ private struct PEFTReader {
         for target in targets.sorted() {
             try refuse(
                 saved.contains(target.role), .invalidField,
-                "\(target.moduleName) is in target_modules and in modules_to_save")
+                "\(c.moduleName(of: target)) is in target_modules and in modules_to_save")
         }
         let tables = targets.intersection([.embedding, .head])
         try refuse(
@@ -283,7 +217,7 @@ private struct PEFTReader {
         var deltas: [AdapterFile.Target: AdapterFile.Delta] = [:]
         let config = configuration
         for target in targets.sorted() {
-            let module = target.moduleName
+            let module = base.configuration.moduleName(of: target)
             let names =
                 target == .embedding
                 ? ("lora_embedding_A", "lora_embedding_B") : ("lora_A.weight", "lora_B.weight")

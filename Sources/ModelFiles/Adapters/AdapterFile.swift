@@ -36,6 +36,17 @@ package struct AdapterFile: Sendable {
             }
         }
 
+        /// What the weights are changed of; nil for what has none.
+        init?(_ role: Checkpoint.Role) {
+            switch role {
+            case .embedding: self = .embedding
+            case .head: self = .head
+            case .weight(let layer, let projection):
+                self = .projection(layer: layer, projection)
+            default: return nil
+            }
+        }
+
         package static func all(for base: ModelConfiguration) -> [Target] {
             [.embedding]
                 + (0..<base.layerCount).flatMap { layer in

@@ -216,7 +216,7 @@ package struct PEFTConfiguration: Sendable {
 
 extension JSON {
     /// Whether a field says nothing: null, false, or empty.
-    fileprivate var isDefault: Bool {
+    var isDefault: Bool {
         switch self {
         case .null, .bool(false): true
         case .array(let elements): elements.isEmpty

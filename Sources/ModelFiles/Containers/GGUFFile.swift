@@ -66,7 +66,7 @@ package struct GGUFFile {
             for _ in 0..<dimensionCount { shape.insert(try reader.count(limit: 1 << 40), at: 0) }
             let typeNumber = try reader.integer(UInt32.self)
             guard let type = StoredType(ggmlType: typeNumber) else {
-                let supported = StoredType.allCases.map(\.rawValue).joined(separator: ", ")
+                let supported = StoredType.ggml.map(\.rawValue).joined(separator: ", ")
                 throw ModelFileError(
                     .unsupportedTensorType,
                     "tensor \(name) in \(path) has ggml type \(typeNumber); supported are \(supported)"
@@ -129,6 +129,9 @@ package enum GGUFValue: Sendable, Equatable {
 }
 
 extension StoredType {
+    /// Those of GGUF.
+    package static let ggml = (0..<64).compactMap { StoredType(ggmlType: $0) }
+
     /// ggml's number for the type.
     fileprivate init?(ggmlType: UInt32) {
         switch ggmlType {
@@ -143,6 +146,10 @@ extension StoredType {
         case 13: self = .q5_K
         case 14: self = .q6_K
         case 30: self = .bf16
+        case 10: self = .q2_K
+        case 11: self = .q3_K
+        case 20: self = .iq4_NL
+        case 23: self = .iq4_XS
         default: return nil
         }
     }

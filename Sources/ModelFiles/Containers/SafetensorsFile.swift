@@ -14,9 +14,11 @@ package struct SafetensorsFile {
     ///   `unreadable_file`.
     ///
     /// - Parameters:
+    ///   - more: types that tensors may have beside F32, F16 and BF16.
     ///   - headerLimit: bytes of the header at most. Read, it takes some twenty times as many.
     package init(
-        path: String, headerLimit: Int = 32 << 20, reading: FileReading = .mapped
+        path: String, headerLimit: Int = 32 << 20, reading: FileReading = .mapped,
+        more: Set<StoredType> = []
     ) throws(ModelFileError) {
         let file = try openFile(path, reading) { headerCount in
             8 + Int(min(headerCount, UInt64(headerLimit)))
@@ -63,7 +65,9 @@ package struct SafetensorsFile {
             guard shape.count == shapeValues.count, shape.count <= 8,
                 shape.allSatisfy({ $0 >= 0 && $0 < 1 << 40 })
             else { throw malformed("tensor \(name) has an impossible shape") }
-            guard let storedType = StoredType(rawValue: type), storedType.blockLength == 1 else {
+            guard let storedType = StoredType(rawValue: type),
+                [.f32, .f16, .bf16].contains(storedType) || more.contains(storedType)
+            else {
                 throw ModelFileError(
                     .unsupportedTensorType,
                     "tensor \(name) in \(path) has type \(type); supported are F32, F16 and BF16")

@@ -10,6 +10,8 @@ package struct Family: Sendable {
     package let architecture: String?
     /// How llama.cpp's conversion leaves queries and keys: with their rotary halves interleaved, or as they were.
     let interleavesHalves: Bool
+    /// Whether the projections of a site with several are one module: `qkv_proj`, `gate_up_proj`.
+    let fusesProjections: Bool
     /// What transformers takes for fields that a config.json leaves out.
     let defaults: Defaults
     /// Reads what is the family's own, after what all have.
@@ -29,10 +31,15 @@ package struct Family: Sendable {
         /// What names the activation, and what it is.
         var activationField = "hidden_act"
         var activation = "silu"
+        /// Whether heads may be rotated in part: `partial_rotary_factor`.
+        var rotatesPartly = false
+        /// Other names for types of rotary positions.
+        var ropeTypeAliases: [String: String] = [:]
     }
 
     init(
-        _ name: String, architecture: String?, interleavesHalves: Bool = false, defaults: Defaults,
+        _ name: String, architecture: String?, interleavesHalves: Bool = false,
+        fusesProjections: Bool = false, defaults: Defaults,
         read: @escaping @Sendable (inout ModelConfiguration, Fields) throws(ModelFileError) -> Void,
         readGGUF:
             @escaping @Sendable (inout ModelConfiguration, GGUFFields) throws(ModelFileError)
@@ -41,13 +48,14 @@ package struct Family: Sendable {
         self.name = name
         self.architecture = architecture
         self.interleavesHalves = interleavesHalves
+        self.fusesProjections = fusesProjections
         self.defaults = defaults
         self.read = read
         self.readGGUF = readGGUF
     }
 
     package static let all: [Family] = [
-        .llama, .mistral, .qwen2, .qwen3, .smollm3, .granite, .olmo2, .gemma2, .gemma3,
+        .llama, .mistral, .qwen2, .qwen3, .smollm3, .granite, .olmo2, .gemma2, .gemma3, .phi3,
     ]
 }
 
@@ -93,6 +101,8 @@ package struct Departures: Sendable, Equatable {
     package var logitCap: Float = 0
     /// Of layers with a window, where they have one of their own.
     package var windowedRope: RopeParameters?
+    /// Of a head, how many dimensions rotate, from its first on; nil for all.
+    package var rotaryDimension: Int?
     /// Layers without rotary positions.
     package var unrotatedLayers: Set<Int> = []
 

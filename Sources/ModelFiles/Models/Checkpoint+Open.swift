@@ -45,7 +45,10 @@ extension Checkpoint {
         }
         let config = try readJSON(configPath)
         let configuration = try ModelConfiguration(huggingFace: config, source: configPath)
-        let stored = try Checkpoint.readTensors(folder: folder)
+        let quantization = try Quantization(config, source: configPath)
+        var stored = try Checkpoint.readTensors(
+            folder: folder, more: quantization == nil ? [] : Quantization.types)
+        if let quantization { stored = try quantization.assembled(stored, configuration) }
         // Models saved before the field existed, and some since, store a head beside tied
         // embeddings or leave it out beside untied ones; the latter cannot run.
         var named: [Role: StoredTensor] = [:]
@@ -63,13 +66,17 @@ extension Checkpoint {
                     "\(folder): \(name) differs from the embedding, and tie_word_embeddings says that they are one"
                 )
             }
-            guard let role = configuration.role(named: name) else {
+            let parts = configuration.parts(named: name)
+            guard !parts.isEmpty else {
                 throw ModelFileError(
                     .unexpectedTensor,
                     "\(folder): tensor \(name) does not belong to a \(configuration.family.name) model"
                 )
             }
-            named[role] = configuration.completed(tensor, as: role)
+            for (role, part) in try parts.split(tensor, source: folder) {
+                if quantization != nil, configuration.lacks(role), try part.isZero() { continue }
+                named[role] = configuration.completed(part, as: role)
+            }
         }
         let generationPath = folder + "/generation_config.json"
         let generation: JSON? =
@@ -82,12 +89,13 @@ extension Checkpoint {
                 generation: generation, config: config, source: folder), named: named)
     }
 
+    /// - Parameter more: types that tensors may have beside floats.
     private static func readTensors(
-        folder: String
+        folder: String, more: Set<StoredType>
     ) throws(ModelFileError) -> [String: StoredTensor] {
         let single = folder + "/model.safetensors"
         if FileManager.default.fileExists(atPath: single) {
-            return try SafetensorsFile(path: single).tensors
+            return try SafetensorsFile(path: single, more: more).tensors
         }
         let indexPath = folder + "/model.safetensors.index.json"
         guard FileManager.default.fileExists(atPath: indexPath) else {
@@ -113,7 +121,8 @@ extension Checkpoint {
                     "\(indexPath): tensor \(name) does not name a file in the folder")
             }
             if files[fileName] == nil {
-                files[fileName] = try SafetensorsFile(path: folder + "/" + fileName)
+                files[fileName] = try SafetensorsFile(
+                    path: folder + "/" + fileName, more: more)
             }
             guard let tensor = files[fileName]?.tensors[name] else {
                 throw ModelFileError(.missingTensor, "\(folder)/\(fileName) has no tensor \(name)")
@@ -174,15 +183,19 @@ extension Checkpoint {
         let file = try GGUFFile(path: ggufPath)
         let configuration = try ModelConfiguration(gguf: file)
         var named: [Role: StoredTensor] = [:]
-        for (name, var tensor) in file.tensors where name != "rope_freqs.weight" {
-            guard let role = configuration.role(ggufName: name) else {
+        for (name, tensor) in file.tensors
+        where !ModelConfiguration.ggufRopeTensors.contains(name) {
+            let parts = configuration.parts(ggufName: name)
+            guard !parts.isEmpty else {
                 throw ModelFileError(
                     .unexpectedTensor,
                     "\(ggufPath): tensor \(name) does not belong to a \(configuration.family.name) model"
                 )
             }
-            tensor.rowOrder = configuration.ggufRowOrder(of: role)
-            named[role] = tensor
+            for (role, var part) in try parts.split(tensor, source: ggufPath) {
+                part.rowOrder = configuration.ggufRowOrder(of: role)
+                named[role] = part
+            }
         }
         var generation = GenerationDefaults()
         for key in ["eos", "eot", "eom"] {
@@ -193,5 +206,15 @@ extension Checkpoint {
         try self.init(
             path: ggufPath, configuration: configuration, tokenizer: .gguf(file.metadata),
             generation: generation, named: named)
+    }
+}
+
+extension StoredTensor {
+    fileprivate func isZero() throws(ModelFileError) -> Bool {
+        do {
+            return try values().allSatisfy { $0 == 0 }
+        } catch {
+            throw ModelFileError(.nonFiniteValue, "\(error)")
+        }
     }
 }

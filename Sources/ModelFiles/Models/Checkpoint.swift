@@ -34,10 +34,14 @@ package struct Checkpoint: Sendable {
     package subscript(role: Role) -> StoredTensor? { tensors[role] }
 
     /// All tensors, by the names that the file gives them.
-    package var storedTensors: [StoredTensor] { tensors.values.sorted { $0.name < $1.name } }
+    package var storedTensors: [StoredTensor] {
+        tensors.values.sorted {
+            ($0.name, $0.byteRange.lowerBound) < ($1.name, $1.byteRange.lowerBound)
+        }
+    }
 
     /// Bytes of all tensors as stored.
-    package var storedByteCount: Int { tensors.values.reduce(0) { $0 + $1.byteRange.count } }
+    package var storedByteCount: Int { tensors.values.reduce(0) { $0 + $1.storedByteCount } }
 
     /// Of the files that hold the tensors, in the order of their paths.
     package var fileVersions: [FileVersion] {
@@ -46,7 +50,9 @@ package struct Checkpoint: Sendable {
 
     private var files: [MappedFile] {
         var files: [ObjectIdentifier: MappedFile] = [:]
-        for tensor in tensors.values { files[ObjectIdentifier(tensor.file)] = tensor.file }
+        for tensor in tensors.values.flatMap(\.parts) {
+            files[ObjectIdentifier(tensor.file)] = tensor.file
+        }
         return Array(files.values)
     }
 

@@ -29,7 +29,12 @@ extension ModelConfiguration {
         headDimension = try fields.integer("attention.key_length", default: quotient)
         let valueDimension = try fields.integer("attention.value_length", default: headDimension)
         let rotated = try fields.integer("rope.dimension_count", default: headDimension)
-        guard valueDimension == headDimension, rotated == headDimension else {
+        if rotated != headDimension, family.defaults.rotatesPartly {
+            departures.rotaryDimension = rotated
+        }
+        guard valueDimension == headDimension,
+            rotated == departures.rotaryDimension ?? headDimension
+        else {
             throw ModelFileError(
                 .unsupportedField,
                 "\(path): key, value and rotary dimensions differ; supported is one size for all")
@@ -66,26 +71,62 @@ extension ModelConfiguration {
                 "\(path): \(architecture).rope.scaling.type is \(scaling); supported: none, linear, yarn"
             )
         }
-        if let divisors = file.tensors["rope_freqs.weight"] {
+        let embedding = file.tensors["token_embd.weight"]
+        vocabularySize = embedding?.rowCount ?? 0
+        tiesEmbeddings = file.tensors["output.weight"] == nil
+        if let given = try rope(dividedBy: fields) { rope.scaling = given }
+        try family.readGGUF(&self, fields)
+        self = try validated(source: path)
+    }
+
+    /// Tensors that are numbers of the configuration: divisors of rotary frequencies.
+    static let ggufRopeTensors = [
+        "rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight",
+    ]
+
+    private func rope(
+        dividedBy fields: GGUFFields
+    ) throws(ModelFileError) -> RopeParameters.Scaling? {
+        let path = fields.file.path
+        func divisors(_ name: String) throws(ModelFileError) -> [Float]? {
+            guard let tensor = fields.file.tensors[name] else { return nil }
             guard rope.scaling == .none else {
                 throw ModelFileError(
-                    .unsupportedField,
-                    "\(path): rope_freqs.weight beside rope.scaling.type \(scaling)")
+                    .unsupportedField, "\(path): \(name) beside another rope.scaling.type")
             }
-            guard divisors.shape == [headDimension / 2] else {
+            guard tensor.shape == [rotaryDimension / 2] else {
                 throw ModelFileError(
-                    .wrongShape, "\(path): rope_freqs.weight has shape \(divisors.shape)")
+                    .wrongShape, "\(path): \(name) has shape \(tensor.shape)")
             }
             do {
-                rope.scaling = .divisors(try divisors.values())
+                return try tensor.values()
             } catch {
                 throw ModelFileError(.nonFiniteValue, "\(path): \(error)")
             }
         }
-        let embedding = file.tensors["token_embd.weight"]
-        vocabularySize = embedding?.rowCount ?? 0
-        tiesEmbeddings = file.tensors["output.weight"] == nil
-        try family.readGGUF(&self, fields)
-        self = try validated(source: path)
+        let names = ModelConfiguration.ggufRopeTensors
+        let (all, short, long) = (
+            try divisors(names[0]), try divisors(names[1]), try divisors(names[2])
+        )
+        // Of YaRN it is read there.
+        let angleScale = try fields.factor("rope.scaling.attn_factor", default: 1)
+        guard short == nil, long == nil else {
+            guard let short, let long, all == nil else {
+                throw ModelFileError(
+                    .missingTensor, "\(path): of \(names.joined(separator: ", ")) some are missing")
+            }
+            return .longrope(
+                RopeParameters.LongRope(
+                    short: short, long: long,
+                    originalContext: try fields.integer("rope.scaling.original_context_length"),
+                    angleScale: angleScale))
+        }
+        if case .yarn = rope.scaling { return nil }
+        guard angleScale == 1 else {
+            throw ModelFileError(
+                .unsupportedField,
+                "\(path): \(fields.architecture).rope.scaling.attn_factor is \(angleScale)")
+        }
+        return all.map { .divisors($0) }
     }
 }

@@ -3,6 +3,7 @@ package import JSONTree
 
 func power(_ base: Float, _ exponent: Float) -> Float { powf(base, exponent) }
 func naturalLogarithm(_ value: Float) -> Float { logf(value) }
+func naturalLogarithm(_ value: Double) -> Double { log(value) }
 
 extension ModelConfiguration {
     /// Reads a `config.json`. Fields that would change the arithmetic in a way that is not
@@ -17,7 +18,6 @@ extension ModelConfiguration {
                 "\(source): the model family \"\(type)\" is not supported; supported are \(supported)"
             )
         }
-        try fields.refuse("quantization_config", because: "quantized checkpoints load from GGUF")
         let defaults = family.defaults
         let activation = try fields.string(
             defaults.activationField, default: defaults.activation)
@@ -25,10 +25,6 @@ extension ModelConfiguration {
             throw fields.unsupported(
                 defaults.activationField, activation, supported: defaults.activation)
         }
-        if let partial = config["partial_rotary_factor"]?.doubleValue, partial != 1 {
-            throw fields.unsupported("partial_rotary_factor", "\(partial)", supported: "1")
-        }
-
         self.family = family
         vocabularySize = try fields.integer("vocab_size")
         hiddenSize = try fields.integer("hidden_size")
@@ -44,8 +40,17 @@ extension ModelConfiguration {
         normEpsilon = Float(try fields.number("rms_norm_eps", default: defaults.normEpsilon))
         contextLength = try fields.integer(
             "max_position_embeddings", default: defaults.contextLength)
+        let ropeFields = RopeParameters.section(of: fields)
         rope = try RopeParameters(
-            fields: fields, contextLength: contextLength, defaultTheta: defaults.ropeTheta)
+            ropeFields, in: fields, contextLength: contextLength, defaults: defaults)
+        let partly = try ropeFields.number(
+            "partial_rotary_factor", default: fields.number("partial_rotary_factor", default: 1))
+        if partly != 1 {
+            guard defaults.rotatesPartly, partly > 0, partly < 1 else {
+                throw fields.unsupported("partial_rotary_factor", "\(partly)", supported: "1")
+            }
+            departures.rotaryDimension = Int(Double(min(max(headDimension, 0), 1024)) * partly)
+        }
         tiesEmbeddings = try fields.bool(
             "tie_word_embeddings", default: defaults.tiesEmbeddings)
         try family.read(&self, fields)
@@ -82,16 +87,13 @@ extension RopeParameters {
     ///
     /// Where a file has both, transformers takes `rope_scaling`, its own theta included. Where layers with a window have
     /// one of their own, these are the others'.
-    fileprivate init(
-        fields: Fields, contextLength: Int, defaultTheta: Double
-    ) throws(ModelFileError) {
+    fileprivate static func section(of fields: Fields) -> Fields {
         let scaling = fields.present("rope_scaling")
         var config = scaling ?? fields.present("rope_parameters") ?? [:]
         if let part = config["full_attention"], config["sliding_attention"] != nil { config = part }
-        let section = Fields(
+        return Fields(
             config: config,
             source: "\(fields.source), \(scaling == nil ? "rope_parameters" : "rope_scaling")")
-        try self.init(section, in: fields, contextLength: contextLength, defaultTheta: defaultTheta)
     }
 
     /// Of layers with a window, in the form of transformers 5 or before.
@@ -102,26 +104,27 @@ extension RopeParameters {
         guard let part = fields.present("rope_parameters")?["sliding_attention"] else {
             return RopeParameters(theta: Float(theta), scaling: .none)
         }
+        let section = Fields(config: part, source: "\(fields.source), rope_parameters")
+        guard try section.number("partial_rotary_factor", default: 1) == 1 else {
+            throw section.unsupported("partial_rotary_factor", "another", supported: "1")
+        }
         return try RopeParameters(
-            Fields(config: part, source: "\(fields.source), rope_parameters"),
-            in: Fields(config: [:], source: fields.source), contextLength: 0, defaultTheta: theta)
+            section, in: Fields(config: [:], source: fields.source), contextLength: 0,
+            defaults: Family.Defaults(contextLength: 0, ropeTheta: theta))
     }
 
-    private init(
-        _ section: Fields, in fields: Fields, contextLength: Int, defaultTheta: Double
+    fileprivate init(
+        _ section: Fields, in fields: Fields, contextLength: Int, defaults: Family.Defaults
     ) throws(ModelFileError) {
         for (name, value) in section.config.objectValue?.members ?? []
         where value.objectValue != nil {
             throw section.unsupported(name, "an object", supported: "one form for all layers")
         }
-        if let partial = section.config["partial_rotary_factor"]?.doubleValue, partial != 1 {
-            throw section.unsupported("partial_rotary_factor", "\(partial)", supported: "1")
-        }
-        let theta = try fields.number("rope_theta", default: defaultTheta)
+        let theta = try fields.number("rope_theta", default: defaults.ropeTheta)
         self.theta = Float(try section.number("rope_theta", default: theta))
         let type = try section.string(
             "rope_type", default: try section.string("type", default: "default"))
-        switch type {
+        switch defaults.ropeTypeAliases[type] ?? type {
         case "default": self.scaling = .none
         case "linear": self.scaling = .linear(factor: Float(try section.number("factor")))
         case "llama3":
@@ -135,8 +138,12 @@ extension RopeParameters {
         case "yarn":
             self.scaling = .yarn(
                 try RopeParameters.yarn(section, in: fields, contextLength: contextLength))
+        case "longrope":
+            self.scaling = .longrope(
+                try RopeParameters.longRope(section, in: fields, contextLength: contextLength))
         default:
-            throw section.unsupported("rope_type", type, supported: "default, linear, llama3, yarn")
+            throw section.unsupported(
+                "rope_type", type, supported: "default, linear, llama3, longrope, yarn")
         }
     }
 }
@@ -164,6 +171,26 @@ extension RopeParameters {
             yarn.angleScale = try section.factor("attention_factor", default: 1)
         }
         return yarn
+    }
+}
+
+extension RopeParameters {
+    fileprivate static func longRope(
+        _ section: Fields, in fields: Fields, contextLength: Int
+    ) throws(ModelFileError) -> LongRope {
+        let name = "original_max_position_embeddings"
+        let inner = try section.integer(name, default: contextLength)
+        let original = try fields.integer(name, default: inner)
+        guard original > 1, contextLength > 0 else {
+            throw ModelFileError(.invalidField, "\(fields.source): \(name) is \(original)")
+        }
+        let factor = try section.factor(
+            "factor", default: Double(contextLength) / Double(original))
+        return LongRope(
+            short: try section.numbers("short_factor"), long: try section.numbers("long_factor"),
+            originalContext: original,
+            angleScale: try section.factor(
+                "attention_factor", default: LongRope.scale(Double(factor), original)))
     }
 }
 
@@ -241,6 +268,16 @@ package struct Fields {
         guard numbers.count == count else {
             throw ModelFileError(
                 .invalidField, "\(source): \(name) does not have \(count) whole numbers")
+        }
+        return numbers
+    }
+
+    /// A list of numbers.
+    func numbers(_ name: String) throws(ModelFileError) -> [Float] {
+        let list = config[name]?.arrayValue ?? []
+        let numbers = list.compactMap(\.doubleValue).map { Float($0) }
+        guard !numbers.isEmpty, numbers.count == list.count else {
+            throw ModelFileError(.invalidField, "\(source): \(name) is not a list of numbers")
         }
         return numbers
     }

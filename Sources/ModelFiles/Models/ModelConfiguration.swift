@@ -25,6 +25,8 @@ package struct ModelConfiguration: Sendable, Equatable {
     package var departures = Departures()
 
     package var layers: Range<Int> { 0..<max(0, min(layerCount, 1024)) }
+    /// Of a head, how many dimensions rotate.
+    package var rotaryDimension: Int { departures.rotaryDimension ?? headDimension }
     package var queryWidth: Int { headCount * headDimension }
     package var keyValueWidth: Int { keyValueHeadCount * headDimension }
 
@@ -56,6 +58,24 @@ package struct RopeParameters: Sendable, Equatable {
         /// YaRN (https://arxiv.org/abs/2309.00071): frequencies that turn less than `slow` times over the original context
         /// are divided by the factor, those that turn more than `fast` times are kept, a ramp between.
         case yarn(Yarn)
+        /// LongRoPE (https://arxiv.org/abs/2402.13753): a divisor for each frequency.
+        case longrope(LongRope)
+    }
+
+    package struct LongRope: Sendable, Equatable {
+        /// Where no sequence is longer than the original context, and else.
+        package var (short, long): ([Float], [Float])
+        package var originalContext: Int
+        /// Multiplies cosines and sines.
+        package var angleScale: Float
+
+        /// What a factor asks of attention.
+        static func scale(_ factor: Double, _ originalContext: Int) -> Double {
+            factor <= 1
+                ? 1
+                : (1 + naturalLogarithm(factor) / naturalLogarithm(Double(originalContext)))
+                    .squareRoot()
+        }
     }
 
     package struct Yarn: Sendable, Equatable {
@@ -80,14 +100,14 @@ package struct RopeParameters: Sendable, Equatable {
         }
 
         /// Where the ramp begins and ends, counted in pairs of dimensions.
-        fileprivate func ramp(headDimension: Int, theta: Float) -> (Float, Float) {
+        fileprivate func ramp(dimension: Int, theta: Float) -> (Float, Float) {
             func pair(_ turns: Float) -> Float {
-                Float(headDimension) * naturalLogarithm(Float(originalContext) / (turns * 2 * .pi))
+                Float(dimension) * naturalLogarithm(Float(originalContext) / (turns * 2 * .pi))
                     / (2 * naturalLogarithm(theta))
             }
             let low = truncates ? pair(fast).rounded(.down) : pair(fast)
             let high = truncates ? pair(slow).rounded(.up) : pair(slow)
-            return (max(low, 0), min(high, Float(headDimension - 1)))
+            return (max(low, 0), min(high, Float(dimension - 1)))
         }
     }
 
@@ -96,26 +116,36 @@ package struct RopeParameters: Sendable, Equatable {
 
     /// Multiplies cosines and sines.
     package var angleScale: Float {
-        if case .yarn(let yarn) = scaling { yarn.angleScale } else { 1 }
+        switch scaling {
+        case .yarn(let yarn): yarn.angleScale
+        case .longrope(let long): long.angleScale
+        default: 1
+        }
     }
 
     /// Radians that each pair of dimensions turns per position, computed as transformers does, in
     /// 32-bit floats.
-    package func frequencies(headDimension: Int) -> [Float] {
-        let base = (0..<headDimension / 2).map { index in
-            1 / power(theta, Float(2 * index) / Float(headDimension))
-        }
+    ///
+    /// - Parameters:
+    ///   - dimension: of a head, how many dimensions rotate.
+    ///   - longest: positions of the longest sequence.
+    package func frequencies(dimension: Int, longest: Int) -> [Float] {
+        let powers = (0..<dimension / 2).map { power(theta, Float(2 * $0) / Float(dimension)) }
+        let base = powers.map { 1 / $0 }
         switch scaling {
         case .none: return base
         case .linear(let factor): return base.map { $0 / factor }
         case .divisors(let divisors): return zip(base, divisors).map { $0 / $1 }
         case .yarn(let yarn):
-            let (low, high) = yarn.ramp(headDimension: headDimension, theta: theta)
+            let (low, high) = yarn.ramp(dimension: dimension, theta: theta)
             let width = high == low ? 0.001 : high - low
             return base.enumerated().map { index, frequency in
                 let kept = 1 - min(max((Float(index) - low) / width, 0), 1)
                 return frequency / yarn.factor * (1 - kept) + frequency * kept
             }
+        case .longrope(let rope):
+            let divisors = longest > rope.originalContext ? rope.long : rope.short
+            return zip(divisors, powers).map { 1 / ($0 * $1) }
         case .llama3(let factor, let low, let high, let original):
             return base.map { frequency in
                 let wavelength = 2 * Float.pi / frequency
@@ -148,6 +178,15 @@ package enum Projection: String, Sendable, CaseIterable {
             case .attentionOutput: [.output]
             case .feedForwardInput: [.gate, .up]
             case .feedForwardOutput: [.down]
+            }
+        }
+
+        /// Of the one module that some families have for all of them; nil where there is but one anyhow.
+        var fusedName: String? {
+            switch self {
+            case .attentionInput: "self_attn.qkv_proj"
+            case .feedForwardInput: "mlp.gate_up_proj"
+            case .attentionOutput, .feedForwardOutput: nil
             }
         }
     }
@@ -222,7 +261,9 @@ extension ModelConfiguration {
         try require(
             headCount % keyValueHeadCount == 0,
             "\(headCount) query heads do not divide into \(keyValueHeadCount) key/value heads")
-        try require(headDimension % 2 == 0, "an odd head dimension cannot be rotated")
+        try require(
+            rotaryDimension % 2 == 0 && (2...headDimension).contains(rotaryDimension),
+            "\(rotaryDimension) of a head's \(headDimension) dimensions cannot be rotated")
         try require(
             normEpsilon > 0 && normEpsilon < 1, "the norm's epsilon \(normEpsilon) is not plausible"
         )
@@ -248,8 +289,15 @@ extension ModelConfiguration {
         }
         if case .divisors(let divisors) = rope.scaling {
             try require(
-                divisors.count == headDimension / 2 && divisors.allSatisfy { $0 > 0 },
+                divisors.count == rotaryDimension / 2 && divisors.allSatisfy { $0 > 0 },
                 "the rope divisors do not fit the head dimension")
+        }
+        if case .longrope(let long) = rope.scaling {
+            try require(
+                [long.short, long.long].allSatisfy {
+                    $0.count == rotaryDimension / 2 && $0.allSatisfy { $0 > 0 && $0.isFinite }
+                } && long.originalContext > 0 && long.angleScale > 0 && long.angleScale < 1e4,
+                "LongRoPE's numbers are not plausible or do not fit the head dimension")
         }
         return self
     }

@@ -1,5 +1,43 @@
 package import Tensors
 
+/// What a tensor of a file is in the model, or some of its rows are.
+package struct TensorPart: Sendable {
+    package let role: Checkpoint.Role
+    /// Nil for all of them.
+    package let rows: Range<Int>?
+
+    init(_ role: Checkpoint.Role, rows: Range<Int>? = nil) {
+        self.role = role
+        self.rows = rows
+    }
+}
+
+extension Sequence<TensorPart> {
+    /// The parts of a tensor that holds them and nothing else.
+    ///
+    /// - Throws: `ModelFileError` with `wrong_shape` where several parts have other rows than the tensor.
+    func split(
+        _ tensor: StoredTensor, source: String
+    ) throws(ModelFileError) -> [(role: Checkpoint.Role, tensor: StoredTensor)] {
+        var parts: [(Checkpoint.Role, StoredTensor)] = []
+        let count = compactMap(\.rows?.upperBound).max()
+        for part in self {
+            guard let rows = part.rows else {
+                parts.append((part.role, tensor))
+                continue
+            }
+            guard tensor.shape.first == count, let slice = tensor.rows(rows) else {
+                throw ModelFileError(
+                    .wrongShape,
+                    "\(source): tensor \(tensor.name) has shape \(tensor.shape), the configuration says \(count ?? 0) rows"
+                )
+            }
+            parts.append((part.role, slice))
+        }
+        return parts
+    }
+}
+
 /// What files call the parts of a model.
 extension ModelConfiguration {
     /// Hugging Face's name of a tensor: `model.layers.3.self_attn.q_proj.weight` and its like.
@@ -10,8 +48,23 @@ extension ModelConfiguration {
             .queryNorm(let layer), .keyNorm(let layer):
             norms(layer).first { $0.role == role }.map { "model.layers.\(layer).\($0.name).weight" }
                 ?? role.name
+        case .weight(let layer, let projection):
+            "model.layers.\(layer).\(moduleName(of: projection)).weight"
         default: role.name
         }
+    }
+
+    /// The module of a layer that has a projection's weights, which may be others' too.
+    package func moduleName(of projection: Projection) -> String {
+        (family.fusesProjections ? projection.site.fusedName : nil) ?? projection.rawValue
+    }
+
+    /// Hugging Face's name of the module that an adapter changes.
+    package func moduleName(of target: AdapterFile.Target) -> String {
+        guard case .projection(let layer, let projection) = target else {
+            return target.moduleName
+        }
+        return "model.layers.\(layer).\(moduleName(of: projection))"
     }
 
     /// All tensors that a model of any family may have.
@@ -25,55 +78,84 @@ extension ModelConfiguration {
             } + [.finalNorm, .head]
     }
 
-    /// By Hugging Face's name.
-    package func role(named name: String) -> Checkpoint.Role? {
+    /// What a tensor holds, by Hugging Face's name; nothing where no model of the family has such a one.
+    package func parts(named name: String) -> [TensorPart] {
         switch name {
-        case "model.embed_tokens.weight": return .embedding
-        case "model.norm.weight": return .finalNorm
-        case "lm_head.weight": return .head
+        case "model.embed_tokens.weight": return [TensorPart(.embedding)]
+        case "model.norm.weight": return [TensorPart(.finalNorm)]
+        case "lm_head.weight": return [TensorPart(.head)]
         default: break
         }
-        guard let (layer, part) = layer(of: name, prefix: "model.layers.") else { return nil }
+        guard let (layer, part) = layer(of: name, prefix: "model.layers.") else { return [] }
         if let norm = norms(layer).first(where: { part == $0.name + ".weight" }) {
-            return norm.role
+            return [TensorPart(norm.role)]
         }
-        return role(layer, part) { Projection(rawValue: $0) }
+        return parts(layer, part) { name in
+            let named = Projection.allCases.filter { moduleName(of: $0) == name }
+            return named.isEmpty ? nil : named
+        }
     }
 
-    /// By GGUF's name: `blk.3.attn_q.weight` and its like.
-    package func role(ggufName name: String) -> Checkpoint.Role? {
+    /// The shape of a tensor by Hugging Face's name; nil where a model of the family has no such one.
+    func shape(named name: String) -> [Int]? {
+        let shapes = parts(named: name).compactMap { shape(of: $0.role) }
+        guard let first = shapes.first else { return nil }
+        return [shapes.reduce(0) { $0 + ($1.first ?? 0) }] + first.dropFirst()
+    }
+
+    /// Whether the role is a bias that the configuration rules out. Writers of quantized checkpoints put zeros there.
+    func lacks(_ role: Checkpoint.Role) -> Bool {
+        guard case .bias(_, let projection) = role, let biasedProjections else { return false }
+        return !biasedProjections.contains(projection)
+    }
+
+    /// The same by GGUF's name: `blk.3.attn_q.weight` and its like.
+    package func parts(ggufName name: String) -> [TensorPart] {
         switch name {
-        case "token_embd.weight": return .embedding
-        case "output_norm.weight": return .finalNorm
-        case "output.weight": return .head
+        case "token_embd.weight": return [TensorPart(.embedding)]
+        case "output_norm.weight": return [TensorPart(.finalNorm)]
+        case "output.weight": return [TensorPart(.head)]
         default: break
         }
-        guard let (layer, part) = layer(of: name, prefix: "blk.") else { return nil }
+        guard let (layer, part) = layer(of: name, prefix: "blk.") else { return [] }
         switch part {
-        case "attn_norm.weight": return .attentionNorm(layer: layer)
-        case "post_attention_norm.weight": return .attentionOutputNorm(layer: layer)
-        case "ffn_norm.weight": return .feedForwardNorm(layer: layer)
-        case "post_ffw_norm.weight": return .feedForwardOutputNorm(layer: layer)
-        case "attn_q_norm.weight": return .queryNorm(layer: layer)
-        case "attn_k_norm.weight": return .keyNorm(layer: layer)
+        case "attn_norm.weight": return [TensorPart(.attentionNorm(layer: layer))]
+        case "post_attention_norm.weight": return [TensorPart(.attentionOutputNorm(layer: layer))]
+        case "ffn_norm.weight": return [TensorPart(.feedForwardNorm(layer: layer))]
+        case "post_ffw_norm.weight": return [TensorPart(.feedForwardOutputNorm(layer: layer))]
+        case "attn_q_norm.weight": return [TensorPart(.queryNorm(layer: layer))]
+        case "attn_k_norm.weight": return [TensorPart(.keyNorm(layer: layer))]
         default: break
         }
-        let names: [String: Projection] = [
-            "attn_q": .query, "attn_k": .key, "attn_v": .value, "attn_output": .output,
-            "ffn_gate": .gate, "ffn_up": .up, "ffn_down": .down,
-        ]
-        return role(layer, part) { names[$0] }
+        var names: [String: [Projection]] = ["attn_output": [.output], "ffn_down": [.down]]
+        if family.fusesProjections {
+            names["attn_qkv"] = Projection.Site.attentionInput.projections
+            names["ffn_up"] = Projection.Site.feedForwardInput.projections
+        } else {
+            let single: [String: Projection] = [
+                "attn_q": .query, "attn_k": .key, "attn_v": .value, "ffn_gate": .gate,
+                "ffn_up": .up,
+            ]
+            names.merge(single.mapValues { [$0] }) { first, _ in first }
+        }
+        return parts(layer, part) { names[$0] }
     }
 
-    private func role(
-        _ layer: Int, _ part: Substring, _ projection: (String) -> Projection?
-    ) -> Checkpoint.Role? {
-        guard let dot = part.lastIndex(of: "."), let projection = projection(String(part[..<dot]))
-        else { return nil }
-        switch part[dot...] {
-        case ".weight": return .weight(layer: layer, projection)
-        case ".bias": return .bias(layer: layer, projection)
-        default: return nil
+    /// - Parameter projections: of a module, one under the other.
+    private func parts(
+        _ layer: Int, _ part: Substring, _ projections: (String) -> [Projection]?
+    ) -> [TensorPart] {
+        guard let dot = part.lastIndex(of: "."), [".weight", ".bias"].contains(part[dot...]),
+            let projections = projections(String(part[..<dot]))
+        else { return [] }
+        var first = 0
+        return projections.map { projection in
+            let rows = first..<first + outputCount(of: projection)
+            first = rows.upperBound
+            return TensorPart(
+                part[dot...] == ".weight"
+                    ? .weight(layer: layer, projection) : .bias(layer: layer, projection),
+                rows: projections.count > 1 ? rows : nil)
         }
     }
 

@@ -301,16 +301,26 @@ extension KernelSet {
 
     /// Rotary position embedding in place, over `headCount` consecutive heads.
     ///
-    /// - Parameter angles: row p holds the cosines of position p, then the sines.
+    /// - Parameter angles: row p holds the cosines of position p, then the sines, for as many dimensions of a head as rotate.
     package func rotate(
         _ matrix: Matrix, row: Int, column: Int, headCount: Int, headDimension: Int,
         angles: Matrix, position: Int
     ) {
         matrix.check(rows: row..<row + 1, columns: column..<column + headCount * headDimension)
-        angles.check(rows: position..<position + 1, columns: 0..<headDimension)
-        unsafe table.pointee.rope(
-            matrix.pointer(row, column), headCount, headDimension, angles.pointer(position, 0),
-            angles.pointer(position, headDimension / 2))
+        let rotated = angles.columnCount
+        precondition(rotated <= headDimension, "A head has fewer dimensions.")
+        angles.check(rows: position..<position + 1, columns: 0..<rotated)
+        let cosines = unsafe angles.pointer(position, 0)
+        let sines = unsafe angles.pointer(position, rotated / 2)
+        if rotated == headDimension {
+            unsafe table.pointee.rope(
+                matrix.pointer(row, column), headCount, headDimension, cosines, sines)
+        } else {
+            for head in 0..<headCount {
+                unsafe table.pointee.rope(
+                    matrix.pointer(row, column + head * headDimension), 1, rotated, cosines, sines)
+            }
+        }
     }
 }
 

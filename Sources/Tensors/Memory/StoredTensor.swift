@@ -13,13 +13,22 @@ package enum StoredType: String, Sendable, CaseIterable {
     case q4_K = "Q4_K"
     case q5_K = "Q5_K"
     case q6_K = "Q6_K"
+    case q2_K = "Q2_K"
+    case q3_K = "Q3_K"
+    case iq4_NL = "IQ4_NL"
+    case iq4_XS = "IQ4_XS"
+    /// Those of quantized checkpoints, which are no numbers by themselves.
+    case i8 = "I8"
+    case i32 = "I32"
+    case i64 = "I64"
+    case f8_e4m3 = "F8_E4M3"
 
     /// Values in one block.
     package var blockLength: Int {
         switch self {
-        case .f32, .f16, .bf16: 1
-        case .q8_0, .q4_0, .q4_1, .q5_0, .q5_1: 32
-        case .q4_K, .q5_K, .q6_K: 256
+        case .f32, .f16, .bf16, .i8, .i32, .i64, .f8_e4m3: 1
+        case .q8_0, .q4_0, .q4_1, .q5_0, .q5_1, .iq4_NL: 32
+        case .q4_K, .q5_K, .q6_K, .q2_K, .q3_K, .iq4_XS: 256
         }
     }
 
@@ -36,10 +45,18 @@ package enum StoredType: String, Sendable, CaseIterable {
         case .q4_K: 144
         case .q5_K: 176
         case .q6_K: 210
+        case .q2_K: 84
+        case .q3_K: 110
+        case .iq4_NL: 18
+        case .iq4_XS: 136
+        case .i8, .f8_e4m3: 1
+        case .i32: 4
+        case .i64: 8
         }
     }
 
-    var kernelSource: cmk_source {
+    /// Nil where the bytes are no numbers by themselves.
+    var kernelSource: cmk_source? {
         switch self {
         case .f32: CMK_SOURCE_F32
         case .f16: CMK_SOURCE_F16
@@ -52,6 +69,11 @@ package enum StoredType: String, Sendable, CaseIterable {
         case .q4_K: CMK_SOURCE_Q4_K
         case .q5_K: CMK_SOURCE_Q5_K
         case .q6_K: CMK_SOURCE_Q6_K
+        case .q2_K: CMK_SOURCE_Q2_K
+        case .q3_K: CMK_SOURCE_Q3_K
+        case .iq4_NL: CMK_SOURCE_IQ4_NL
+        case .iq4_XS: CMK_SOURCE_IQ4_XS
+        case .i8, .i32, .i64, .f8_e4m3: nil
         }
     }
 }
@@ -62,8 +84,12 @@ package struct StoredTensor: Sendable {
     package let name: String
     package let type: StoredType
     /// Outermost first, as Hugging Face files write it; empty for a scalar.
-    package let shape: [Int]
-    let byteOffset: Int
+    package private(set) var shape: [Int]
+    private(set) var byteOffset: Int
+    /// What the numbers are made of, where `type` alone does not say it.
+    package private(set) var packed: PackedNumbers?
+    /// Of `packed`.
+    private var firstRow = 0
     /// The order that rows are stored in, when it is not their own.
     package var rowOrder: RowOrder = .stored
     /// What the file leaves out of each value of a vector.
@@ -102,6 +128,17 @@ package struct StoredTensor: Sendable {
         self.byteOffset = byteOffset
     }
 
+    /// A matrix of a quantized checkpoint.
+    package init(_ packed: PackedNumbers, name: String) {
+        let codes = packed.codes
+        file = codes.tensor.file
+        self.name = name
+        type = codes.tensor.type
+        shape = [codes.rowCount, codes.columnCount]
+        byteOffset = codes.tensor.byteOffset
+        self.packed = packed
+    }
+
     /// Bytes that a tensor of this shape takes; nil when a size is negative or overflows or a row
     /// is not a whole number of blocks.
     package static func byteCount(type: StoredType, shape: [Int]) -> Int? {
@@ -119,11 +156,39 @@ package struct StoredTensor: Sendable {
 
     package var rowCount: Int { shape.dropLast().reduce(1, *) }
     package var columnCount: Int { shape.last ?? 1 }
+    /// What files have of it: itself, for most.
+    package var parts: [StoredTensor] { packed?.tensors ?? [self] }
+
+    /// Bytes in files.
+    package var storedByteCount: Int {
+        guard let packed else { return byteRange.count }
+        let whole = packed.tensors.reduce(0) { $0 + $1.byteRange.count }
+        return whole / packed.codes.rowCount * rowCount
+    }
+
     package var byteRange: Range<Int> {
         byteOffset..<byteOffset + rowCount * rowByteCount
     }
 
     private var rowByteCount: Int { columnCount / type.blockLength * type.blockByteCount }
+
+    /// Some of its rows, or of a vector's values; nil where it does not have them or has them in another order.
+    package func rows(_ range: Range<Int>) -> StoredTensor? {
+        guard packed == nil else {
+            guard range.lowerBound >= 0, range.upperBound <= shape[0] else { return nil }
+            var part = self
+            part.shape[0] = range.count
+            part.firstRow += range.lowerBound
+            return part
+        }
+        guard rowOrder == .stored, (1...2).contains(shape.count), range.lowerBound >= 0,
+            range.upperBound <= shape[0], type.blockLength == 1 || shape.count == 2
+        else { return nil }
+        var part = self
+        part.shape[0] = range.count
+        part.byteOffset += range.lowerBound * (byteRange.count / max(shape[0], 1))
+        return part
+    }
 
     /// Decodes row `index` into the first `columnCount` places of `row`.
     ///
@@ -133,16 +198,53 @@ package struct StoredTensor: Sendable {
     ) throws(NonFiniteValue) {
         precondition(index >= 0 && index < rowCount && row.count >= columnCount, "No such row.")
         guard columnCount > 0 else { return }
+        if let packed {
+            guard packed.read(row: firstRow + index, into: &row) else {
+                throw NonFiniteValue(tensor: name, row: index)
+            }
+            return
+        }
         let storedRow = shape.count > 1 ? rowOrder.storedRow(index) : index
         let offset = byteOffset + storedRow * rowByteCount
-        guard let source = unsafe file.pointer(at: offset) else { return }
-        let (type, columnCount) = (type.kernelSource, columnCount)
+        guard let source = unsafe file.pointer(at: offset), let type = type.kernelSource else {
+            preconditionFailure("\(name) holds no numbers.")
+        }
+        let columnCount = columnCount
         let finite = unsafe row.withUnsafeMutableBufferPointer { elements in
             unsafe elements.baseAddress.map {
                 unsafe cmk_decode_row(type, source, columnCount, $0)
             } ?? true
         }
         guard finite else { throw NonFiniteValue(tensor: name, row: index) }
+    }
+
+    /// Value `index` of a tensor of floats.
+    func value(at index: Int) -> Float {
+        var value: Float = .nan
+        if let type = type.kernelSource,
+            let source = unsafe file.pointer(at: byteOffset + index * self.type.blockByteCount)
+        {
+            _ = unsafe cmk_decode_row(type, source, 1, &value)
+        }
+        return value
+    }
+
+    /// All values of a tensor of integers; nil for one of something else.
+    package func integers() -> [Int]? {
+        guard type == .i64 || type == .i32 else { return nil }
+        let range = byteRange
+        var values: [Int] = []
+        for offset in stride(
+            from: range.lowerBound, to: range.upperBound, by: type.blockByteCount)
+        {
+            let value =
+                type == .i64
+                ? file.integer(at: offset, as: Int64.self).map { Int($0) }
+                : file.integer(at: offset, as: Int32.self).map { Int($0) }
+            guard let value else { return nil }
+            values.append(value)
+        }
+        return values
     }
 
     /// All values, row after row.
