@@ -22,8 +22,8 @@ from gguf import GGUFWriter
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import (Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, GraniteConfig,
-                          GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM,
-                          Olmo2Config, Olmo2ForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+                          GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, MixtralConfig, MixtralForCausalLM,
+                          Olmo2Config, Olmo2ForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM,
                           SmolLM3Config, SmolLM3ForCausalLM)
 from transformers.generation import LogitsProcessorList
 
@@ -51,8 +51,10 @@ FAMILIES = {
         rope_type="longrope", rope_theta=100.0, short_factor=[1.0, 1.1, 1.3], long_factor=[1.2, 2.0, 5.0]))),
     "phi4": (Phi3ForCausalLM, Phi3Config(**dict(SIZES, max_position_embeddings=256), pad_token_id=0, tie_word_embeddings=True, original_max_position_embeddings=64,
         rope_parameters=dict(rope_type="longrope", rope_theta=100.0, partial_rotary_factor=0.75, short_factor=[1.0, 1.4], long_factor=[9.0, 9.0]))),
+    "qwen3_moe": (Qwen3MoeForCausalLM, Qwen3MoeConfig(**dict(SIZES, num_hidden_layers=3), head_dim=10, num_experts=5, num_experts_per_tok=2, moe_intermediate_size=20, norm_topk_prob=False, mlp_only_layers=[1])),
+    "mixtral": (MixtralForCausalLM, MixtralConfig(**SIZES, num_local_experts=4, num_experts_per_tok=2)),
 }
-PHI = ("phi3", "phi4")
+PHI, MOE = ("phi3", "phi4"), ("qwen3_moe", "mixtral")
 FIRST = ("llama", "mistral", "qwen2", "qwen3")
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 QV, EMBEDDING, HEAD = ["q_proj", "v_proj"], "base_model.model.model.embed_tokens.", "base_model.model.lm_head."
@@ -216,6 +218,10 @@ KEY, DELTA = "base_model.model.model.layers.0.self_attn.q_proj.", "token_adapter
 REFUSED = {  # name: (base case or settings, code, changes, "families" if not llama); a change to a tensor is None to drop it
     "peft-type": ("plain", "unsupported_peft_type", {"config": {"peft_type": "LOHA"}}),
     "task-type": ("plain", "unsupported_task", {"config": {"task_type": "SEQ_CLS"}}),
+    "experts": (dict(target_modules=QV + ALL[4:]), "unsupported_field", {"families": ("qwen3_moe",)}),
+    "experts-and-router": (dict(target_modules="all-linear"), "unsupported_field", {"families": MOE}),
+    "expert-parameters": (dict(target_modules=QV, target_parameters=["mlp.experts.down_proj"]), "unsupported_field", {"families": MOE}),
+    "saved-router": (dict(target_modules=QV, modules_to_save=["mlp"]), "invalid_field", {"families": MOE}),
     "target-parameters": ("plain", "unsupported_field", {"config": {"target_parameters": ["mlp.experts"]}}),
     "layer-replication": ("plain", "unsupported_field", {"config": {"layer_replication": [[0, 2], [1, 2]]}}),
     "qalora": ("plain", "unsupported_field", {"config": {"use_qalora": True}}),
@@ -434,7 +440,15 @@ def cases_of(family):
     if family in FIRST: return {name: case for name, case in ACCEPTED.items() if family in case[1].get("families", FIRST)}
     few = {name: ACCEPTED[name] for name in FEW if not (name == "saved-input-norm" and family == "olmo2")}
     if family in PHI: few = {name: fused(case) for name, case in few.items()}
+    if family in MOE: few = {name: attending(case) for name, case in few.items()}
     return few | {name: case for name, case in OWN.items() if family in case[1]["families"]}
+
+
+def attending(case):
+    """A case that leaves experts alone."""
+    targets = case[0]["target_modules"]
+    targets = ALL[:4] if targets == "all-linear" else [name for name in targets if name not in ALL[4:]]
+    return dict(case[0], target_modules=targets), case[1]
 
 
 def fused(case):
@@ -491,7 +505,7 @@ GGUF_NORMS = {"post_attention_layernorm": "post_attention_norm", "pre_feedforwar
 
 
 def architecture(family):
-    return {"gemma3_text": "gemma3", "phi4": "phi3"}.get(family, family)
+    return {"gemma3_text": "gemma3", "phi4": "phi3", "mixtral": "llama"}.get(family, family)
 
 
 def gguf_name(family, module):
@@ -501,7 +515,7 @@ def gguf_name(family, module):
 def gguf_array(family, config, module, w):
     w = w.float().numpy()
     if family.startswith("gemma") and module.endswith("norm"): w = w + 1
-    if family in ("llama", "smollm3", "granite") and module.endswith(("q_proj", "k_proj")):
+    if family in ("llama", "smollm3", "granite", "mixtral") and module.endswith(("q_proj", "k_proj")):
         w = permuted(w, config.num_attention_heads if module.endswith("q_proj") else config.num_key_value_heads)
     return np.ascontiguousarray(w)
 
@@ -538,7 +552,15 @@ def write_gguf(family, config, model, path):
             divisors.append(p["factor"] if wave > p["original_max_position_embeddings"] / low else
                             1.0 if wave < p["original_max_position_embeddings"] / high else 1 / ((1 - smooth) / p["factor"] + smooth))
         writer.add_tensor("rope_freqs.weight", np.array(divisors, dtype=np.float32))
-    for name, tensor in model.state_dict().items():
+    tensors = dict(model.state_dict())
+    if family == "mixtral":
+        writer.add_expert_count(config.num_local_experts); writer.add_expert_used_count(config.num_experts_per_tok)
+        for layer in range(config.num_hidden_layers):
+            gate_up, down = (tensors.pop(f"model.layers.{layer}.mlp.experts.{part}_proj").numpy() for part in ("gate_up", "down"))
+            gate, up = np.split(gate_up, 2, axis=1)
+            for part, values in (("gate", gate), ("up", up), ("down", down)): writer.add_tensor(f"blk.{layer}.ffn_{part}_exps.weight", np.ascontiguousarray(values))
+            writer.add_tensor(f"blk.{layer}.ffn_gate_inp.weight", tensors.pop(f"model.layers.{layer}.mlp.gate.weight").numpy())
+    for name, tensor in tensors.items():
         if name == "lm_head.weight":
             if config.tie_word_embeddings: continue
             target, module = "output.weight", ""
@@ -583,7 +605,8 @@ def main(output, *names):
         model.save_pretrained(f"{folder}/model")
         os.path.exists(f"{folder}/model/generation_config.json") and os.remove(f"{folder}/model/generation_config.json")
         expected, cases = {"base": logits(model)}, {}
-        if family != "mistral": write_gguf(family, config, model, f"{folder}/model.gguf")
+        # llama.cpp's conversion of Qwen 3 MoE has no dense layers.
+        if family not in ("mistral", "qwen3_moe"): write_gguf(family, config, model, f"{folder}/model.gguf")
         for name, (settings, change) in cases_of(family).items():
             path = f"{folder}/{name}"
             make(kind, f"{folder}/model", path, settings)
@@ -602,7 +625,7 @@ def main(output, *names):
             else: shutil.copytree(f"{folder}/{source}", path)
             edit(path, change)
             cases[f"refused-{name}"] = {"code": code}
-        if family != "mistral":
+        if family not in ("mistral", "qwen3_moe"):
             write_gguf_lora(family, config, f"{folder}/all-linear", f"{folder}/all-linear.gguf", 8.0)
             write_gguf_lora(family, config, f"{folder}/plain", f"{folder}/alpha-zero.gguf", 0.0)
             reference = load(kind, f"{folder}/model", f"{folder}/plain")

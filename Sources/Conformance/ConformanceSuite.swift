@@ -15,7 +15,10 @@ package struct ConformanceSuite {
     package static let deviceFamilies = firstFamilies + ["phi3"]
     /// All; the others have the cases that a family may change.
     package static let families =
-        firstFamilies + ["smollm3", "granite", "olmo2", "gemma2", "gemma3_text", "phi3", "phi4"]
+        firstFamilies + [
+            "smollm3", "granite", "olmo2", "gemma2", "gemma3_text", "phi3", "phi4", "qwen3_moe",
+            "mixtral",
+        ]
 
     package let tokens: [Int32]
     /// Cases by name; the code for those that are refused.

@@ -25,12 +25,15 @@ package struct ModelWeights: Sendable {
         package let attentionOutput: LinearGroup
         package let feedForwardInput: LinearGroup
         package let feedForwardOutput: LinearGroup
+        /// In the place of the one feed-forward part, whose groups are empty then.
+        package let experts: ExpertWeights?
 
         init(
             attentionNorm: Matrix?, feedForwardNorm: Matrix?, attentionOutputNorm: Matrix?,
             feedForwardOutputNorm: Matrix?, queryNorm: Matrix?, keyNorm: Matrix?,
             attentionInput: LinearGroup, attentionOutput: LinearGroup,
-            feedForwardInput: LinearGroup, feedForwardOutput: LinearGroup
+            feedForwardInput: LinearGroup, feedForwardOutput: LinearGroup,
+            experts: ExpertWeights?
         ) {
             self.attentionNorm = attentionNorm
             self.feedForwardNorm = feedForwardNorm
@@ -42,6 +45,31 @@ package struct ModelWeights: Sendable {
             self.attentionOutput = attentionOutput
             self.feedForwardInput = feedForwardInput
             self.feedForwardOutput = feedForwardOutput
+            self.experts = experts
+        }
+
+        var byteCount: Int {
+            let groups =
+                [attentionInput, attentionOutput, feedForwardInput, feedForwardOutput]
+                + (experts.map { $0.inputs + $0.outputs } ?? [])
+            return groups.flatMap(\.weights).reduce(experts?.router.byteCount ?? 0) {
+                $0 + $1.byteCount
+            }
+        }
+    }
+
+    /// Feed-forward parts of which a row takes a few.
+    package final class ExpertWeights: Sendable {
+        /// (experts, hidden size), never quantized: what a rounding changes is which experts a row takes.
+        package let router: PackedMatrix
+        /// Gate and up, of each expert.
+        package let inputs: [LinearGroup]
+        package let outputs: [LinearGroup]
+
+        init(router: PackedMatrix, inputs: [LinearGroup], outputs: [LinearGroup]) {
+            self.router = router
+            self.inputs = inputs
+            self.outputs = outputs
         }
     }
 
@@ -79,14 +107,9 @@ package struct ModelWeights: Sendable {
         checkpoint.releasePages()
         self.configuration = configuration
         self.format = format
-        var bytes = embedding.byteCount + (configuration.tiesEmbeddings ? 0 : head.byteCount)
-        for layer in layers {
-            for group in [
-                layer.attentionInput, layer.attentionOutput, layer.feedForwardInput,
-                layer.feedForwardOutput,
-            ] { bytes += group.weights.reduce(0) { $0 + $1.byteCount } }
-        }
-        byteCount = bytes
+        byteCount =
+            embedding.byteCount + (configuration.tiesEmbeddings ? 0 : head.byteCount)
+            + layers.reduce(0) { $0 + $1.byteCount }
     }
 
     private struct Reader {
@@ -116,13 +139,35 @@ package struct ModelWeights: Sendable {
         }
 
         func group(_ layer: Int, _ site: Projection.Site) throws -> LinearGroup {
-            LinearGroup(
+            let own = checkpoint.configuration.projections(layer: layer)
+            guard site.projections.allSatisfy(own.contains) else {
+                return LinearGroup(site: site, weights: [], biases: [])
+            }
+            return LinearGroup(
                 site: site,
                 weights: try site.projections.map { try matrix(.weight(layer: layer, $0), format) },
                 biases: try site.projections.map { projection in
                     let role = Checkpoint.Role.bias(layer: layer, projection)
                     return checkpoint[role] == nil ? nil : try vector(role)
                 })
+        }
+
+        func experts(_ layer: Int) throws -> ExpertWeights? {
+            guard let experts = checkpoint.configuration.departures.experts,
+                checkpoint.configuration.hasExperts(layer: layer)
+            else { return nil }
+            func groups(_ site: Projection.Site) throws -> [LinearGroup] {
+                try (0..<experts.count).map { expert in
+                    LinearGroup(
+                        site: site,
+                        weights: try site.projections.map {
+                            try matrix(.expert(layer: layer, expert, $0), format)
+                        }, biases: site.projections.map { _ in nil })
+                }
+            }
+            return ExpertWeights(
+                router: try matrix(.router(layer: layer), format == .f32 ? .f32 : .bf16),
+                inputs: try groups(.feedForwardInput), outputs: try groups(.feedForwardOutput))
         }
 
         func layer(_ layer: Int) throws -> Layer {
@@ -139,7 +184,8 @@ package struct ModelWeights: Sendable {
                 attentionInput: try group(layer, .attentionInput),
                 attentionOutput: try group(layer, .attentionOutput),
                 feedForwardInput: try group(layer, .feedForwardInput),
-                feedForwardOutput: try group(layer, .feedForwardOutput))
+                feedForwardOutput: try group(layer, .feedForwardOutput),
+                experts: try experts(layer))
         }
     }
 }

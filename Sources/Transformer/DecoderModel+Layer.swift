@@ -68,6 +68,7 @@ extension DecoderModel {
 
     func feedForward(_ index: Int, _ pass: Pass, _ member: Int) {
         let layer = weights.layers[index]
+        if let experts = layer.experts { return self.experts(index, experts, pass, member) }
         normalizeAndShrink(
             layer.feedForwardNorm, .feedForwardNorm(layer: index), index, .feedForwardInput, pass,
             member,
@@ -104,7 +105,7 @@ extension DecoderModel {
     }
 
     /// A member shrinks the rows that it has just normalized: no waiting in between.
-    private func normalizeAndShrink(
+    func normalizeAndShrink(
         _ weight: Matrix?, _ role: Checkpoint.Role, _ layer: Int, _ site: Projection.Site,
         _ pass: Pass, _ member: Int,
         into input: ProductInput

@@ -35,6 +35,7 @@ extension DecoderModel {
             return share.isEmpty
                 ? nil : Upcoming(weights: weights.head, panel: pieces[share.lowerBound].lowerBound)
         }
+        guard !group.weights.isEmpty else { return nil }
         let pieces = pieces(of: group, rowCount: pass.rowCount)
         let share = team.share(of: pieces.count, for: member)
         return share.isEmpty ? nil : group.upcoming(panel: pieces[share.lowerBound].lowerBound)

@@ -14,6 +14,8 @@ final class Workspace {
     let gated: ProductInput
     /// What is to be added to the hidden states, where a norm is in between.
     let delta: Matrix
+    /// Nil where no layer has experts.
+    let experts: ExpertSpace?
     let logitInput: ProductInput
     let logits: Matrix
     /// Each member's own.
@@ -64,6 +66,13 @@ final class Workspace {
         delta = Matrix(
             rowCount: c.departures.norms == .before ? 0 : rowCount,
             columnCount: max(layer.attentionOutput.width, layer.feedForwardOutput.width))
+        experts = c.departures.experts.flatMap { experts in
+            weights.layers.lazy.compactMap(\.experts).first.map {
+                ExpertSpace(
+                    experts, $0, format: format, weights: weights.format, hiddenSize: c.hiddenSize,
+                    rowCount: rowCount)
+            }
+        }
         logits = Matrix(rowCount: mostLogitRows, columnCount: c.vocabularySize)
         peaks = (0..<memberCount).map { _ in RowPeaks() }
     }

@@ -31,7 +31,7 @@ struct Inspect: ParsableCommand {
 
     private func report(_ checkpoint: Checkpoint) throws -> String {
         let c = checkpoint.configuration
-        let parameters = c.parameterCount
+        let parameters = checkpoint.parameterCount
         func line(_ name: String, _ value: Any) -> String {
             name.padding(toLength: 18, withPad: " ", startingAt: 0) + "\(value)"
         }
@@ -66,13 +66,6 @@ struct Inspect: ParsableCommand {
                 "\(ByteCount.text(cache(.bf16))), or \(ByteCount.text(cache(.f32))) with --activations f32"
             ),
         ].joined(separator: "\n")
-    }
-}
-
-extension ModelConfiguration {
-    fileprivate var parameterCount: Int {
-        let embeddings = vocabularySize * hiddenSize * (tiesEmbeddings ? 1 : 2)
-        return embeddings + layerCount * (layerWeightCount + 2 * hiddenSize) + hiddenSize
     }
 }
 

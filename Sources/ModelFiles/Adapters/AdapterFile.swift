@@ -50,7 +50,7 @@ package struct AdapterFile: Sendable {
         package static func all(for base: ModelConfiguration) -> [Target] {
             [.embedding]
                 + (0..<base.layerCount).flatMap { layer in
-                    Projection.allCases.map { .projection(layer: layer, $0) }
+                    base.projections(layer: layer).map { .projection(layer: layer, $0) }
                 } + [.head]
         }
 

@@ -12,6 +12,8 @@ package struct Family: Sendable {
     let interleavesHalves: Bool
     /// Whether the projections of a site with several are one module: `qkv_proj`, `gate_up_proj`.
     let fusesProjections: Bool
+    /// What Hugging Face files call experts and their router; nil where there are none.
+    let expertNames: ExpertNames?
     /// What transformers takes for fields that a config.json leaves out.
     let defaults: Defaults
     /// Reads what is the family's own, after what all have.
@@ -37,9 +39,33 @@ package struct Family: Sendable {
         var ropeTypeAliases: [String: String] = [:]
     }
 
+    /// Of modules in a layer.
+    struct ExpertNames: Sendable {
+        var router = "mlp.gate"
+        var experts = "mlp.experts"
+        var (gate, up, down) = ("gate_proj", "up_proj", "down_proj")
+
+        func projection(_ name: Substring) -> Projection? {
+            switch String(name) {
+            case gate: .gate
+            case up: .up
+            case down: .down
+            default: nil
+            }
+        }
+
+        func name(of projection: Projection) -> String {
+            switch projection {
+            case .gate: gate
+            case .up: up
+            default: down
+            }
+        }
+    }
+
     init(
         _ name: String, architecture: String?, interleavesHalves: Bool = false,
-        fusesProjections: Bool = false, defaults: Defaults,
+        fusesProjections: Bool = false, expertNames: ExpertNames? = nil, defaults: Defaults,
         read: @escaping @Sendable (inout ModelConfiguration, Fields) throws(ModelFileError) -> Void,
         readGGUF:
             @escaping @Sendable (inout ModelConfiguration, GGUFFields) throws(ModelFileError)
@@ -49,6 +75,7 @@ package struct Family: Sendable {
         self.architecture = architecture
         self.interleavesHalves = interleavesHalves
         self.fusesProjections = fusesProjections
+        self.expertNames = expertNames
         self.defaults = defaults
         self.read = read
         self.readGGUF = readGGUF
@@ -56,6 +83,7 @@ package struct Family: Sendable {
 
     package static let all: [Family] = [
         .llama, .mistral, .qwen2, .qwen3, .smollm3, .granite, .olmo2, .gemma2, .gemma3, .phi3,
+        .qwen3MoE, .mixtral,
     ]
 }
 
@@ -83,6 +111,18 @@ package struct Departures: Sendable, Equatable {
         case together
     }
 
+    package struct Experts: Sendable, Equatable {
+        package var count: Int
+        /// That a token takes.
+        package var perToken: Int
+        /// Outputs of an expert's gate.
+        package var width: Int
+        /// Whether the weights of a token's experts come to one.
+        package var normalizes = true
+        /// Layers that have one feed-forward part for all.
+        package var denseLayers: Set<Int> = []
+    }
+
     package var gate = KernelSet.Gate.silu
     package var norms = NormPlaces.before
     package var headNorms = HeadNorms.none
@@ -103,6 +143,8 @@ package struct Departures: Sendable, Equatable {
     package var windowedRope: RopeParameters?
     /// Of a head, how many dimensions rotate, from its first on; nil for all.
     package var rotaryDimension: Int?
+    /// Feed-forward parts of which a token takes a few; nil where there is one for all.
+    package var experts: Experts?
     /// Layers without rotary positions.
     package var unrotatedLayers: Set<Int> = []
 

@@ -6,7 +6,12 @@ extension Family {
             c.biasedProjections = try fields.biases()
             try c.setWindows(fields) { _ in false }
         },
-        readGGUF: { (c, fields) throws(ModelFileError) in try c.readWindow(fields) })
+        readGGUF: { (c, fields) throws(ModelFileError) in
+            try c.readWindow(fields)
+            guard try fields.integer("expert_count", default: 0) > 0 else { return }
+            c.family = .mixtral
+            c.departures.experts = try fields.experts(width: c.intermediateSize)
+        })
 
     static let mistral = Family(
         // GGUF calls it llama: without a window they are the same.

@@ -27,7 +27,7 @@ extension Family {
 
 extension ModelConfiguration {
     /// Windows from some layer on, where they are used at all.
-    fileprivate mutating func readLateWindows(_ fields: Fields) throws(ModelFileError) {
+    mutating func readLateWindows(_ fields: Fields) throws(ModelFileError) {
         if try fields.bool("use_sliding_window", default: false) {
             slidingWindow = try fields.window(default: 4096)
         }

@@ -13,6 +13,9 @@ package struct Checkpoint: Sendable {
         case attentionOutputNorm(layer: Int), feedForwardOutputNorm(layer: Int)
         case queryNorm(layer: Int), keyNorm(layer: Int)
         case weight(layer: Int, Projection), bias(layer: Int, Projection)
+        /// (experts, hidden size): how much a token wants of each.
+        case router(layer: Int)
+        case expert(layer: Int, Int, Projection)
     }
 
     /// Where the tokenizer comes from.
@@ -38,6 +41,11 @@ package struct Checkpoint: Sendable {
         tensors.values.sorted {
             ($0.name, $0.byteRange.lowerBound) < ($1.name, $1.byteRange.lowerBound)
         }
+    }
+
+    /// Numbers that the model has learnt.
+    package var parameterCount: Int {
+        tensors.values.reduce(0) { $0 + $1.rowCount * $1.columnCount }
     }
 
     /// Bytes of all tensors as stored.
@@ -99,8 +107,17 @@ package struct Checkpoint: Sendable {
             try require(.head)
         }
         for layer in 0..<c.layerCount {
+            for role in c.expertRoles(layer: layer) { try require(role) }
+            let projections = c.projections(layer: layer)
             for projection in Projection.allCases {
-                try require(.weight(layer: layer, projection))
+                let weight = Role.weight(layer: layer, projection)
+                if projections.contains(projection) {
+                    try require(weight)
+                } else if let tensor = tensors[weight] {
+                    throw ModelFileError(
+                        .unexpectedTensor,
+                        "\(path): \(tensor.name) is present in a layer that has experts")
+                }
                 let bias = Role.bias(layer: layer, projection)
                 if let biased = c.biasedProjections, let tensor = tensors[bias],
                     !biased.contains(projection)

@@ -261,13 +261,14 @@ package struct Fields {
         config["sliding_window"] == nil ? fallback : try optionalInteger("sliding_window")
     }
 
-    /// As many whole numbers, or nil where there are none.
-    func integers(_ name: String, count: Int) throws(ModelFileError) -> [Int]? {
+    /// Whole numbers, or nil where there are none.
+    func integers(_ name: String, count: Int? = nil) throws(ModelFileError) -> [Int]? {
         guard let field = config[name], !field.isNull else { return nil }
         let numbers = field.arrayValue?.compactMap(\.integerValue) ?? []
-        guard numbers.count == count else {
+        guard let list = field.arrayValue, numbers.count == count ?? list.count else {
             throw ModelFileError(
-                .invalidField, "\(source): \(name) does not have \(count) whole numbers")
+                .invalidField,
+                "\(source): \(name) does not have \(count.map { "\($0) " } ?? "")whole numbers")
         }
         return numbers
     }

@@ -30,9 +30,11 @@ package struct ModelConfiguration: Sendable, Equatable {
     package var queryWidth: Int { headCount * headDimension }
     package var keyValueWidth: Int { keyValueHeadCount * headDimension }
 
-    /// Weights in the linear maps of one layer: a token takes two operations for each.
+    /// Weights of one layer that a token is multiplied with: it takes two operations for each.
     package var layerWeightCount: Int {
-        hiddenSize * (2 * queryWidth + 2 * keyValueWidth + 3 * intermediateSize)
+        let feedForward = departures.experts.map { 3 * $0.perToken * $0.width + $0.count }
+        return hiddenSize
+            * (2 * queryWidth + 2 * keyValueWidth + (feedForward ?? 3 * intermediateSize))
     }
 
     package func window(layer: Int) -> Int {
@@ -239,6 +241,11 @@ extension ModelConfiguration {
         case .weight(_, let projection):
             [outputCount(of: projection), inputCount(of: projection.site)]
         case .bias(_, let projection): [outputCount(of: projection)]
+        case .router: departures.experts.map { [$0.count, hiddenSize] }
+        case .expert(_, _, let projection):
+            departures.experts.map {
+                projection == .down ? [hiddenSize, $0.width] : [$0.width, hiddenSize]
+            }
         }
     }
 
@@ -278,6 +285,14 @@ extension ModelConfiguration {
         ]
         try require(
             scales.allSatisfy { $0 > 0 && $0.isFinite }, "a scale of \(scales) is not plausible")
+        if let experts = departures.experts {
+            try require(
+                (1...4096).contains(experts.count) && (1...experts.count).contains(experts.perToken)
+                    && experts.perToken <= 64 && departures.norms == .before && experts.width > 0
+                    && experts.width < 1 << 24,
+                "\(experts.perToken) of \(experts.count) experts of \(experts.width) are not plausible"
+            )
+        }
         if let theta = departures.windowedRope?.theta {
             try require(theta > 1 && theta.isFinite, "rope theta \(theta) is not plausible")
         }

@@ -26,7 +26,9 @@ extension Sequence<TensorPart> {
                 parts.append((part.role, tensor))
                 continue
             }
-            guard tensor.shape.first == count, let slice = tensor.rows(rows) else {
+            guard tensor.shape.count == 1 ? tensor.shape.first == count : tensor.rowCount == count,
+                let slice = tensor.rows(rows)
+            else {
                 throw ModelFileError(
                     .wrongShape,
                     "\(source): tensor \(tensor.name) has shape \(tensor.shape), the configuration says \(count ?? 0) rows"
@@ -50,6 +52,12 @@ extension ModelConfiguration {
                 ?? role.name
         case .weight(let layer, let projection):
             "model.layers.\(layer).\(moduleName(of: projection)).weight"
+        case .router(let layer):
+            "model.layers.\(layer).\(family.expertNames?.router ?? "mlp.gate").weight"
+        case .expert(let layer, let expert, let projection):
+            family.expertNames.map {
+                "model.layers.\(layer).\($0.experts).\(expert).\($0.name(of: projection)).weight"
+            } ?? role.name
         default: role.name
         }
     }
@@ -67,7 +75,7 @@ extension ModelConfiguration {
         return "model.layers.\(layer).\(moduleName(of: projection))"
     }
 
-    /// All tensors that a model of any family may have.
+    /// All tensors that a model of any family may have, but for experts, which adapters leave alone.
     package var roles: [Checkpoint.Role] {
         [.embedding]
             + (0..<layerCount).flatMap { layer in
@@ -89,6 +97,17 @@ extension ModelConfiguration {
         guard let (layer, part) = layer(of: name, prefix: "model.layers.") else { return [] }
         if let norm = norms(layer).first(where: { part == $0.name + ".weight" }) {
             return [TensorPart(norm.role)]
+        }
+        if let names = family.expertNames, departures.experts != nil {
+            if part == names.router + ".weight" { return [TensorPart(.router(layer: layer))] }
+            let path = part.split(separator: ".")
+            if part.hasPrefix(names.experts + "."), part.hasSuffix(".weight"), path.count >= 3,
+                let expert = index(path[path.count - 3]),
+                let projection = names.projection(path[path.count - 2]),
+                part == "\(names.experts).\(expert).\(names.name(of: projection)).weight"
+            {
+                return [TensorPart(.expert(layer: layer, expert, projection))]
+            }
         }
         return parts(layer, part) { name in
             let named = Projection.allCases.filter { moduleName(of: $0) == name }
@@ -127,6 +146,15 @@ extension ModelConfiguration {
         case "attn_k_norm.weight": return [TensorPart(.keyNorm(layer: layer))]
         default: break
         }
+        if departures.experts != nil {
+            switch part {
+            case "ffn_gate_inp.weight": return [TensorPart(.router(layer: layer))]
+            case "ffn_gate_exps.weight": return experts(layer, .gate)
+            case "ffn_up_exps.weight": return experts(layer, .up)
+            case "ffn_down_exps.weight": return experts(layer, .down)
+            default: break
+            }
+        }
         var names: [String: [Projection]] = ["attn_output": [.output], "ffn_down": [.down]]
         if family.fusesProjections {
             names["attn_qkv"] = Projection.Site.attentionInput.projections
@@ -139,6 +167,16 @@ extension ModelConfiguration {
             names.merge(single.mapValues { [$0] }) { first, _ in first }
         }
         return parts(layer, part) { names[$0] }
+    }
+
+    /// All experts' weights, one under the other.
+    private func experts(_ layer: Int, _ projection: Projection) -> [TensorPart] {
+        guard let experts = departures.experts else { return [] }
+        let rows = projection == .down ? hiddenSize : experts.width
+        return (0..<experts.count).map {
+            TensorPart(
+                .expert(layer: layer, $0, projection), rows: $0 * rows..<($0 + 1) * rows)
+        }
     }
 
     /// - Parameter projections: of a module, one under the other.
@@ -192,10 +230,16 @@ extension ModelConfiguration {
     private func layer(of name: String, prefix: String) -> (Int, Substring)? {
         guard name.hasPrefix(prefix) else { return nil }
         let rest = name.dropFirst(prefix.count)
-        guard let dot = rest.firstIndex(of: "."), let layer = Int(rest[..<dot]),
-            String(layer) == rest[..<dot], layer >= 0, layer < layerCount
+        guard let dot = rest.firstIndex(of: "."), let layer = index(rest[..<dot]),
+            layer < layerCount
         else { return nil }
         return (layer, rest[rest.index(after: dot)...])
+    }
+
+    /// A number as names have it, without signs or zeros in front.
+    private func index(_ text: Substring) -> Int? {
+        guard let index = Int(text), index >= 0, String(index) == text else { return nil }
+        return index
     }
 
     /// A tensor as a Hugging Face file has it, with what the family's code adds to it.
@@ -233,6 +277,9 @@ extension Checkpoint.Role {
         case .attentionOutputNorm(let layer): "model.layers.\(layer).attention_output_norm.weight"
         case .feedForwardOutputNorm(let layer):
             "model.layers.\(layer).feedforward_output_norm.weight"
+        case .router(let layer): "model.layers.\(layer).router.weight"
+        case .expert(let layer, let expert, let projection):
+            "model.layers.\(layer).experts.\(expert).\(projection.rawValue).weight"
         case .queryNorm(let layer): "model.layers.\(layer).self_attn.q_norm.weight"
         case .keyNorm(let layer): "model.layers.\(layer).self_attn.k_norm.weight"
         }
@@ -249,7 +296,7 @@ extension Checkpoint.Role {
     /// One row that multiplies others.
     package var isNorm: Bool {
         switch self {
-        case .embedding, .head, .weight, .bias: false
+        case .embedding, .head, .weight, .bias, .router, .expert: false
         default: true
         }
     }

@@ -37,6 +37,9 @@ internal import Glibc
     package var name: String { unsafe String(cString: table.pointee.name) }
 }
 
+/// e to the power of a number.
+package func exponential(_ number: Float) -> Float { expf(number) }
+
 /// MARTLET_KERNELS names a kernel set that this processor cannot run.
 package struct UnknownKernelSet: Error, CustomStringConvertible {
     package let name: String
@@ -297,6 +300,15 @@ extension KernelSet {
         for row in rows {
             unsafe table.pointee.add(x, count, target.pointer(row, targetColumn))
         }
+    }
+
+    /// target[toRow] += source[row], for `count` columns from the first on.
+    package func addRow(
+        _ row: Int, of source: Matrix, count: Int, toRow: Int, of target: Matrix
+    ) {
+        source.check(rows: row..<row + 1, columns: 0..<count)
+        target.check(rows: toRow..<toRow + 1, columns: 0..<count)
+        unsafe table.pointee.add(source.pointer(row, 0), count, target.pointer(toRow, 0))
     }
 
     /// Rotary position embedding in place, over `headCount` consecutive heads.

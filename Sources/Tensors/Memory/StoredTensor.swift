@@ -181,12 +181,14 @@ package struct StoredTensor: Sendable {
             part.firstRow += range.lowerBound
             return part
         }
-        guard rowOrder == .stored, (1...2).contains(shape.count), range.lowerBound >= 0,
-            range.upperBound <= shape[0], type.blockLength == 1 || shape.count == 2
+        // A vector's rows are its values.
+        let (rows, columns) = shape.count > 1 ? (rowCount, [columnCount]) : (columnCount, [])
+        guard rowOrder == .stored, !shape.isEmpty, range.lowerBound >= 0,
+            range.upperBound <= rows, type.blockLength == 1 || shape.count > 1
         else { return nil }
         var part = self
-        part.shape[0] = range.count
-        part.byteOffset += range.lowerBound * (byteRange.count / max(shape[0], 1))
+        part.shape = [range.count] + columns
+        part.byteOffset += range.lowerBound * (byteRange.count / max(rows, 1))
         return part
     }
 
