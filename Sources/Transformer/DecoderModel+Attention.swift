@@ -19,7 +19,7 @@ extension DecoderModel {
                     epsilon: configuration.normEpsilon)
             }
         }
-        team.meet()
+        team.meet(member)
     }
 
     /// Normalizes (each head by itself, if at all) and rotates a row's queries and keys of some key/value heads, and stores

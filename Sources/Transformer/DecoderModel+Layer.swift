@@ -20,7 +20,7 @@ extension DecoderModel {
         kernels.scaleAndCap(
             workspace.hidden, rows: rows, columns: 0..<configuration.hiddenSize,
             scale: configuration.departures.embeddingScale)
-        team.meet()
+        team.meet(member)
     }
 
     /// Keys and values of all rows, and what the queries of some find.
@@ -52,7 +52,7 @@ extension DecoderModel {
                     index, pass.batch, pass.linear.owners, row: row,
                     heads: 0..<configuration.keyValueHeadCount)
             }
-            team.meet()
+            team.meet(member)
         }
         attend(index, pass, queries ?? pass.queries, member)
     }
@@ -129,7 +129,7 @@ extension DecoderModel {
                 epsilon: configuration.normEpsilon, into: input.values)
         }
         pass.linear.shrink(layer: layer, site: site, rows: rows, input: input)
-        team.meet()
+        team.meet(member)
     }
 
     /// Makes rows that several members have written ready to be projected, and shrinks them.
@@ -142,7 +142,7 @@ extension DecoderModel {
         pass.linear.shrink(
             layer: layer, site: site, rows: team.share(of: pass.rowCount, for: member),
             input: input)
-        team.meet()
+        team.meet(member)
     }
 
     /// A projection whose result is added to the hidden states.
@@ -188,6 +188,6 @@ extension DecoderModel {
         kernels.add(
             workspace.delta, rows: rows, column: 0, count: columns.count, to: workspace.hidden,
             targetColumn: 0)
-        team.meet()
+        team.meet(member)
     }
 }

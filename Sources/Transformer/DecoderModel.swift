@@ -162,7 +162,7 @@ package final class DecoderModel: StepModel, TeamWork {
                 workspace.attended.values.copyRow(row, to: target)
             }
         }
-        team.meet()
+        team.meet(member)
     }
 
     /// Where only peaks are wanted, the logits never leave the processor's cache.

@@ -22,18 +22,23 @@ private final class ClosureWork: TeamWork {
 /// The caller is member 0 and works too. Between pieces the others spin for a moment, then sleep,
 /// so that a step's hundreds of pieces cost well under a microsecond each to start and an idle
 /// server costs nothing. One thread at a time may call `run`.
+///
+/// Nothing that happens within a step is written by all members, so that it costs many of them what it
+/// costs a few: see docs/performance.md, "Many cores".
 package final class WorkerTeam: Sendable {
     package let memberCount: Int
     private let state: State
-    /// Two for each member, used in turn.
-    private let counters: [WorkCounter]
+    private let meetings: MeetingPoint
+    /// Pieces taken of each member's share: two for each member, used in turn.
+    private let counters: CounterLines
 
     /// Starts `memberCount - 1` threads.
     package init(memberCount: Int) {
         precondition(memberCount >= 1, "A team has at least one member.")
         self.memberCount = memberCount
-        state = State()
-        counters = (0..<2 * memberCount).map { _ in WorkCounter() }
+        meetings = MeetingPoint(memberCount: memberCount)
+        state = State(meetings)
+        counters = CounterLines(count: 2 * memberCount)
         for member in 1..<max(memberCount, 1) { state.start(member: member) }
     }
 
@@ -48,9 +53,10 @@ package final class WorkerTeam: Sendable {
     /// Has every member do its part, at the same time, and returns when all are done.
     package func run(_ work: some TeamWork) {
         guard memberCount > 1 else { return work.doPart(of: 0) }
-        state.begin(work, otherMembers: memberCount - 1)
+        state.begin(work)
         work.doPart(of: 0)
-        state.waitForOthers()
+        meetings.meet(0)
+        state.end()
     }
 
     /// Calls `work` once for each member number, at the same time, and returns when all are done.
@@ -62,10 +68,13 @@ package final class WorkerTeam: Sendable {
     // MARK: Inside `run`
 
     /// Waits until every member has come here: what each wrote before, all see after.
-    package func meet() { state.meet(memberCount) }
+    package func meet(_ member: Int) {
+        guard memberCount > 1 else { return }
+        meetings.meet(member)
+    }
 
     /// Calls `work` for pieces 0 ..< count, each once and on one member; returns when all are done.
-    /// A member does its own share in order and then helps the others, so that a thread that lost its
+    /// A member does its own share in order and then helps the next few, so that a thread that lost its
     /// processor holds up nobody for long. Every member calls it, with the same count.
     package func spread(_ count: Int, for member: Int, _ work: (_ piece: Int) -> Void) {
         guard memberCount > 1 else {
@@ -73,41 +82,62 @@ package final class WorkerTeam: Sendable {
             return
         }
         // Counters of the other parity may still be in use by a member that comes from the last call.
-        let parity = state.meetingCount % 2
-        for offset in 0..<memberCount {
+        let parity = meetings.meetingCount(of: member) % 2
+        for offset in 0...WorkerTeam.helpedCount(memberCount: memberCount) {
             let owner = (member + offset) % memberCount
             let share = share(of: count, for: owner)
-            while let piece = counters[2 * owner + parity].take(below: share.count) {
+            while let piece = counters.take(2 * owner + parity, below: share.count) {
                 work(share.lowerBound + piece)
             }
         }
-        meet()
-        counters[2 * member + parity].reset()
+        meetings.meet(member)
+        counters.set(2 * member + parity, to: 0)
     }
 
     /// The contiguous part of 0 ..< count that falls to a member.
     package func share(of count: Int, for member: Int) -> Range<Int> {
+        WorkerTeam.share(of: count, for: member, of: memberCount)
+    }
+
+    package static func share(
+        of count: Int, for member: Int, of memberCount: Int
+    ) -> Range<Int> {
         count * member / memberCount..<count * (member + 1) / memberCount
     }
 
+    // MARK: What a team costs, to be counted
+
+    /// Members whose work one helps with: all in a small team, else those after it. Each look at
+    /// a counter fetches a line that another processor wrote, and if all looked at all, a team of n
+    /// would fetch n² of them for each product.
+    package static func helpedCount(memberCount: Int) -> Int { min(memberCount - 1, 7) }
+
+    /// Lines that a member writes, and others that it waits for, in one meeting.
+    package static func roundCount(memberCount: Int) -> Int {
+        MeetingPoint.roundCount(memberCount: memberCount)
+    }
+
+    /// Meetings so far, the end of each `run` among them; between runs.
+    package var meetingCount: Int { meetings.meetingCount(of: 0) }
+
     /// What the threads share. They keep it alive, not the team, so that dropping the team ends them.
     @safe private final class State: @unchecked Sendable {
-        // Safety: `work` is written only while no other member runs (`remaining` is 0) and read by
-        // the others after they saw the new epoch; mutex and condition are used by their rules.
-        private var work: (any TeamWork)?
-        private let epoch = Atomic<UInt64>(0)
-        private let remaining = Atomic<Int>(0)
-        private let sleeping = Atomic<Int>(0)
+        // Safety: `work` is written only while no other member runs (before an epoch begins and after
+        // the meeting that ends it) and read by the others after they saw the new epoch; mutex and
+        // condition are used by their rules.
+        private let meetings: MeetingPoint
         private let stopping = Atomic<Bool>(false)
-        private let arrived = Atomic<Int>(0)
-        private let meetings = Atomic<Int>(0)
         private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
         private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+        /// What members look at while they wait for work, away from what else changes.
+        private let epoch = CounterLine()
+        private let sleeping = CounterLine()
+        private var work: (any TeamWork)?
 
         private static let spinsBeforeSleep = 20_000
-        private static let spinsBeforeYield = 2_000
 
-        init() {
+        init(_ meetings: MeetingPoint) {
+            self.meetings = meetings
             unsafe pthread_mutex_init(mutex, nil)
             unsafe pthread_cond_init(condition, nil)
         }
@@ -134,38 +164,12 @@ package final class WorkerTeam: Sendable {
             pthread_detach(thread)
         }
 
-        func begin(_ work: any TeamWork, otherMembers: Int) {
+        func begin(_ work: any TeamWork) {
             self.work = work
-            remaining.store(otherMembers, ordering: .relaxed)
             wake()
         }
 
-        func waitForOthers() {
-            var spins = 0
-            while remaining.load(ordering: .acquiring) > 0 { State.wait(&spins) }
-            work = nil
-        }
-
-        /// Meetings so far; the same for every member between two of them.
-        var meetingCount: Int { meetings.load(ordering: .relaxed) }
-
-        func meet(_ memberCount: Int) {
-            guard memberCount > 1 else { return }
-            let count = meetings.load(ordering: .relaxed)
-            if arrived.add(1, ordering: .acquiringAndReleasing).newValue == memberCount {
-                arrived.store(0, ordering: .relaxed)
-                meetings.store(count &+ 1, ordering: .releasing)
-                return
-            }
-            var spins = 0
-            while meetings.load(ordering: .acquiring) == count { State.wait(&spins) }
-        }
-
-        /// Waits a little, the longer the more it leaves the processor to others.
-        private static func wait(_ spins: inout Int) {
-            spins += 1
-            if spins > State.spinsBeforeYield { sched_yield() } else { cmk_relax() }
-        }
+        func end() { work = nil }
 
         func stop() {
             stopping.store(true, ordering: .sequentiallyConsistent)
@@ -173,37 +177,40 @@ package final class WorkerTeam: Sendable {
         }
 
         private func wake() {
-            epoch.add(1, ordering: .sequentiallyConsistent)
-            guard sleeping.load(ordering: .sequentiallyConsistent) > 0 else { return }
+            epoch.value.add(1, ordering: .sequentiallyConsistent)
+            guard sleeping.value.load(ordering: .sequentiallyConsistent) > 0 else { return }
             unsafe pthread_mutex_lock(mutex)
             unsafe pthread_cond_broadcast(condition)
             unsafe pthread_mutex_unlock(mutex)
         }
 
         private func serve(as member: Int) {
-            var seen: UInt64 = 0
+            var seen = 0
             while true {
                 seen = waitForEpoch(after: seen)
                 if stopping.load(ordering: .sequentiallyConsistent) { return }
-                work?.doPart(of: member)
-                remaining.subtract(1, ordering: .releasing)
+                doPart(of: member)
+                meetings.meet(member)
             }
         }
 
-        private func waitForEpoch(after seen: UInt64) -> UInt64 {
+        /// No reference to the work is left after it: once all have met, the work may be gone.
+        @inline(never) private func doPart(of member: Int) { work?.doPart(of: member) }
+
+        private func waitForEpoch(after seen: Int) -> Int {
             for _ in 0..<State.spinsBeforeSleep {
-                let current = epoch.load(ordering: .acquiring)
+                let current = epoch.value.load(ordering: .acquiring)
                 if current != seen { return current }
                 cmk_relax()
             }
             unsafe pthread_mutex_lock(mutex)
-            sleeping.add(1, ordering: .sequentiallyConsistent)
-            while epoch.load(ordering: .sequentiallyConsistent) == seen {
+            sleeping.value.add(1, ordering: .sequentiallyConsistent)
+            while epoch.value.load(ordering: .sequentiallyConsistent) == seen {
                 unsafe pthread_cond_wait(condition, mutex)
             }
-            sleeping.subtract(1, ordering: .sequentiallyConsistent)
+            sleeping.value.subtract(1, ordering: .sequentiallyConsistent)
             unsafe pthread_mutex_unlock(mutex)
-            return epoch.load(ordering: .acquiring)
+            return epoch.value.load(ordering: .acquiring)
         }
     }
 
