@@ -125,11 +125,20 @@ package struct ModelWeights: Sendable {
         }
 
         func matrix(_ role: Checkpoint.Role, _ format: WeightFormat) throws -> PackedMatrix {
-            let tensor = try tensor(role)
-            let packed = PackedMatrix(
-                format: format, outputCount: tensor.rowCount, inputCount: tensor.columnCount)
-            try packed.pack(team: team) { (index, row) throws(NonFiniteValue) in
-                try tensor.read(row: index, into: &row)
+            try matrices([role], format)[0]
+        }
+
+        /// Matrices that one product splits over the team.
+        func matrices(
+            _ roles: [Checkpoint.Role], _ format: WeightFormat
+        ) throws -> [PackedMatrix] {
+            let tensors = try roles.map(tensor)
+            let packed = tensors.map {
+                PackedMatrix(format: format, outputCount: $0.rowCount, inputCount: $0.columnCount)
+            }
+            try PackedMatrix.pack(packed, team: team) {
+                (place, index, row) throws(NonFiniteValue) in
+                try tensors[place].read(row: index, into: &row)
             }
             return packed
         }
@@ -143,9 +152,12 @@ package struct ModelWeights: Sendable {
             guard site.projections.allSatisfy(own.contains) else {
                 return LinearGroup(site: site, weights: [], biases: [])
             }
+            let roles = site.projections.map { Checkpoint.Role.weight(layer: layer, $0) }
             return LinearGroup(
                 site: site,
-                weights: try site.projections.map { try matrix(.weight(layer: layer, $0), format) },
+                // Gate and up are split each by itself, see `DecoderModel.pieces`.
+                weights: site == .feedForwardInput
+                    ? try roles.map { try matrix($0, format) } : try matrices(roles, format),
                 biases: try site.projections.map { projection in
                     let role = Checkpoint.Role.bias(layer: layer, projection)
                     return checkpoint[role] == nil ? nil : try vector(role)

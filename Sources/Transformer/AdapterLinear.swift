@@ -18,48 +18,6 @@ struct AdapterLinear {
     /// Those that have weights in the base's place.
     let owners: [Batch.Segment]
 
-    /// Outputs computed before the adapters' share meets them: few enough to stay in the cache.
-    private static let outputsAtOnce = 64 << 10
-
-    /// Panels of one piece of the work on some rows.
-    static func panelsAtOnce(rowCount: Int) -> Int {
-        max(4, outputsAtOnce / (Lanes.count * max(rowCount, 1)) / 4 * 4)
-    }
-
-    /// The pieces that a team works on: a few panels each, and as many for one member as for another.
-    struct Pieces {
-        /// A few for each member, so that one who is late can be helped, unless there are not that many
-        /// tiles.
-        let count: Int
-        private let panelCount: Int
-        /// Pieces end where a tile of the kernels does.
-        private let tileCount: Int
-
-        private static let panelsPerTile = 2
-
-        /// - Parameter outputs: of how many matrices a piece holds the outputs.
-        init(panelCount: Int, rowCount: Int, memberCount: Int, outputs: Int = 1) {
-            self.panelCount = panelCount
-            tileCount = (panelCount + Pieces.panelsPerTile - 1) / Pieces.panelsPerTile
-            let largest =
-                AdapterLinear.panelsAtOnce(rowCount: rowCount) / outputs / Pieces.panelsPerTile
-            let least = max(2 * memberCount, (tileCount + largest - 1) / largest)
-            count = min(tileCount, least.roundedUp(toMultipleOf: memberCount))
-        }
-
-        subscript(piece: Int) -> Range<Int> {
-            func panel(_ boundary: Int) -> Int {
-                min(boundary * tileCount / count * Pieces.panelsPerTile, panelCount)
-            }
-            return panel(piece)..<panel(piece + 1)
-        }
-    }
-
-    /// Outputs of the largest piece.
-    static func pieceSize(rowCount: Int) -> Int {
-        max(outputsAtOnce, 4 * Lanes.count * rowCount)
-    }
-
     /// x · A for rows that have just been written, one product for all projections of the site.
     func shrink(layer: Int, site: Projection.Site, rows: Range<Int>, input: ProductInput) {
         shrink(DeviceAdapter.update(layer: layer, site), rows: rows, input: input)

@@ -6,14 +6,14 @@ internal import Tensors
 extension DecoderModel {
     func pieces(
         of panelCount: Int, rowCount: Int, outputs: Int = 1
-    ) -> AdapterLinear.Pieces {
-        AdapterLinear.Pieces(
+    ) -> PanelPieces {
+        PanelPieces(
             panelCount: panelCount, rowCount: rowCount, memberCount: team.memberCount,
             outputs: outputs)
     }
 
     /// Gate and up are split alike, so that a member can multiply their outputs.
-    func pieces(of group: LinearGroup, rowCount: Int) -> AdapterLinear.Pieces {
+    func pieces(of group: LinearGroup, rowCount: Int) -> PanelPieces {
         group.site == .feedForwardInput
             ? pieces(of: group.weights[0].panelCount, rowCount: rowCount, outputs: 2)
             : pieces(of: group.panelCount, rowCount: rowCount)
@@ -21,7 +21,7 @@ extension DecoderModel {
 
     /// What a member multiplies after a piece of its share; nil after the last.
     func upcoming(
-        after piece: Int, of pieces: AdapterLinear.Pieces, in group: LinearGroup, for member: Int
+        after piece: Int, of pieces: PanelPieces, in group: LinearGroup, for member: Int
     ) -> Upcoming? {
         team.share(of: pieces.count, for: member).contains(piece + 1)
             ? group.upcoming(panel: pieces[piece + 1].lowerBound) : nil

@@ -55,7 +55,8 @@ final class Workspace {
         attended = input(
             c.queryWidth, weights.format, adapters: adapterFormat, rowCount: rowCount)
         pieces = (0..<memberCount).map { _ in
-            Matrix(rowCount: 1, columnCount: AdapterLinear.pieceSize(rowCount: rowCount))
+            Matrix(
+                rowCount: 1, columnCount: PanelPieces.largestOutputCount(rowCount: rowCount))
         }
         gated = input(
             c.intermediateSize, weights.format, adapters: adapterFormat, rowCount: rowCount)

@@ -52,6 +52,9 @@ internal import Glibc
 extension FixedWidthInteger {
     /// - Precondition: the result is representable.
     package func roundedUp(toMultipleOf multiple: Self) -> Self {
-        (self + multiple - 1) / multiple * multiple
+        dividedUp(by: multiple) * multiple
     }
+
+    /// - Precondition: the result is representable.
+    func dividedUp(by divisor: Self) -> Self { (self + divisor - 1) / divisor }
 }

@@ -56,23 +56,50 @@ package struct PackedMatrix: Sendable {
         unsafe buffer.base + byteOffset + index * format.panelByteCount(inputCount: inputCount)
     }
 
-    /// Packs every panel, split over the team. `read` writes row `index` of the matrix into the span
-    /// it is lent; it is called from several threads, once for each row.
+    /// Packs every panel, split over the team as products are, so that who multiplies a panel has
+    /// touched its memory first. `read` writes row `index` of the matrix into the span it is lent; it
+    /// is called from several threads, once for each row.
     ///
     /// - Throws: the first error that `read` throws.
     package func pack<Failure: Error>(
         team: WorkerTeam,
         _ read: @Sendable (_ index: Int, _ row: inout MutableSpan<Float>) throws(Failure) -> Void
     ) throws(Failure) {
+        try PackedMatrix.pack([self], team: team) { (_, index, row) throws(Failure) in
+            try read(index, &row)
+        }
+    }
+
+    /// The same for matrices whose panels a product counts one after another.
+    ///
+    /// - Parameter read: told the matrix's place too.
+    package static func pack<Failure: Error>(
+        _ matrices: [PackedMatrix], team: WorkerTeam,
+        _ read:
+            @Sendable (_ matrix: Int, _ index: Int, _ row: inout MutableSpan<Float>)
+            throws(Failure) -> Void
+    ) throws(Failure) {
         let failure = FirstFailure<Failure>()
+        let pieces = PanelPieces(
+            panelCount: matrices.reduce(0) { $0 + $1.panelCount }, rowCount: 1,
+            memberCount: team.memberCount)
         team.run { member in
-            let staging = Matrix(rowCount: Lanes.count, columnCount: inputCount)
-            for index in team.share(of: panelCount, for: member) where !failure.happened {
-                do throws(Failure) {
-                    try packPanel(index, through: staging, read)
-                } catch {
-                    failure.record(error)
+            let own = pieces.panels(of: member)
+            var first = 0
+            for (place, matrix) in matrices.enumerated() {
+                let panels = own.clamped(to: first..<first + matrix.panelCount)
+                let staging = Matrix(
+                    rowCount: panels.isEmpty ? 0 : Lanes.count, columnCount: matrix.inputCount)
+                for index in panels where !failure.happened {
+                    do throws(Failure) {
+                        try matrix.packPanel(index - first, through: staging) {
+                            (row, span) throws(Failure) in try read(place, row, &span)
+                        }
+                    } catch {
+                        failure.record(error)
+                    }
                 }
+                first += matrix.panelCount
             }
         }
         if let error = failure.error { throw error }
