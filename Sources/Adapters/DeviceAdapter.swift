@@ -55,7 +55,7 @@ package final class DeviceAdapter: Sendable {
 
     /// The place of a layer's site in the table.
     package static func update(layer: Int, _ site: Projection.Site) -> Int {
-        layer * Projection.Site.allCases.count + site.rawValue
+        layer * Projection.Site.count + site.rawValue
     }
 
     /// The place of the head, behind all layers.

@@ -174,6 +174,9 @@ package enum Projection: String, Sendable, CaseIterable {
     package enum Site: Int, Sendable, CaseIterable {
         case attentionInput, attentionOutput, feedForwardInput, feedForwardOutput
 
+        /// Without an array, whose references all threads would count.
+        package static let count = 4
+
         package var projections: [Projection] {
             switch self {
             case .attentionInput: [.query, .key, .value]

@@ -61,7 +61,7 @@ package struct QuantizedRows: Sendable {
 
 /// What projections multiply: rows in the format of activations, and quantized too if the weights
 /// or the adapters' want that. Whoever has written a row of `values` calls `KernelSet.finish`.
-package struct ProductInput: Sendable {
+package final class ProductInput: Sendable {
     package let values: Activations
     package let quantized: QuantizedRows?
     /// Whether every row is wanted quantized, and not only those with adapters.
