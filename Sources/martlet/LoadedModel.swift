@@ -102,7 +102,8 @@ struct LoadedModel {
             headCount: configuration.keyValueHeadCount,
             headDimension: configuration.headDimension, blockCount: limits.blockCount)
         // Sequences take blocks from the lowest number on, and kept ones come to be among them.
-        cache.takeMemory(blockCount: limits.keptBlockCount + 3 * limits.maximumSequences)
+        cache.takeMemory(
+            blockCount: limits.keptBlockCount + 3 * limits.maximumSequences, team: team)
         return DecoderModel(
             weights: weights, adapterFormat: settings.adapterWeights, cache: cache,
             kernels: kernels, team: team,

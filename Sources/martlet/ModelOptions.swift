@@ -62,7 +62,7 @@ struct ModelOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Which GPU.", valueName: "cuda:n|vulkan:n"))
     var gpu: String?
 
-    @Option(help: "Threads that compute. (default: all processors)")
+    @Option(help: "Threads that compute. (default: all processors that it may use)")
     var threads: Int?
 
     @Option(

@@ -37,13 +37,23 @@ package final class KeyValueCache: Sendable {
 
     /// Takes the physical memory of the first blocks now, so that a server does not grow while it
     /// warms up. The others take theirs when they are first written.
-    package func takeMemory(blockCount: Int) {
-        takenCount.store(min(max(blockCount, 0), self.blockCount), ordering: .relaxed)
-        let count = min(max(blockCount, 0), self.blockCount) * headCount * format.elementByteCount
-        for layer in 0..<layerCount where count > 0 {
-            unsafe memset(keyBlock(layer: layer, block: 0, head: 0), 0, count * keyElementCount)
-            unsafe memset(
-                valueBlock(layer: layer, block: 0, head: 0), 0, count * valueElementCount)
+    ///
+    /// Every member takes a share of each layer's, so that the memory of one is not all that the others
+    /// wait for, where members have memory of their own: whose block a sequence gets nobody knows yet.
+    package func takeMemory(blockCount: Int, team: WorkerTeam) {
+        let taken = min(max(blockCount, 0), self.blockCount)
+        takenCount.store(taken, ordering: .relaxed)
+        team.run { member in
+            let own = team.share(of: taken, for: member)
+            let count = own.count * headCount * format.elementByteCount
+            for layer in 0..<layerCount where count > 0 {
+                unsafe memset(
+                    keyBlock(layer: layer, block: own.lowerBound, head: 0), 0,
+                    count * keyElementCount)
+                unsafe memset(
+                    valueBlock(layer: layer, block: own.lowerBound, head: 0), 0,
+                    count * valueElementCount)
+            }
         }
     }
 

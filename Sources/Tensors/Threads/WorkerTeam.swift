@@ -44,10 +44,12 @@ package final class WorkerTeam: Sendable {
 
     deinit { state.stop() }
 
-    /// Processors that the process may use. On machines whose cores run two threads each, half of
-    /// them is as fast for dense arithmetic; the operator can say so with `--threads`.
+    /// Processors that the process may use, by its affinity and by its container's limit. On machines
+    /// whose cores run two threads each, half of them is as fast for dense arithmetic; the operator can
+    /// say so with `--threads`.
     package static var defaultMemberCount: Int {
-        max(1, cmk_usable_processors())
+        let processorCount = max(1, cmk_usable_processors())
+        return min(processorCount, ProcessorQuota().processorCount ?? processorCount)
     }
 
     /// Has every member do its part, at the same time, and returns when all are done.
