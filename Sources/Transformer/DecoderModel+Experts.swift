@@ -19,9 +19,9 @@ extension DecoderModel {
             workspace.feedForwardInput.values, rows: team.share(of: pass.rowCount, for: member),
             by: experts.router, panels: 0..<experts.router.panelCount, into: space.wanted,
             outputColumn: 0)
-        team.meet()
+        team.meet(member)
         if member == 0 { space.rows.choose(space.wanted, rowCount: pass.rowCount) }
-        team.meet()
+        team.meet(member)
         let shares = space.rows.shares
         for place in team.share(of: shares.count, for: member) {
             let row = shares[place].row
@@ -32,7 +32,7 @@ extension DecoderModel {
                 epsilon: configuration.normEpsilon, into: space.input.values, outputRow: place)
             if space.input.isQuantizedForWeights { kernels.finish(space.input, row: place) }
         }
-        team.meet()
+        team.meet(member)
         spread(experts.inputs, space, member) { group, rows, panels in
             let (up, column) = (group.columns[1], panels.lowerBound * Lanes.count)
             for (weights, first) in zip(group.weights, group.columns) {
@@ -50,7 +50,7 @@ extension DecoderModel {
             for place in team.share(of: shares.count, for: member) {
                 kernels.finish(space.gated, row: place)
             }
-            team.meet()
+            team.meet(member)
         }
         spread(experts.outputs, space, member) { group, rows, panels in
             kernels.multiply(
@@ -67,7 +67,7 @@ extension DecoderModel {
                     of: workspace.hidden)
             }
         }
-        team.meet()
+        team.meet(member)
     }
 
     /// The panels of all experts that somebody takes, shared among the team. Ends with all members meeting.
@@ -77,7 +77,7 @@ extension DecoderModel {
         _ groups: [LinearGroup], _ space: ExpertSpace, _ member: Int,
         _ work: (LinearGroup, Range<Int>, Range<Int>) -> Void
     ) {
-        func pieces(_ taken: (expert: Int, shares: Range<Int>)) -> AdapterLinear.Pieces {
+        func pieces(_ taken: (expert: Int, shares: Range<Int>)) -> PanelPieces {
             let weights = groups[taken.expert].weights
             return self.pieces(
                 of: weights[0].panelCount, rowCount: taken.shares.count, outputs: weights.count)
