@@ -52,9 +52,11 @@ FAMILIES = {
     "phi4": (Phi3ForCausalLM, Phi3Config(**dict(SIZES, max_position_embeddings=256), pad_token_id=0, tie_word_embeddings=True, original_max_position_embeddings=64,
         rope_parameters=dict(rope_type="longrope", rope_theta=100.0, partial_rotary_factor=0.75, short_factor=[1.0, 1.4], long_factor=[9.0, 9.0]))),
     "qwen3_moe": (Qwen3MoeForCausalLM, Qwen3MoeConfig(**dict(SIZES, num_hidden_layers=3), head_dim=10, num_experts=5, num_experts_per_tok=2, moe_intermediate_size=20, norm_topk_prob=False, mlp_only_layers=[1])),
+    # As llama.cpp has it: experts in every layer, whose weights come to one.
+    "qwen3moe": (Qwen3MoeForCausalLM, Qwen3MoeConfig(**SIZES, head_dim=10, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=20, norm_topk_prob=True)),
     "mixtral": (MixtralForCausalLM, MixtralConfig(**SIZES, num_local_experts=4, num_experts_per_tok=2)),
 }
-PHI, MOE = ("phi3", "phi4"), ("qwen3_moe", "mixtral")
+PHI, MOE = ("phi3", "phi4"), ("qwen3_moe", "qwen3moe", "mixtral")
 FIRST = ("llama", "mistral", "qwen2", "qwen3")
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 QV, EMBEDDING, HEAD = ["q_proj", "v_proj"], "base_model.model.model.embed_tokens.", "base_model.model.lm_head."
@@ -553,7 +555,8 @@ def write_gguf(family, config, model, path):
                             1.0 if wave < p["original_max_position_embeddings"] / high else 1 / ((1 - smooth) / p["factor"] + smooth))
         writer.add_tensor("rope_freqs.weight", np.array(divisors, dtype=np.float32))
     tensors = dict(model.state_dict())
-    if family == "mixtral":
+    if family in MOE:
+        if family == "qwen3moe": writer.add_expert_feed_forward_length(config.moe_intermediate_size)
         writer.add_expert_count(config.num_local_experts); writer.add_expert_used_count(config.num_experts_per_tok)
         for layer in range(config.num_hidden_layers):
             gate_up, down = (tensors.pop(f"model.layers.{layer}.mlp.experts.{part}_proj").numpy() for part in ("gate_up", "down"))

@@ -3,6 +3,8 @@ package enum AdapterPart: String, Hashable, Sendable {
     case configuration = "adapter_config.json"
     case weights = "adapter_model.safetensors"
     case gguf = "adapter.gguf"
+    /// Of mlx-lm.
+    case mlx = "adapters.safetensors"
     /// Of `AdapterText`; they need not be there.
     case template = "chat_template.jinja"
     case tokenizer = "tokenizer_config.json"
@@ -24,7 +26,7 @@ package enum AdapterPart: String, Hashable, Sendable {
                 + "adapter as safetensors: save_pretrained(..., safe_serialization=True).")
     }
 
-    /// Which files of a folder make up an adapter: PEFT's two and what texts are beside them, or else its only GGUF
+    /// Which files of a folder make up an adapter: PEFT's two, or mlx-lm's, and what texts are beside them, or else its only GGUF
     /// file.
     ///
     /// - Parameter names: what is directly in the folder.
@@ -39,9 +41,10 @@ package enum AdapterPart: String, Hashable, Sendable {
                 "\(place) has additional_chat_templates, which are not read for adapters: list the templates as "
                     + "chat_template in \(tokenizer.fileName)")
         }
-        if all.contains(weights.fileName), all.contains(configuration.fileName) {
+        for kind in [AdapterPart.weights, .mlx]
+        where all.contains(kind.fileName) && all.contains(configuration.fileName) {
             let more = texts.filter { all.contains($0.fileName) }
-            return ([.configuration, .weights] + more).map { ($0, $0.fileName) }
+            return ([.configuration, kind] + more).map { ($0, $0.fileName) }
         }
         let files = names.filter { $0.hasSuffix(".gguf") }
         if files.count == 1 { return [(.gguf, files[0])] }

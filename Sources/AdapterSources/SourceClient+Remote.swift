@@ -70,9 +70,14 @@ extension SourceClient {
             ]
         } else {
             let place = address(AdapterPart.weights.fileName)
-            if let weights = try await probe(
+            var found = try await probe(
                 AdapterPart.weights.fileName, at: place, of: service, until: deadline)
-            {
+            if found == nil {
+                found = try await probe(
+                    AdapterPart.mlx.fileName, at: address(AdapterPart.mlx.fileName), of: service,
+                    until: deadline)
+            }
+            if let weights = found {
                 let configuration = try await existing(
                     AdapterPart.configuration.fileName,
                     at: address(AdapterPart.configuration.fileName), of: service,

@@ -44,7 +44,9 @@ package struct AdapterFolder: Sendable {
 
     /// Why a folder that looks as if it were meant as an adapter is none; nil for any other.
     private static func reason(_ path: String, _ inside: [String]) -> String? {
-        if let nested = inside.last(where: { isAdapter("\(path)/\($0)") }) {
+        // Of checkpoint-900 and checkpoint-1000 the latter is the last.
+        let ordered = inside.sorted { $0.compare($1, options: .numeric) == .orderedAscending }
+        if let nested = ordered.last(where: { isAdapter("\(path)/\($0)") }) {
             return "the adapters in it lie too deep: name one with --adapter NAME=\(path)/\(nested)"
         }
         if inside.contains(where: { $0.hasPrefix("adapter_model.") }) {

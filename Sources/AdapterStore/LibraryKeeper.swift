@@ -246,7 +246,8 @@ private struct FileStamp: Equatable {
 
     /// - Parameter path: of a folder or a GGUF file.
     init(of path: String) {
-        versions = ["", "/adapter_config.json", "/adapter_model.safetensors"].map {
+        let files = ["adapter_config.json", "adapter_model.safetensors", "adapters.safetensors"]
+        versions = ([""] + files.map { "/" + $0 }).map {
             let version = FileVersion(of: path + $0)
             // A folder's own version says nothing of its files.
             return $0.isEmpty && version?.isRegular != true ? nil : version

@@ -17,7 +17,7 @@ package struct ConformanceSuite {
     package static let families =
         firstFamilies + [
             "smollm3", "granite", "olmo2", "gemma2", "gemma3_text", "phi3", "phi4", "qwen3_moe",
-            "mixtral",
+            "qwen3moe", "mixtral",
         ]
 
     package let tokens: [Int32]

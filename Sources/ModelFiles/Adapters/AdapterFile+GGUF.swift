@@ -39,7 +39,17 @@ extension AdapterFile {
         }
 
         var halves: [Target: (a: StoredTensor?, b: StoredTensor?)] = [:]
+        var norms: [Checkpoint.Role: StoredTensor] = [:]
         for (name, tensor) in file.tensors {
+            // Of norms the converter writes the adapter's own.
+            if let role = base.parts(ggufName: name).first?.role, role.isNorm {
+                guard tensor.shape == base.shape(of: role) else {
+                    throw ModelFileError(
+                        .wrongShape, "\(path): tensor \(name) has shape \(tensor.shape)")
+                }
+                norms[role] = tensor
+                continue
+            }
             let isA = name.hasSuffix(".lora_a")
             let parts =
                 isA || name.hasSuffix(".lora_b")
@@ -48,23 +58,23 @@ extension AdapterFile {
             let halved = try (isA ? parts.map { TensorPart($0.role) } : parts)
                 .split(tensor, source: path)
             for (role, var half) in halved {
-                guard case .weight(let layer, let projection) = role else { continue }
-                let target = Target.projection(layer: layer, projection)
+                guard let target = Target(role) else { continue }
                 if isA {
-                    halves[target, default: (nil, nil)].a = half
+                    // What reads a token has a row for each.
+                    halves[target, default: (nil, nil)].a =
+                        target == .embedding ? half.transposed : half
                 } else {
                     half.rowOrder = base.ggufRowOrder(of: role)
                     halves[target, default: (nil, nil)].b = half
                 }
             }
-            guard halved.contains(where: { if case .weight = $0.role { true } else { false } })
-            else {
+            guard halved.contains(where: { Target($0.role) != nil }) else {
                 throw ModelFileError(
                     .unexpectedTensor, "\(path): tensor \(name) is not part of a LoRA for this base"
                 )
             }
         }
-        guard !halves.isEmpty else {
+        guard !halves.isEmpty || !norms.isEmpty else {
             throw ModelFileError(.missingTensor, "\(path) holds no tensors")
         }
         var deltas: [Target: Delta] = [:]
@@ -85,8 +95,15 @@ extension AdapterFile {
                 delta, of: target, base: base, limits: limits, source: path, trainedOn: nil)
             deltas[target] = delta
         }
+        guard !(base.tiesEmbeddings && deltas[.head] != nil) else {
+            throw ModelFileError(
+                .unsupportedField,
+                "\(path): a change of output.weight is not supported where the head is the embedding"
+            )
+        }
         self.path = path
         self.deltas = deltas
+        replaced = norms
         baseModelName = file.metadata["general.base_model.0.name"]?.string
     }
 }

@@ -11,8 +11,13 @@ extension AdapterFile {
     ) throws(ModelFileError) {
         let configPath = folder + "/adapter_config.json"
         guard FileManager.default.fileExists(atPath: configPath) else {
+            let inside = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+            let last = inside.filter { $0.hasPrefix("checkpoint-") }
+                .max { $0.compare($1, options: .numeric) == .orderedAscending }
             throw ModelFileError(
-                .missingFile, "\(folder) has no adapter_config.json; it is not a PEFT adapter")
+                .missingFile,
+                "\(folder) has no adapter_config.json; it is not a PEFT adapter"
+                    + (last.map { ". Give a checkpoint of the training: \(folder)/\($0)" } ?? ""))
         }
         let configuration = try PEFTConfiguration(
             try readJSON(configPath, byteLimit: limits.configuration), base: base.configuration,
@@ -76,6 +81,14 @@ struct PEFTReader {
         /// The same of a module that also has a low-rank change: `module.base_layer.weight`.
         case underneath(Checkpoint.Role)
         case tokenRows(AdapterFile.Target)
+        case copy(Checkpoint.Role, TableCopy)
+    }
+
+    /// What an embedding or a head that is there once more is the same as.
+    enum TableCopy {
+        case ofBase, ofSaved
+        /// The base's from before the training.
+        case withoutUse
     }
 
     /// Of a low-rank change.
@@ -276,7 +289,29 @@ struct PEFTReader {
         }
         try takeBiases(into: &replaced)
         try takeTables(into: &replaced)
+        try dropCopies(saved: replaced)
         return replaced
+    }
+
+    /// PEFT writes both tables whole when the vocabulary is not that of the base's repository: they are the base's, once it
+    /// has been resized. What is another stays, to be refused: PEFT would put it in the base's place, for all adapters.
+    private mutating func dropCopies(
+        saved: [Checkpoint.Role: StoredTensor]
+    ) throws(ModelFileError) {
+        for role in [Checkpoint.Role.embedding, .head] {
+            left[.copy(role, .withoutUse)] = nil
+            let same: [(Place, StoredTensor?)] = [
+                (.copy(role, .ofSaved), saved[role]),
+                (.copy(role, .ofBase), base[role] ?? base[.embedding]),
+                (.own(role), base[role] ?? base[.embedding]),
+            ]
+            for (place, table) in same {
+                guard let copy = left[place], let table else { continue }
+                let tensor = try shaped(copy, as: role)
+                let isSame = comparesValues ? try tensor.holdsTheSame(as: table) : true
+                if isSame { left[place] = nil }
+            }
+        }
     }
 
     private mutating func takeOwn(_ role: Checkpoint.Role) throws(ModelFileError) -> StoredTensor {
@@ -390,7 +425,14 @@ struct PEFTReader {
             }
             rows[target] = AdapterFile.TokenRows(tokens: tokens, rows: tensor)
         }
-        if isShared { rows[.head] = rows[.embedding] }
+        if isShared, let embedding = rows[.embedding] {
+            rows[.head] = embedding
+            // Once the vocabulary has grown, PEFT writes them for both.
+            if let copy = left[.tokenRows(.head)] {
+                let isSame = comparesValues ? try embedding.rows.holdsTheSame(as: copy) : true
+                if isSame { left[.tokenRows(.head)] = nil }
+            }
+        }
         return rows
     }
 }

@@ -1,3 +1,4 @@
+internal import Foundation
 package import JSONTree
 package import Tensors
 
@@ -98,16 +99,19 @@ package struct AdapterFile: Sendable {
     /// The largest rank.
     package var rank: Int { deltas.values.map(\.rank).max() ?? 0 }
 
-    /// Opens a PEFT folder or a GGUF LoRA file for a base.
+    /// Opens a PEFT folder, one of mlx-lm's, or a GGUF LoRA file for a base.
     ///
     /// - Parameter reading: with `.header`, whether two copies of one matrix are the same is left open.
     /// - Throws: `ModelFileError`; its code and the field or tensor it names say why.
     package static func open(
         path: String, base: Checkpoint, limits: AdapterLimits, reading: FileReading = .copied
     ) throws(ModelFileError) -> AdapterFile {
-        path.hasSuffix(".gguf") || GGUFFile.isGGUF(path: path)
-            ? try AdapterFile(
+        if path.hasSuffix(".gguf") || GGUFFile.isGGUF(path: path) {
+            return try AdapterFile(
                 ggufPath: path, base: base.configuration, limits: limits, reading: reading)
+        }
+        return FileManager.default.fileExists(atPath: path + "/" + mlxFileName)
+            ? try AdapterFile(mlxFolder: path, base: base, limits: limits, reading: reading)
             : try AdapterFile(folder: path, base: base, limits: limits, reading: reading)
     }
 

@@ -39,7 +39,8 @@ package struct PEFTConfiguration: Sendable {
         "init_lora_weights", "base_model_name_or_path",
         "lora_dropout", "inference_mode", "revision", "auto_mapping", "peft_version",
         "megatron_config", "megatron_core", "loftq_config", "eva_config", "corda_config",
-        "lora_ga_config", "qalora_group_size", "ensure_weight_tying", "runtime_config",
+        "lora_ga_config", "nvfp4_merge_aware", "qalora_group_size", "ensure_weight_tying",
+        "runtime_config",
     ]
 
     /// Fields that are refused unless absent, null, false or empty.

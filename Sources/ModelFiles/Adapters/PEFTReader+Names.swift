@@ -37,6 +37,12 @@ extension PEFTReader {
         )
     }
 
+    /// What PEFT writes of tables beside what it reads, once the vocabulary has grown.
+    private static let tableCopies: [(String, TableCopy)] = [
+        (".modules_to_save.weight", .ofSaved), (".original_module.weight", .withoutUse),
+        (".token_adapter.base_layer.weight", .ofBase),
+    ]
+
     /// Several for a module that is several projections.
     private static func places(
         of name: String, base: ModelConfiguration
@@ -46,6 +52,11 @@ extension PEFTReader {
         let name = String(name.dropFirst(prefix.count))
         let own = base.parts(named: name)
         if !own.isEmpty { return own.map { (.own($0.role), $0) } }
+        for (suffix, kind) in tableCopies where name.hasSuffix(suffix) {
+            return base.parts(named: name.dropLast(suffix.count) + ".weight")
+                .filter { $0.role == .embedding || $0.role == .head }
+                .map { (.copy($0.role, kind), $0) }
+        }
         for part in [".weight", ".bias"] where name.hasSuffix(".base_layer\(part)") {
             let outer = name.dropLast(".base_layer\(part)".count) + part
             return base.parts(named: String(outer)).map { (.underneath($0.role), $0) }

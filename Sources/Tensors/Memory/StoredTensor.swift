@@ -103,6 +103,12 @@ package struct StoredTensor: Sendable {
         /// query and key projections of the Llama family: row 2i + j of a head was row
         /// j * headDimension / 2 + i.
         case interleavedHalves(headDimension: Int)
+        /// The file's rows are this one's columns.
+        ///
+        /// - Parameters:
+        ///   - columnCount: of a row of the file.
+        ///   - first: its first column that is a row here.
+        case transposed(columnCount: Int, first: Int)
 
         /// The stored row that is row `index` of the matrix.
         package func storedRow(_ index: Int) -> Int {
@@ -166,11 +172,26 @@ package struct StoredTensor: Sendable {
         return whole / packed.codes.rowCount * rowCount
     }
 
+    /// Where the bytes lie; of a part of a transposed matrix, all of it.
     package var byteRange: Range<Int> {
-        byteOffset..<byteOffset + rowCount * rowByteCount
+        if case .transposed(let count, _) = rowOrder {
+            return byteOffset..<byteOffset + columnCount * count * type.blockByteCount
+        }
+        return byteOffset..<byteOffset + rowCount * rowByteCount
     }
 
     private var rowByteCount: Int { columnCount / type.blockLength * type.blockByteCount }
+
+    /// A matrix of floats on its side; nil for another tensor.
+    package var transposed: StoredTensor? {
+        guard shape.count == 2, rowOrder == .stored, type.blockLength == 1, packed == nil else {
+            return nil
+        }
+        var other = self
+        other.shape = shape.reversed()
+        other.rowOrder = .transposed(columnCount: columnCount, first: 0)
+        return other
+    }
 
     /// Some of its rows, or of a vector's values; nil where it does not have them or has them in another order.
     package func rows(_ range: Range<Int>) -> StoredTensor? {
@@ -179,6 +200,14 @@ package struct StoredTensor: Sendable {
             var part = self
             part.shape[0] = range.count
             part.firstRow += range.lowerBound
+            return part
+        }
+        if case .transposed(let columnCount, let first) = rowOrder {
+            guard range.lowerBound >= 0, range.upperBound <= rowCount else { return nil }
+            var part = self
+            part.shape[0] = range.count
+            part.rowOrder = .transposed(
+                columnCount: columnCount, first: first + range.lowerBound)
             return part
         }
         // A vector's rows are its values.
@@ -203,6 +232,13 @@ package struct StoredTensor: Sendable {
         if let packed {
             guard packed.read(row: firstRow + index, into: &row) else {
                 throw NonFiniteValue(tensor: name, row: index)
+            }
+            return
+        }
+        if case .transposed(let count, let first) = rowOrder {
+            for column in 0..<columnCount {
+                row[column] = value(at: column * count + first + index)
+                guard row[column].isFinite else { throw NonFiniteValue(tensor: name, row: index) }
             }
             return
         }

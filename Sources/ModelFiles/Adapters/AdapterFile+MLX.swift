@@ -1,0 +1,186 @@
+internal import Foundation
+internal import JSONTree
+internal import Tensors
+
+extension AdapterFile {
+    static let mlxFileName = "adapters.safetensors"
+
+    /// Reads a folder as mlx-lm writes it: y += scale · (x A) B, both matrices on their sides beside PEFT's, and the scale as
+    /// it stands. https://github.com/ml-explore/mlx-lm
+    ///
+    /// The configuration holds all options of the training; those of `lora_parameters` and what is trained count here.
+    init(
+        mlxFolder folder: String, base: Checkpoint, limits: AdapterLimits, reading: FileReading
+    ) throws(ModelFileError) {
+        let configPath = folder + "/adapter_config.json"
+        guard !FileManager.default.fileExists(atPath: folder + "/adapter_model.safetensors") else {
+            throw ModelFileError(
+                .unsupportedFile,
+                "\(folder) has \(AdapterFile.mlxFileName) and adapter_model.safetensors: which of them counts is not clear"
+            )
+        }
+        guard FileManager.default.fileExists(atPath: configPath) else {
+            throw ModelFileError(.missingFile, "\(folder) has no adapter_config.json")
+        }
+        let configuration = try MLXConfiguration(
+            try readJSON(configPath, byteLimit: limits.configuration), source: configPath)
+        let tensors = try SafetensorsFile(
+            path: folder + "/" + AdapterFile.mlxFileName, headerLimit: limits.header,
+            reading: reading
+        ).tensors
+        guard tensors.values.reduce(0, { $0 + $1.byteRange.count }) <= limits.byteCount else {
+            throw ModelFileError(
+                .limitExceeded, "\(folder) is larger than \(limits.byteCount) bytes")
+        }
+        var found: [Target: (a: StoredTensor?, b: StoredTensor?, m: StoredTensor?)] = [:]
+        for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
+            guard let dot = name.lastIndex(of: "."),
+                ["lora_a", "lora_b", "m"].contains(name[name.index(after: dot)...])
+            else { throw AdapterFile.unexpected(tensor, folder) }
+            let parts = base.configuration.parts(named: name[..<dot] + ".weight")
+            guard !parts.isEmpty else { throw AdapterFile.unexpected(tensor, folder) }
+            let isA = name.hasSuffix(".lora_a"), isM = name.hasSuffix(".m")
+            guard let turned = isM ? tensor : tensor.transposed else {
+                throw ModelFileError(
+                    .wrongShape, "\(folder): tensor \(name) has shape \(tensor.shape)")
+            }
+            for part in parts {
+                guard let target = Target(part.role) else {
+                    throw AdapterFile.unexpected(tensor, folder)
+                }
+                // All projections of a module read the same A.
+                guard let own = isA ? turned : part.rows.map(turned.rows) ?? turned else {
+                    throw AdapterFile.unexpected(tensor, folder)
+                }
+                switch name[name.index(after: dot)...] {
+                case "lora_a": found[target, default: (nil, nil, nil)].a = own
+                case "lora_b": found[target, default: (nil, nil, nil)].b = own
+                default: found[target, default: (nil, nil, nil)].m = own
+                }
+            }
+        }
+        for target in Target.all(for: base.configuration)
+        where configuration.trains(target, of: base.configuration) && found[target] == nil {
+            throw ModelFileError(
+                .missingTensor,
+                "\(folder): \(base.configuration.moduleName(of: target)).lora_a is missing")
+        }
+        var deltas: [Target: Delta] = [:]
+        for (target, (a, b, m)) in found {
+            let module = base.configuration.moduleName(of: target)
+            guard let a, let b, (m != nil) == configuration.usesDoRA else {
+                throw ModelFileError(
+                    .missingTensor,
+                    "\(folder): \(module) lacks one of lora_a and lora_b, or has no m in a DoRA or one elsewhere"
+                )
+            }
+            guard !(target == .embedding && m != nil) else {
+                throw ModelFileError(
+                    .unsupportedField,
+                    "\(folder): a DoRA of \(module) is not supported: MLX has a magnitude for each token there"
+                )
+            }
+            let delta = Delta(a: a, b: b, magnitude: m, scale: configuration.scale)
+            try AdapterFile.checkShapes(
+                delta, of: target, base: base.configuration, limits: limits, source: folder,
+                trainedOn: configuration.model)
+            guard delta.rank == configuration.rank else {
+                throw ModelFileError(
+                    .rankMismatch,
+                    "\(folder): \(module) has rank \(delta.rank) in the file and \(configuration.rank) in the configuration"
+                )
+            }
+            deltas[target] = delta
+        }
+        guard !deltas.isEmpty else {
+            throw ModelFileError(.missingTensor, "\(folder) holds no tensors")
+        }
+        if base.configuration.tiesEmbeddings, deltas[.embedding] != nil || deltas[.head] != nil {
+            throw ModelFileError(
+                .unsupportedField,
+                "\(folder): a change of embed_tokens is not supported where the head is the embedding"
+            )
+        }
+        path = folder
+        self.deltas = deltas
+        baseModelName = configuration.model
+        let text = try AdapterText(
+            folder: folder, tokenizer: base.tokenizer,
+            vocabularySize: base.configuration.vocabularySize)
+        if !text.isEmpty { self.text = text }
+    }
+
+    private static func unexpected(_ tensor: StoredTensor, _ folder: String) -> ModelFileError {
+        ModelFileError(
+            .unexpectedTensor,
+            "\(folder): tensor \(tensor.name) is no part of an MLX LoRA for this base")
+    }
+}
+
+/// What mlx-lm's `adapter_config.json` says of the arithmetic.
+private struct MLXConfiguration {
+    let rank: Int
+    let scale: Float
+    let usesDoRA: Bool
+    let model: String?
+    /// Modules by their names in a layer, or whole; nil for all linear ones of the layers.
+    private let keys: Set<String>?
+    /// Counted from the last; all where it is not above 0.
+    private let layerCount: Int
+
+    init(_ config: JSON, source: String) throws(ModelFileError) {
+        let fields = Fields(config: config, source: source)
+        let type = try fields.string("fine_tune_type", default: "lora")
+        guard type == "lora" || type == "dora" else {
+            throw ModelFileError(
+                .unsupportedPEFTType,
+                "\(source): fine_tune_type is \(type)\(type == "full" ? ", a whole model and no adapter" : ""); supported: lora, dora"
+            )
+        }
+        usesDoRA = type == "dora"
+        for name in ["unsloth_mlx_lora_module_ranks", "unsloth_mlx_lora_module_scales"] {
+            try fields.refuse(name, because: "give all modules one rank and one scale")
+        }
+        guard let section = fields.present("lora_parameters") else {
+            throw ModelFileError(.invalidField, "\(source): lora_parameters is missing")
+        }
+        let parameters = Fields(config: section, source: "\(source), lora_parameters")
+        for (name, value) in section.objectValue?.members ?? []
+        where !["rank", "scale", "dropout", "keys", "alpha"].contains(name) && !value.isDefault {
+            throw ModelFileError(
+                .unknownField,
+                "\(parameters.source): the field \(name) is not known, and it is set to \(value.text())"
+            )
+        }
+        // Early versions divided it by the rank themselves.
+        try parameters.refuse("alpha", because: "write scale, which is alpha / rank")
+        rank = try parameters.integer("rank")
+        scale = Float(try parameters.number("scale"))
+        if let list = parameters.present("keys") {
+            let names = list.arrayValue?.compactMap(\.stringValue) ?? []
+            guard !names.isEmpty, names.count == list.arrayValue?.count else {
+                throw ModelFileError(
+                    .invalidField, "\(parameters.source): keys is no list of names")
+            }
+            keys = Set(names)
+        } else {
+            keys = nil
+        }
+        layerCount = try fields.integer("num_layers", default: 16)
+        model = config["model"]?.stringValue
+    }
+
+    /// Whether the file has to have a change of it.
+    func trains(_ target: AdapterFile.Target, of base: ModelConfiguration) -> Bool {
+        let name = base.moduleName(of: target)
+        guard case .projection(let layer, let projection) = target else {
+            return keys?.contains(name) == true
+                || keys?.contains(String(name.split(separator: ".").last ?? "")) == true
+        }
+        guard layerCount <= 0 || layer >= base.layerCount - layerCount else {
+            return keys?.contains(name) == true
+        }
+        return keys.map { $0.contains(base.moduleName(of: projection)) || $0.contains(name) }
+            ?? true
+    }
+}

@@ -1,0 +1,153 @@
+import Adapters
+import Conformance
+import Foundation
+import JSONTree
+import ModelFiles
+import StepModels
+import Tensors
+import TestSupport
+import Testing
+
+/// Adapters as training tools leave them: each runs as its tool runs it, or is refused by its code.
+/// scripts/make_tool_adapters.py has the tools write them.
+struct ToolAdapterTests {
+    static let folder = Repository.path("Tests/ModelFilesTests/Goldens/tools")
+
+    struct Case {
+        var family: String
+        var name: String
+        var code: String?
+        var tokens: [Int32]
+        /// Of the base that it was trained on, which has more tokens than the family's.
+        var isResized: Bool
+
+        var path: String { "\(ToolAdapterTests.folder)/\(family)/\(name)" }
+    }
+
+    static func cases() throws -> [Case] {
+        let json = try JSON(
+            parsing: Array(Data(contentsOf: URL(fileURLWithPath: "\(folder)/cases.json"))))
+        func tokens(_ value: JSON?) -> [Int32]? {
+            value?.arrayValue?.compactMap { $0.integerValue.map(Int32.init) }
+        }
+        let common = try #require(tokens(json["tokens"]))
+        var cases: [Case] = []
+        for (family, members) in json["families"]?.objectValue?.members ?? [] {
+            for (name, entry) in members.objectValue?.members ?? [] {
+                cases.append(
+                    Case(
+                        family: family, name: name, code: entry["code"]?.stringValue,
+                        tokens: tokens(entry["tokens"]) ?? common,
+                        isResized: entry["resized"]?.boolValue ?? false))
+            }
+        }
+        return cases
+    }
+
+    /// Logits of an adapter alone.
+    static func logits(_ test: Case, _ base: Checkpoint) throws -> Matrix {
+        let adapter = try DeviceAdapter(
+            try AdapterFile.open(path: test.path, base: base, limits: AdapterLimits()),
+            base: base, format: .f32)
+        let weights = try ModelWeights(base, format: .f32, team: WorkerTeam(memberCount: 1))
+        let model = try ConformanceTests.onCPU(KernelSet.available[0])(
+            weights, test.tokens.count, 2)
+        var batch = Batch()
+        batch.append(
+            tokens: test.tokens, firstPosition: 0, blocks: [0, 1], adapter: adapter)
+        let wanted = try model.forward(batch, wanting: Array(test.tokens.indices))
+        return try model.logits(of: test.tokens.indices, in: wanted, peaksOnly: false).logits
+    }
+
+    @Test func eachRunsAsItsToolRunsItOrIsRefused() throws {
+        let cases = try Self.cases()
+        #expect(cases.count >= 40)
+        var (ran, refused) = (0, 0)
+        for test in cases where !test.isResized {
+            let base = try Checkpoint.open(path: "\(Self.folder)/\(test.family)/model")
+            if let code = test.code {
+                let error = #expect(throws: ModelFileError.self, "\(test.path)") {
+                    try AdapterFile.open(path: test.path, base: base, limits: AdapterLimits())
+                }
+                #expect(error?.code.description == code, "\(test.path)")
+                refused += 1
+            } else {
+                try Self.compare(test, try Self.logits(test, base))
+                ran += 1
+            }
+        }
+        #expect(ran >= 18 && refused >= 10)
+    }
+
+    static func compare(_ test: Case, _ found: Matrix) throws {
+        let file = try SafetensorsFile(path: "\(folder)/\(test.family)/expected.safetensors")
+        let expected = try #require(file.tensors[test.name], "\(test.path)").matrix()
+        #expect(expected.rowCount == test.tokens.count)
+        for row in 0..<expected.rowCount {
+            #expect(found.row(row).count == expected.columnCount, "\(test.path)")
+            let difference = zip(found.row(row), expected.row(row)).map { abs($0 - $1) }.max()
+            #expect(try #require(difference) < 1e-4, "\(test.path), row \(row)")
+        }
+    }
+
+    // MARK: More tokens than the base
+
+    /// What the message on another vocabulary asks for: the base resized, saved with its tokenizer. The new rows are the ones
+    /// that the tool began its training with, which its file holds.
+    static func resizedBase(_ test: Case, in folder: TemporaryFolder) throws -> Checkpoint {
+        let model = "\(Self.folder)/\(test.family)/model"
+        let adapter = try SafetensorsFile(path: test.path + "/adapter_model.safetensors").tensors
+        let whole = try SafetensorsFile(path: model + "/model.safetensors").tensors
+        var entries: [String] = []
+        var data: [UInt8] = []
+        var rowCount = 0
+        for (name, tensor) in whole.sorted(by: { $0.key < $1.key }) {
+            let module = name.dropLast(".weight".count)
+            let table = [
+                ".original_module.weight", ".token_adapter.base_layer.weight",
+                ".base_layer.weight", ".weight",
+            ].lazy.compactMap { adapter["base_model.model.\(module)\($0)"] }.first
+            let isTable = name == "model.embed_tokens.weight" || name == "lm_head.weight"
+            let source = isTable ? try #require(table, "\(test.path)") : tensor
+            if isTable { rowCount = source.rowCount }
+            let bytes = try #require(source.file.bytes(in: source.byteRange))
+            entries.append(
+                "\"\(name)\":{\"dtype\":\"\(source.type.rawValue)\",\"shape\":\(source.shape),"
+                    + "\"data_offsets\":[\(data.count),\(data.count + bytes.count)]}")
+            data += bytes
+        }
+        let header = Array("{\(entries.joined(separator: ","))}".utf8)
+        let count = (0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) }
+        try folder.write(count + header + data, to: "model.safetensors")
+        let config = try JSON(
+            parsing: Array(Data(contentsOf: URL(fileURLWithPath: model + "/config.json"))))
+        var object = try #require(config.objectValue)
+        object["vocab_size"] = .integer(rowCount)
+        try folder.write(JSON.object(object).text(), to: "config.json")
+        for file in ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+            try? FileManager.default.copyItem(
+                atPath: "\(test.path)/\(file)", toPath: folder.path(file))
+        }
+        return try Checkpoint.open(path: folder.path(""))
+    }
+
+    @Test func addedTokensRunOnTheResizedBase() throws {
+        let cases = try Self.cases().filter(\.isResized)
+        #expect(cases.count >= 7)
+        for test in cases {
+            // On the base as it was they are refused.
+            let base = try Checkpoint.open(path: "\(Self.folder)/\(test.family)/model")
+            let error = #expect(throws: ModelFileError.self, "\(test.path)") {
+                try AdapterFile.open(path: test.path, base: base, limits: AdapterLimits())
+            }
+            #expect(error?.code.description == test.code, "\(test.path)")
+            let folder = try TemporaryFolder()
+            do {
+                let resized = try Self.resizedBase(test, in: folder)
+                try Self.compare(test, try Self.logits(test, resized))
+            } catch {
+                Issue.record("\(test.path): \(error)")
+            }
+        }
+    }
+}
