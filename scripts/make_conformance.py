@@ -210,6 +210,15 @@ OWN = {
     "saved-output-norm": (dict(target_modules=QV, modules_to_save=["post_feedforward_layernorm"]), {"families": ("olmo2", "gemma2", "gemma3_text")}),
     "saved-query-norm": (dict(target_modules=QV, modules_to_save=["q_norm"]), {"families": ("olmo2", "gemma3_text")}),
     "embedding-dora": (dict(use_dora=True, target_modules=QV + ["embed_tokens"]), {"families": ("granite", "gemma2", "gemma3_text")}),
+    "experts": (dict(target_modules=QV + ALL[4:]), {"families": ("qwen3_moe", "qwen3moe")}),
+    "experts-by-number": (dict(target_modules=QV + ["w1", "w2", "w3"]), {"families": ("mixtral",)}),
+    "experts-and-router": (dict(target_modules="all-linear"), {"families": MOE}),
+    "expert-down": (dict(target_modules=QV, target_parameters=["mlp.experts.down_proj"]), {"families": MOE}),
+    "expert-gate-up": (dict(r=3, use_rslora=True, target_modules=QV, target_parameters=["mlp.experts.gate_up_proj"]), {"families": MOE}),
+    "only-router": (dict(target_modules=[], target_parameters=["mlp.gate.weight"]), {"families": ("qwen3moe", "mixtral")}),
+    "unstacked-down": (dict(target_modules=QV, target_parameters=["mlp.experts.down_proj"]), {"unstack": True, "families": ("qwen3moe", "mixtral")}),
+    # PEFT does not find gates and ups of such a file where downs are not changed.
+    "unstacked": (dict(target_modules=QV, target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]), {"unstack": True, "families": ("qwen3moe", "mixtral")}),
     "only-fused-gate": (dict(target_modules=["gate_up_proj"]), {"families": PHI}),
     "fused-dora-bias": (dict(lora_bias=True, use_rslora=True, r=3, target_modules=["qkv_proj", "gate_up_proj"]), {"families": PHI}),
     "saved-fused": (dict(target_modules=["o_proj", "gate_up_proj"], modules_to_save=["qkv_proj"]), {"families": PHI}),
@@ -220,9 +229,12 @@ KEY, DELTA = "base_model.model.model.layers.0.self_attn.q_proj.", "token_adapter
 REFUSED = {  # name: (base case or settings, code, changes, "families" if not llama); a change to a tensor is None to drop it
     "peft-type": ("plain", "unsupported_peft_type", {"config": {"peft_type": "LOHA"}}),
     "task-type": ("plain", "unsupported_task", {"config": {"task_type": "SEQ_CLS"}}),
-    "experts": (dict(target_modules=QV + ALL[4:]), "unsupported_field", {"families": ("qwen3_moe",)}),
-    "experts-and-router": (dict(target_modules="all-linear"), "unsupported_field", {"families": MOE}),
-    "expert-parameters": (dict(target_modules=QV, target_parameters=["mlp.experts.down_proj"]), "unsupported_field", {"families": MOE}),
+    "other-parameters": ("expert-down", "unsupported_field", {"config": {"target_parameters": ["input_layernorm.weight"]}, "families": MOE}),
+    "expert-dora": ("expert-down", "invalid_field", {"config": {"use_dora": True}, "families": MOE}),
+    "expert-missing": ("expert-down", "missing_tensor", {"tensors": {"base_model.model.model.layers.0.mlp.experts.lora_B.weight": None}, "families": MOE}),
+    "expert-count": ("expert-down", "wrong_shape", {"tensors": {"base_model.model.model.layers.0.mlp.experts.lora_A.weight": torch.ones(7, 20)}, "families": MOE}),
+    "expert-not-asked": ("expert-down", "unexpected_tensor", {"config": {"target_parameters": None}, "families": MOE}),
+    "expert-untargeted": ("unstacked-down", "unexpected_tensor", {"config": {"target_modules": QV}, "families": ("qwen3moe",)}),
     "saved-router": (dict(target_modules=QV, modules_to_save=["mlp"]), "invalid_field", {"families": MOE}),
     "target-parameters": ("plain", "unsupported_field", {"config": {"target_parameters": ["mlp.experts"]}}),
     "layer-replication": ("plain", "unsupported_field", {"config": {"layer_replication": [[0, 2], [1, 2]]}}),
@@ -423,12 +435,13 @@ def edit(folder, change):
         tensors[name] = tensors[name] + 0.2 * torch.linspace(-1, 1, tensors[name].numel()).sin().view_as(tensors[name])
     if "rename" in change:
         tensors = {k.replace(*change["rename"]): v for k, v in tensors.items()}
+    config = json.load(open(config_path))
+    if "unstack" in change: tensors = unstacked(tensors, config, json.load(open(f"{folder}/../model/config.json")))
     save_file(tensors, tensor_path)
     if change.get("pickle"):
         torch.save(tensors, f"{folder}/adapter_model.bin"); os.remove(tensor_path)
     for key, size in (("truncate", lambda n: n - change["truncate"]), ("cut_to", lambda n: change["cut_to"])):
         if key in change: os.truncate(tensor_path, size(os.path.getsize(tensor_path)))
-    config = json.load(open(config_path))
     # PEFT writes them in the order of a set.
     if isinstance(config["target_modules"], list): config["target_modules"].sort()
     config.update(change.get("config", {}))
@@ -436,6 +449,24 @@ def edit(folder, change):
     if "config_text" in change:
         if change["config_text"] is None: os.remove(config_path)
         else: open(config_path, "w").write(change["config_text"])
+
+
+def unstacked(tensors, config, base):
+    """Experts as modules by themselves, as before transformers 5."""
+    count = base.get("num_local_experts") or base["num_experts"]
+    module, *names = ("block_sparse_moe", "w1", "w3", "w2") if base["model_type"] == "mixtral" else ("mlp", *ALL[4:])
+    result, changed = {}, set()
+    for name, tensor in tensors.items():
+        head, _, half = name.partition(".mlp.experts.")
+        if not half: result[name] = tensor; continue
+        own, half = names[:2] if "base_layer" in half else names[2:], half.removeprefix("base_layer.")
+        changed.update(own)
+        for expert in range(count):
+            if "lora_A" in half: parts = [tensor.reshape(count, -1, tensor.shape[1])[expert]] * len(own)
+            else: parts = tensor.reshape(tensor.shape[0], -1, count)[:, :, expert].chunk(len(own))
+            for projection, part in zip(own, parts): result[f"{head}.{module}.experts.{expert}.{projection}.{half}"] = part.contiguous().clone()
+    config.update(target_modules=config["target_modules"] + sorted(changed), target_parameters=None)
+    return result
 
 
 def cases_of(family):

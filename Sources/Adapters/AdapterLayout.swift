@@ -41,6 +41,8 @@ package struct AdapterLayout: Sendable {
     private let base: ModelConfiguration
     /// By `DeviceAdapter.update`; nil where the adapter changes nothing.
     let updates: [Update?]
+    /// By `DeviceAdapter.expertUpdate`; empty where it changes no expert and no router.
+    private let expertUpdates: [Update?]
     private var own = Own()
     package private(set) var byteCount = 0
 
@@ -83,6 +85,9 @@ package struct AdapterLayout: Sendable {
                 width: total, inputCount: inputCount, shrink: shrink, expansions: expansions)
         }
         updates = DeviceAdapter.updateTargets(of: base).map(update)
+        expertUpdates =
+            shape.parts.keys.contains(where: \.isOfExperts)
+            ? DeviceAdapter.expertTargets(of: base).map(update) : []
         for role in shape.replaced {
             let size = base.shape(of: role) ?? []
             if size.count == 2 {
@@ -160,7 +165,14 @@ package struct AdapterLayout: Sendable {
     /// The matrices and vectors in a buffer that is laid out like this.
     ///
     /// - Precondition: the buffer has `byteCount` bytes.
-    func table(in buffer: Buffer) -> LowRankTable {
+    func table(in buffer: Buffer) -> LowRankTable { table(updates, in: buffer) }
+
+    /// The same of what changes experts and routers; nil where nothing does.
+    func expertTable(in buffer: Buffer) -> LowRankTable? {
+        expertUpdates.isEmpty ? nil : table(expertUpdates, in: buffer)
+    }
+
+    private func table(_ updates: [Update?], in buffer: Buffer) -> LowRankTable {
         precondition(buffer.byteCount == byteCount, "The memory is of another adapter.")
         return LowRankTable(
             format: format,

@@ -72,6 +72,7 @@ package struct AdapterMix: Sendable {
         let shape = adapter.shape
         var reason: String?
         if shape.parts.values.contains(where: \.hasGain) { reason = "uses DoRA" }
+        if adapter.expertTable != nil { reason = "changes experts" }
         if adapter.own != nil { reason = "replaces or changes weights of its own" }
         if !shape.invocation.isEmpty { reason = "begins at its invocation tokens" }
         if shape.parts.values.contains(where: \.hasBias) { reason = "has biases" }
@@ -98,7 +99,7 @@ package struct AdapterMix: Sendable {
         return DeviceAdapter(
             digest: digest, shape: shape, text: parts.lazy.compactMap(\.adapter.text).first,
             baseModelName: parts.lazy.compactMap(\.adapter.baseModelName).first, table: table,
-            own: nil, memory: memory)
+            expertTable: nil, own: nil, memory: memory)
     }
 }
 

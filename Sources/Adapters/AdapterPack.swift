@@ -69,6 +69,7 @@ package enum AdapterPack {
             return DeviceAdapter(
                 digest: digest, shape: header.shape, text: header.text,
                 baseModelName: header.baseModelName, table: layout.table(in: memory),
+                expertTable: layout.expertTable(in: memory),
                 own: layout.ownWeights(in: memory), memory: memory)
         } catch let error as PackError {
             throw error

@@ -63,8 +63,13 @@ package struct AdapterShape: Sendable, Equatable {
     /// - Complexity: of the modules that it changes.
     package func share(on base: ModelConfiguration) -> Double {
         var own = 0
+        var ofExperts = 0
         for (target, part) in parts where target != .embedding {
-            own += part.rank * (base.inputCount(of: target) + base.outputCount(of: target))
+            let count = part.rank * (base.inputCount(of: target) + base.outputCount(of: target))
+            if case .expert = target { ofExperts += count } else { own += count }
+        }
+        if let experts = base.departures.experts {
+            own += ofExperts / experts.count * experts.perToken
         }
         // In the base's place, but after it.
         for case .weight(let layer, let projection) in replaced {

@@ -16,6 +16,8 @@ package final class DeviceAdapter: Sendable {
     package let baseModelName: String?
     /// By `DeviceAdapter.update`.
     package let table: LowRankTable
+    /// The same by `DeviceAdapter.expertUpdate`; nil where it changes no expert and no router.
+    package let expertTable: LowRankTable?
     /// Nil for most.
     package let own: OwnWeights?
     /// Whether logits are another function of the last hidden states than the base's.
@@ -72,6 +74,32 @@ package final class DeviceAdapter: Sendable {
         } + [[.head]]
     }
 
+    /// The place of a layer's router among what experts have.
+    package static func routerUpdate(layer: Int, _ experts: Departures.Experts) -> Int {
+        layer * (1 + 2 * experts.count)
+    }
+
+    /// The place of what an expert reads, or of what it makes of it.
+    package static func expertUpdate(
+        layer: Int, _ expert: Int, _ site: Projection.Site, _ experts: Departures.Experts
+    ) -> Int {
+        routerUpdate(layer: layer, experts) + 1 + 2 * expert
+            + (site == .feedForwardOutput ? 1 : 0)
+    }
+
+    static func expertTargets(of base: ModelConfiguration) -> [[AdapterFile.Target]] {
+        guard let experts = base.departures.experts else { return [] }
+        return (0..<base.layerCount).flatMap { layer -> [[AdapterFile.Target]] in
+            [[.router(layer: layer)]]
+                + (0..<experts.count).flatMap { expert -> [[AdapterFile.Target]] in
+                    [
+                        [.expert(layer: layer, expert, .gate), .expert(layer: layer, expert, .up)],
+                        [.expert(layer: layer, expert, .down)],
+                    ]
+                }
+        }
+    }
+
     /// Bytes that an adapter will take.
     package static func byteCount(
         of file: AdapterFile, base: Checkpoint, format: WeightFormat
@@ -94,9 +122,13 @@ package final class DeviceAdapter: Sendable {
         let layout = AdapterLayout(shape, base: base.configuration, format: format)
         let memory = Buffer(byteCount: layout.byteCount)
         let (table, own) = (layout.table(in: memory), layout.ownWeights(in: memory))
+        let expertTable = layout.expertTable(in: memory)
         do {
-            let targets = DeviceAdapter.updateTargets(of: base.configuration)
-            for (update, targets) in zip(table.updates, targets) {
+            let targets =
+                DeviceAdapter.updateTargets(of: base.configuration)
+                + DeviceAdapter.expertTargets(of: base.configuration)
+            let updates = table.updates + (expertTable?.updates ?? [])
+            for (update, targets) in zip(updates, targets) {
                 pace()
                 try update?.fill(from: file, targets: targets, base: base, pace: pace)
             }
@@ -110,26 +142,27 @@ package final class DeviceAdapter: Sendable {
         }
         self.init(
             digest: AdapterDigest(of: file, pace: pace), shape: shape, text: file.text,
-            baseModelName: file.baseModelName, table: table, own: own, memory: memory)
+            baseModelName: file.baseModelName, table: table, expertTable: expertTable, own: own,
+            memory: memory)
     }
 
     /// The same bytes under another digest: many adapters to a device, for measurements.
     package func copy(as digest: AdapterDigest) -> DeviceAdapter {
         DeviceAdapter(
             digest: digest, shape: shape, text: text, baseModelName: baseModelName, table: table,
-            own: own, memory: memory)
+            expertTable: expertTable, own: own, memory: memory)
     }
 
     init(
         digest: AdapterDigest, shape: AdapterShape, text: AdapterText?, baseModelName: String?,
-        table: LowRankTable,
-        own: OwnWeights?, memory: Buffer
+        table: LowRankTable, expertTable: LowRankTable?, own: OwnWeights?, memory: Buffer
     ) {
         self.digest = digest
         self.shape = shape
         self.text = text
         self.baseModelName = baseModelName
         self.table = table
+        self.expertTable = expertTable
         self.own = own
         changesLogits = shape.parts[.head] != nil || own?.changesLogits == true
         self.memory = memory

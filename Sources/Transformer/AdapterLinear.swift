@@ -17,6 +17,9 @@ struct AdapterLinear {
     let shrunkInput: ShrunkInput
     /// Those that have weights in the base's place.
     let owners: [Batch.Segment]
+    /// Those that change experts or routers, and the latter's part.
+    let expertOwners: [Batch.Segment]
+    let routers: LowRankStep?
 
     /// x · A for rows that have just been written, one product for all projections of the site.
     func shrink(layer: Int, site: Projection.Site, rows: Range<Int>, input: ProductInput) {

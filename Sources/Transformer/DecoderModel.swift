@@ -23,6 +23,8 @@ package final class DecoderModel: StepModel, TeamWork {
     let scratch: [Matrix]
     /// The adapters of a pass's rows, of those that its last layer goes on with, and of the head.
     private let (adapters, lastAdapters, headAdapters): (LowRankStep, LowRankStep, LowRankStep)
+    /// What the first two change of routers and experts.
+    private let (expertAdapters, lastExpertAdapters): (LowRankStep, LowRankStep)
     /// What the members of the team are at.
     private var job = Job.none
 
@@ -49,7 +51,7 @@ package final class DecoderModel: StepModel, TeamWork {
         self.maximumContext = maximumContext
         workspace = Workspace(
             weights: weights, adapterFormat: adapterFormat, format: cache.format,
-            rowCount: maximumRows, memberCount: team.memberCount)
+            rowCount: maximumRows, memberCount: team.memberCount, kernels: kernels)
         let most = c.angles(positionCount: maximumContext)
         let windowed = c.departures.windowedRope.map {
             c.angles(positionCount: maximumContext, $0)
@@ -69,6 +71,9 @@ package final class DecoderModel: StepModel, TeamWork {
         adapters = LowRankStep(kernels: kernels, capacity: maximumRows)
         lastAdapters = LowRankStep(kernels: kernels, capacity: maximumRows)
         headAdapters = LowRankStep(kernels: kernels, capacity: mostLogitRows)
+        let expertRows = c.departures.experts == nil ? 0 : maximumRows
+        expertAdapters = LowRankStep(kernels: kernels, capacity: expertRows)
+        lastExpertAdapters = LowRankStep(kernels: kernels, capacity: expertRows)
     }
 
     /// - Precondition: tokens are in the vocabulary, positions below the maximum context.
@@ -85,7 +90,8 @@ package final class DecoderModel: StepModel, TeamWork {
         let rows = WantedRows(count: wanted.count, segments: batch.segments(of: wanted))
         let pass = Pass(
             rowCount: batch.rowCount, batch: batch,
-            linear: adapterLinear(batch.segments, adapters), queries: workspace.queries,
+            linear: adapterLinear(batch.segments, adapters, expertAdapters),
+            queries: workspace.queries,
             isDecode: batch.runs.allSatisfy { $0.rows.count == 1 })
         run(.layers(pass, last: narrowed(pass, to: wanted, rows.segments), wanted: wanted))
         return rows
@@ -106,6 +112,9 @@ package final class DecoderModel: StepModel, TeamWork {
         adapters.removeAll()
         lastAdapters.removeAll()
         headAdapters.removeAll()
+        expertAdapters.removeAll()
+        lastExpertAdapters.removeAll()
+        workspace.experts?.adapters.removeAll()
     }
 
     package func doPart(of member: Int) {
@@ -148,7 +157,7 @@ package final class DecoderModel: StepModel, TeamWork {
         guard wanted.count < pass.rowCount else { return pass }
         var last = pass
         last.rowCount = wanted.count
-        last.linear = adapterLinear(segments, lastAdapters)
+        last.linear = adapterLinear(segments, lastAdapters, lastExpertAdapters)
         // Where each sequence has one row, its attention positions its key as well.
         if !pass.isDecode { last.queries = workspace.lastQueries }
         return last
@@ -270,8 +279,20 @@ package final class DecoderModel: StepModel, TeamWork {
 
     // MARK: Preparation
 
-    private func adapterLinear(_ segments: [Batch.Segment], _ step: LowRankStep) -> AdapterLinear {
+    private func adapterLinear(
+        _ segments: [Batch.Segment], _ step: LowRankStep, _ routers: LowRankStep? = nil
+    ) -> AdapterLinear {
         step.removeAll()
+        var expertOwners: [Batch.Segment] = []
+        if let routers {
+            routers.removeAll()
+            for segment in segments {
+                guard let table = segment.adapter.expertTable else { continue }
+                routers.append(rows: segment.rows, table: table)
+                workspace.experts?.know(table)
+                expertOwners.append(segment)
+            }
+        }
         for segment in segments { step.append(rows: segment.rows, table: segment.adapter.table) }
         precondition(
             segments.isEmpty || step.format == adapterFormat,
@@ -284,6 +305,7 @@ package final class DecoderModel: StepModel, TeamWork {
         }
         return AdapterLinear(
             kernels: kernels, step: step, shrunk: shrunk, shrunkInput: shrunkInput,
-            owners: segments.filter { $0.adapter.own != nil })
+            owners: segments.filter { $0.adapter.own != nil }, expertOwners: expertOwners,
+            routers: routers)
     }
 }

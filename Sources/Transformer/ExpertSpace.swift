@@ -1,3 +1,4 @@
+internal import Adapters
 internal import ModelFiles
 internal import StepModels
 internal import Tensors
@@ -11,15 +12,23 @@ final class ExpertSpace {
     let outputs: Matrix
     let gated: ProductInput
     let rows: ExpertRows
+    /// What adapters change of the layer's experts.
+    let adapters: LowRankStep
+    /// As those of `DecoderModel`.
+    private(set) var shrunk = Matrix(rowCount: 0, columnCount: 0)
+    private(set) var shrunkInput: ShrunkInput
+    private let adapterFormat: WeightFormat
+    private let format: ComputeFormat
 
     init(
         _ experts: Departures.Experts, _ layer: ModelWeights.ExpertWeights, format: ComputeFormat,
-        weights: WeightFormat, hiddenSize: Int, rowCount: Int
+        weights: WeightFormat, adapterFormat: WeightFormat, hiddenSize: Int, rowCount: Int,
+        kernels: KernelSet
     ) {
         let count = rowCount * experts.perToken
         func input(_ columnCount: Int) -> ProductInput {
             ProductInput(
-                format: format, weights: weights, adapters: nil, rowCount: count,
+                format: format, weights: weights, adapters: adapterFormat, rowCount: count,
                 columnCount: columnCount)
         }
         wanted = Matrix(
@@ -29,6 +38,54 @@ final class ExpertSpace {
         outputs = Matrix(
             rowCount: count, columnCount: max(layer.inputs[0].width, layer.outputs[0].width))
         rows = ExpertRows(experts)
+        adapters = LowRankStep(kernels: kernels, capacity: count)
+        shrunkInput = ShrunkInput(
+            format: adapterFormat, activations: format, rowCount: 0, width: 0)
+        self.adapterFormat = adapterFormat
+        self.format = format
+    }
+
+    /// Makes room for an adapter of the step.
+    func know(_ table: LowRankTable) {
+        adapters.append(rows: 0..<0, table: table)
+        adapters.removeRows()
+        guard
+            adapters.shrinkWidth > shrunk.columnCount || adapters.roundedWidth > shrunkInput.width
+        else { return }
+        shrunk = Matrix(rowCount: outputs.rowCount, columnCount: adapters.shrinkWidth)
+        shrunkInput = ShrunkInput(
+            format: adapterFormat, activations: format, rowCount: outputs.rowCount,
+            width: adapters.roundedWidth)
+    }
+
+    /// Which shares are which adapter's.
+    ///
+    /// - Parameter owners: adapters that change experts, by rows of the step.
+    func part(_ owners: [Batch.Segment]) {
+        adapters.removeRows()
+        for (_, range) in rows.taken {
+            var place = range.lowerBound
+            func skip(below row: Int) {
+                while place < range.upperBound, rows.shares[place].row < row { place += 1 }
+            }
+            for owner in owners {
+                guard let table = owner.adapter.expertTable else { continue }
+                skip(below: owner.rows.lowerBound)
+                let first = place
+                skip(below: owner.rows.upperBound)
+                if first < place {
+                    adapters.append(rows: first..<place, table: table, isKnown: true)
+                }
+            }
+        }
+    }
+
+    /// The parts of some shares that are one expert's each.
+    func forEachExpert(in shares: Range<Int>, _ work: (_ expert: Int, _ shares: Range<Int>) -> Void)
+    {
+        for (expert, range) in rows.taken where range.overlaps(shares) {
+            work(expert, range.clamped(to: shares))
+        }
     }
 }
 

@@ -34,7 +34,7 @@ final class Workspace {
 
     init(
         weights: ModelWeights, adapterFormat: WeightFormat, format: ComputeFormat, rowCount: Int,
-        memberCount: Int
+        memberCount: Int, kernels: KernelSet
     ) {
         let (c, layer) = (weights.configuration, weights.layers[0])
         hidden = Matrix(rowCount: rowCount, columnCount: c.hiddenSize)
@@ -70,8 +70,9 @@ final class Workspace {
         experts = c.departures.experts.flatMap { experts in
             weights.layers.lazy.compactMap(\.experts).first.map {
                 ExpertSpace(
-                    experts, $0, format: format, weights: weights.format, hiddenSize: c.hiddenSize,
-                    rowCount: rowCount)
+                    experts, $0, format: format, weights: weights.format,
+                    adapterFormat: adapterFormat, hiddenSize: c.hiddenSize, rowCount: rowCount,
+                    kernels: kernels)
             }
         }
         logits = Matrix(rowCount: mostLogitRows, columnCount: c.vocabularySize)

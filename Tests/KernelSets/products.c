@@ -165,9 +165,10 @@ static void check_update(cmk_kind kind, const size_t *ranks) {
         cmk_shrink(&step, 0, rows / 2, x, x_stride, in, shrunk, columns, rounded, rounded_columns);
         cmk_shrink(&step, rows / 2, rows, x, x_stride, in, shrunk, columns, rounded, rounded_columns);
         for (size_t p = 0; p < CMK_SITE_PROJECTIONS; p++) {
-            cmk_expand(&step, p, rounded, rounded_columns, 0, 1, CMK_LANES, y, OUTPUTS);
+            cmk_expand(&step, p, 0, rows / 3, rounded, rounded_columns, 0, 1, CMK_LANES, y, OUTPUTS);
+            cmk_expand(&step, p, rows / 3, rows, rounded, rounded_columns, 0, 1, CMK_LANES, y, OUTPUTS);
             cmk_expand(
-                &step, p, rounded, rounded_columns, 1, 2, OUTPUTS - CMK_LANES - 3, y + CMK_LANES, OUTPUTS);
+                &step, p, 0, rows, rounded, rounded_columns, 1, 2, OUTPUTS - CMK_LANES - 3, y + CMK_LANES, OUTPUTS);
         }
         check(set, "shrink and expand", y, y_count * sizeof *y);
     }

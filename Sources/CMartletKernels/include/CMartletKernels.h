@@ -227,11 +227,13 @@ void cmk_shrink(
     const cmk_low_rank_step *step, size_t first_row, size_t end_row, const void *x, size_t x_stride,
     size_t in, float *shrunk, size_t shrunk_stride, void *rounded, size_t rounded_stride);
 
-/// y += rounded · B for some panels of one projection, then gain and bias, for every segment's rows.
+/// y += rounded · B for some panels of one projection, then gain and bias, for every segment's rows of
+/// first_row ..< end_row.
 /// y points at row 0 of the first panel; `outputs` of the panels' columns exist.
 void cmk_expand(
-    const cmk_low_rank_step *step, size_t projection, const void *rounded, size_t rounded_stride,
-    size_t first_panel, size_t panels, size_t outputs, float *y, size_t y_stride);
+    const cmk_low_rank_step *step, size_t projection, size_t first_row, size_t end_row,
+    const void *rounded, size_t rounded_stride, size_t first_panel, size_t panels, size_t outputs,
+    float *y, size_t y_stride);
 
 /// Bytes of a panel: 16 outputs with `in` inputs, rounded up as the kind wants it.
 size_t cmk_panel_bytes(cmk_kind kind, size_t in);

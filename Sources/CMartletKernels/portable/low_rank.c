@@ -81,22 +81,25 @@ void cmk_shrink(
 }
 
 void cmk_expand(
-    const cmk_low_rank_step *step, size_t projection, const void *rounded, size_t rounded_stride,
-    size_t first_panel, size_t panels, size_t outputs, float *y, size_t y_stride) {
+    const cmk_low_rank_step *step, size_t projection, size_t first_row, size_t end_row,
+    const void *rounded, size_t rounded_stride, size_t first_panel, size_t panels, size_t outputs,
+    float *y, size_t y_stride) {
     queue queue = {.step = step};
     bool has_more = false;
     for (size_t i = 0; i < step->count; i++) {
         const cmk_segment *segment = &step->segments[i];
         const cmk_expansion *part = &segment->updates[step->update].expansions[projection];
-        if (part->w == NULL) continue;
+        size_t row = larger(first_row, segment->first_row);
+        size_t end = smaller(end_row, segment->first_row + segment->row_count);
+        if (part->w == NULL || row >= end) continue;
         has_more |= part->gain != NULL || part->bias != NULL;
-        size_t from = segment->first_row * rounded_stride + part->place;
+        size_t from = row * rounded_stride + part->place;
         size_t panel = first_panel * cmk_panel_bytes(step->kind, part->in);
         add(&queue, (cmk_product){
             .x = input(step->kind, rounded, from), .x_stride = rounded_stride,
-            .rows = segment->row_count,
+            .rows = end - row,
             .w = (const char *)part->w + panel, .in = part->in, .terms = 1,
-            .panels = panels, .y = y + segment->first_row * y_stride, .y_stride = y_stride,
+            .panels = panels, .y = y + row * y_stride, .y_stride = y_stride,
             .accumulate = true});
     }
     flush(&queue);
@@ -104,7 +107,8 @@ void cmk_expand(
         const cmk_segment *segment = &step->segments[i];
         const cmk_expansion *part = &segment->updates[step->update].expansions[projection];
         if (part->w == NULL) continue;
-        for (size_t row = segment->first_row; row < segment->first_row + segment->row_count; row++) {
+        size_t end = smaller(end_row, segment->first_row + segment->row_count);
+        for (size_t row = larger(first_row, segment->first_row); row < end; row++) {
             float *target = y + row * y_stride;
             size_t column = first_panel * CMK_LANES;
             if (part->gain != NULL) step->kernels->multiply(part->gain + column, outputs, target);

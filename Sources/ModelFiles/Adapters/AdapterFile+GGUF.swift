@@ -58,7 +58,7 @@ extension AdapterFile {
             let halved = try (isA ? parts.map { TensorPart($0.role) } : parts)
                 .split(tensor, source: path)
             for (role, var half) in halved {
-                guard let target = Target(role) else { continue }
+                guard let target = Target(role), !target.isOfExperts else { continue }
                 if isA {
                     // What reads a token has a row for each.
                     halves[target, default: (nil, nil)].a =
@@ -68,7 +68,7 @@ extension AdapterFile {
                     halves[target, default: (nil, nil)].b = half
                 }
             }
-            guard halved.contains(where: { Target($0.role) != nil }) else {
+            guard halved.contains(where: { Target($0.role)?.isOfExperts == false }) else {
                 throw ModelFileError(
                     .unexpectedTensor, "\(path): tensor \(name) is not part of a LoRA for this base"
                 )

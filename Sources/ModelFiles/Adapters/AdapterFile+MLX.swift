@@ -22,6 +22,11 @@ extension AdapterFile {
         guard FileManager.default.fileExists(atPath: configPath) else {
             throw ModelFileError(.missingFile, "\(folder) has no adapter_config.json")
         }
+        guard base.configuration.departures.experts == nil else {
+            throw ModelFileError(
+                .unsupportedFile,
+                "\(folder) is MLX's, which is not supported for models with experts")
+        }
         let configuration = try MLXConfiguration(
             try readJSON(configPath, byteLimit: limits.configuration), source: configPath)
         let tensors = try SafetensorsFile(

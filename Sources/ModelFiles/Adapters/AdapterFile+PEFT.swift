@@ -30,12 +30,16 @@ extension AdapterFile {
             throw ModelFileError(
                 .limitExceeded, "\(folder) is larger than \(limits.byteCount) bytes")
         }
+        let parameters = ExpertParameters(configuration, base: base.configuration)
         var reader = PEFTReader(
             configuration: configuration, base: base, limits: limits, folder: folder,
             comparesValues: reading != .header,
-            targets: PEFTReader.targets(configuration, base: base.configuration),
+            targets: PEFTReader.targets(configuration, base: base.configuration)
+                .union(parameters.targets),
             saved: try PEFTReader.saved(configuration, base: base, source: configPath),
-            left: try PEFTReader.places(of: tensors, base: base.configuration, folder: folder))
+            left: try PEFTReader.places(
+                of: tensors, base: base.configuration, parameters: parameters, folder: folder),
+            parameters: parameters)
         try reader.checkConfiguration()
         path = folder
         deltas = try reader.takeDeltas()
@@ -105,6 +109,7 @@ struct PEFTReader {
     let targets: Set<AdapterFile.Target>
     let saved: Set<Checkpoint.Role>
     var left: [Place: StoredTensor]
+    let parameters: ExpertParameters
 
     // MARK: What the configuration says
 
@@ -230,7 +235,8 @@ struct PEFTReader {
         var deltas: [AdapterFile.Target: AdapterFile.Delta] = [:]
         let config = configuration
         for target in targets.sorted() {
-            let module = base.configuration.moduleName(of: target)
+            let module =
+                parameters.name(of: target) ?? base.configuration.moduleName(of: target)
             let names =
                 target == .embedding
                 ? ("lora_embedding_A", "lora_embedding_B") : ("lora_A.weight", "lora_B.weight")

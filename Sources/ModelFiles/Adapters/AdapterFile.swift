@@ -25,6 +25,8 @@ package struct AdapterFile: Sendable {
         /// Its input is a token: a column of A.
         case embedding
         case projection(layer: Int, Projection)
+        case router(layer: Int)
+        case expert(layer: Int, Int, Projection)
         case head
 
         /// Hugging Face's name of the module.
@@ -33,6 +35,9 @@ package struct AdapterFile: Sendable {
             case .embedding: "model.embed_tokens"
             case .projection(let layer, let projection):
                 "model.layers.\(layer).\(projection.rawValue)"
+            case .router(let layer): "model.layers.\(layer).router"
+            case .expert(let layer, let expert, let projection):
+                "model.layers.\(layer).experts.\(expert).\(projection.rawValue)"
             case .head: "lm_head"
             }
         }
@@ -44,6 +49,9 @@ package struct AdapterFile: Sendable {
             case .head: self = .head
             case .weight(let layer, let projection):
                 self = .projection(layer: layer, projection)
+            case .router(let layer): self = .router(layer: layer)
+            case .expert(let layer, let expert, let projection):
+                self = .expert(layer: layer, expert, projection)
             default: return nil
             }
         }
@@ -52,6 +60,7 @@ package struct AdapterFile: Sendable {
             [.embedding]
                 + (0..<base.layerCount).flatMap { layer in
                     base.projections(layer: layer).map { .projection(layer: layer, $0) }
+                        + base.expertRoles(layer: layer).compactMap { Target($0) }
                 } + [.head]
         }
 
@@ -60,6 +69,9 @@ package struct AdapterFile: Sendable {
             switch self {
             case .embedding: .embedding
             case .projection(let layer, let projection): .weight(layer: layer, projection)
+            case .router(let layer): .router(layer: layer)
+            case .expert(let layer, let expert, let projection):
+                .expert(layer: layer, expert, projection)
             case .head: .head
             }
         }
@@ -67,11 +79,22 @@ package struct AdapterFile: Sendable {
         /// First the embedding, then layer by layer, the head last.
         package static func < (a: Target, b: Target) -> Bool { a.order < b.order }
 
-        private var order: (Int, String) {
+        private var order: (Int, Int, String) {
             switch self {
-            case .embedding: (-1, "")
-            case .projection(let layer, let projection): (layer, projection.rawValue)
-            case .head: (.max, "")
+            case .embedding: (-1, 0, "")
+            case .projection(let layer, let projection): (layer, -2, projection.rawValue)
+            case .router(let layer): (layer, -1, "")
+            case .expert(let layer, let expert, let projection):
+                (layer, expert, projection.rawValue)
+            case .head: (.max, 0, "")
+            }
+        }
+
+        /// Whether it changes experts, or which of them a row takes.
+        package var isOfExperts: Bool {
+            switch self {
+            case .router, .expert: true
+            default: false
             }
         }
     }
@@ -200,6 +223,7 @@ extension ModelConfiguration {
         switch target {
         case .embedding: vocabularySize
         case .projection(_, let projection): inputCount(of: projection.site)
+        case .router, .expert: shape(of: target.role)?.last ?? 0
         case .head: hiddenSize
         }
     }
@@ -208,6 +232,7 @@ extension ModelConfiguration {
         switch target {
         case .embedding: hiddenSize
         case .projection(_, let projection): outputCount(of: projection)
+        case .router, .expert: shape(of: target.role)?.first ?? 0
         case .head: vocabularySize
         }
     }

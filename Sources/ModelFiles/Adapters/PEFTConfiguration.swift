@@ -16,6 +16,8 @@ package struct PEFTConfiguration: Sendable {
     package var rankPattern: [(pattern: ModulePattern, rank: Int)]
     package var alphaPattern: [(pattern: ModulePattern, alpha: Double)]
     package var targets: TargetModules
+    /// Stacked weights of experts and routers that have a low-rank change, by transformers' names or their ends.
+    package var parameters: [String]
     package var saved: SavedModules
     package var trainableTokens: TrainableTokens
     /// Tokens from whose last occurrence on the adapter acts; empty for everywhere (aLoRA).
@@ -45,7 +47,7 @@ package struct PEFTConfiguration: Sendable {
 
     /// Fields that are refused unless absent, null, false or empty.
     private static let unsupportedFields = [
-        "target_parameters", "layer_replication", "use_qalora", "use_bdlora", "arrow_config",
+        "layer_replication", "use_qalora", "use_bdlora", "arrow_config",
         "kasa_config", "monteclora_config", "velora_config",
     ]
 
@@ -115,6 +117,13 @@ package struct PEFTConfiguration: Sendable {
         }
         targets = try TargetModules(fields: fields, budget: patternBudget)
         saved = try SavedModules(fields: fields)
+        parameters = try PEFTConfiguration.parameters(fields, base: base)
+        guard parameters.isEmpty || !(hasBias || usesDoRA) else {
+            throw ModelFileError(
+                .invalidField,
+                "\(source): target_parameters and \(hasBias ? "lora_bias" : "use_dora") exclude each other in PEFT"
+            )
+        }
         trainableTokens = try TrainableTokens(fields: fields, base: base)
         tiesWeights = try fields.bool("ensure_weight_tying", default: false)
         invocation = try PEFTConfiguration.invocation(fields, base: base, limits: limits)
@@ -163,6 +172,30 @@ package struct PEFTConfiguration: Sendable {
                 "\(fields.source): without a task_type PEFT ignores \(name); set it to CAUSAL_LM")
         }
         return tokens
+    }
+
+    private static func parameters(
+        _ fields: Fields, base: ModelConfiguration
+    ) throws(ModelFileError) -> [String] {
+        let name = "target_parameters"
+        guard let value = fields.config[name], !value.isDefault else { return [] }
+        let names = value.arrayValue?.compactMap(\.stringValue) ?? []
+        guard names.count == value.arrayValue?.count, base.departures.experts != nil else {
+            throw fields.unsupported(
+                name, value.text(), supported: "null, or a list of weights of experts and routers")
+        }
+        for parameter in names {
+            let others =
+                base.roles.map { base.name(of: $0) } + ["model.layers.0.mlp.experts.weight"]
+            guard ExpertParameter.allCases.contains(where: { $0.isMeant(by: parameter, layer: 0) }),
+                !others.contains(where: { $0.hasLastPart(parameter) })
+            else {
+                throw fields.unsupported(
+                    name, parameter,
+                    supported: "mlp.experts.gate_up_proj, mlp.experts.down_proj, mlp.gate.weight")
+            }
+        }
+        return names
     }
 
     private static func patterns(

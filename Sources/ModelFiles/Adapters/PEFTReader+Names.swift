@@ -3,10 +3,23 @@ internal import Tensors
 /// Which tensor of an adapter's file is what.
 extension PEFTReader {
     static func places(
-        of tensors: [String: StoredTensor], base: ModelConfiguration, folder: String
+        of tensors: [String: StoredTensor], base: ModelConfiguration,
+        parameters: ExpertParameters, folder: String
     ) throws(ModelFileError) -> [Place: StoredTensor] {
         var places: [Place: StoredTensor] = [:]
         for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
+            if name.hasPrefix(prefix),
+                let parts = try parameters.parts(
+                    of: tensor, named: String(name.dropFirst(prefix.count)), source: folder)
+            {
+                for part in parts {
+                    let place = Place.part(part.target, part.isA ? .a : .b)
+                    guard places.updateValue(part.tensor, forKey: place) == nil else {
+                        throw unexpected(tensor, folder, base)
+                    }
+                }
+                continue
+            }
             let found = self.places(of: name, base: base)
             guard !found.isEmpty else { throw unexpected(tensor, folder, base) }
             let parts = try found.map(\.part).split(tensor, source: folder)
@@ -37,6 +50,8 @@ extension PEFTReader {
         )
     }
 
+    private static let prefix = "base_model.model."
+
     /// What PEFT writes of tables beside what it reads, once the vocabulary has grown.
     private static let tableCopies: [(String, TableCopy)] = [
         (".modules_to_save.weight", .ofSaved), (".original_module.weight", .withoutUse),
@@ -47,7 +62,6 @@ extension PEFTReader {
     private static func places(
         of name: String, base: ModelConfiguration
     ) -> [(place: Place, part: TensorPart)] {
-        let prefix = "base_model.model."
         guard name.hasPrefix(prefix) else { return [] }
         let name = String(name.dropFirst(prefix.count))
         let own = base.parts(named: name)

@@ -18,7 +18,9 @@ package struct TargetModules: Sendable {
                         && names.contains(String(module[$0...]))
                 }
             case .pattern(let pattern): pattern.matchesWhole(module)
-            case .allLinear: module.hasSuffix("_proj")
+            case .allLinear:
+                module.hasSuffix("_proj")
+                    || [".gate", ".w1", ".w2", ".w3"].contains(where: module.hasSuffix)
             }
         }
     }
@@ -100,7 +102,8 @@ package struct TargetModules: Sendable {
                 })
         }
         let names = try strings(name, fields)
-        guard !names.isEmpty || name != "target_modules" else {
+        let hasParameters = fields.present("target_parameters")?.isDefault == false
+        guard !names.isEmpty || name != "target_modules" || hasParameters else {
             throw ModelFileError(.invalidField, "\(fields.source): target_modules is empty")
         }
         return .names(Set(names))

@@ -69,10 +69,7 @@ extension ModelConfiguration {
 
     /// Hugging Face's name of the module that an adapter changes.
     package func moduleName(of target: AdapterFile.Target) -> String {
-        guard case .projection(let layer, let projection) = target else {
-            return target.moduleName
-        }
-        return "model.layers.\(layer).\(moduleName(of: projection))"
+        String(name(of: target.role).dropLast(".weight".count))
     }
 
     /// All tensors that a model of any family may have, but for experts, which adapters leave alone.

@@ -155,16 +155,23 @@ package struct LowRankUpdate: Sendable {
         (rowEnd, shrinkWidth, roundedWidth) = (0, 0, 0)
     }
 
+    /// Begins other rows of the same step.
+    package func removeRows() {
+        tables.removeAll(keepingCapacity: true)
+        rowEnd = 0
+    }
+
     /// Adds rows that share an adapter.
     ///
+    /// - Parameter isKnown: whether the step has had the adapter.
     /// - Precondition: the rows come after those before, and the adapters are for one model and in one
     ///   format.
-    package func append(rows: Range<Int>, table: LowRankTable) {
+    package func append(rows: Range<Int>, table: LowRankTable, isKnown: Bool = false) {
         precondition(
             tables.count < capacity && rows.lowerBound >= rowEnd, "Segments overlap.")
-        add(table.shapes)
         precondition(
-            tables.isEmpty || table.format == format, "The adapters are in different formats.")
+            shapes.isEmpty || table.format == format, "The adapters are in different formats.")
+        if !isKnown { add(table.shapes) }
         format = table.format
         unsafe (segments + tables.count).initialize(
             to: cmk_segment(
@@ -236,24 +243,27 @@ package struct LowRankUpdate: Sendable {
     /// output[:, outputColumn...] += rounded · B for some panels of one projection, then gains and
     /// biases, for the rows that have an adapter.
     ///
-    /// - Parameter outputCount: outputs of the projection.
+    /// - Parameters:
+    ///   - rows: nil for all.
+    ///   - outputCount: outputs of the projection.
     package func expand(
-        _ update: Int, projection: Int, rounded: ShrunkInput, panels: Range<Int>, outputCount: Int,
-        into output: Matrix, outputColumn: Int
+        _ update: Int, projection: Int, rows: Range<Int>? = nil, rounded: ShrunkInput,
+        panels: Range<Int>, outputCount: Int, into output: Matrix, outputColumn: Int
     ) {
-        guard !shapes.isEmpty, !panels.isEmpty else { return }
+        let rows = (rows ?? 0..<rowEnd).clamped(to: 0..<rowEnd)
+        guard !shapes.isEmpty, !panels.isEmpty, !rows.isEmpty else { return }
         let changed = shapes[update * LowRankStep.shapeCount + 1 + projection]
         guard changed > 0 else { return }
-        check(rounded, rows: 0..<rowEnd, rounded.activations)
+        check(rounded, rows: rows, rounded.activations)
         output.check(
-            rows: 0..<rowEnd, columns: outputColumn..<outputColumn + panels.count * Lanes.count)
+            rows: rows, columns: outputColumn..<outputColumn + panels.count * Lanes.count)
         precondition(
             panels.lowerBound >= 0 && panels.upperBound * Lanes.count < outputCount + Lanes.count
                 && changed == outputCount, "Shapes do not fit.")
         var step = unsafe step(update, rounded.activations)
         unsafe cmk_expand(
-            &step, projection, rounded.base, rounded.stride, panels.lowerBound,
-            panels.count,
+            &step, projection, rows.lowerBound, rows.upperBound, rounded.base, rounded.stride,
+            panels.lowerBound, panels.count,
             min(outputCount - panels.lowerBound * Lanes.count, panels.count * Lanes.count),
             output.pointer(0, outputColumn), output.stride)
     }

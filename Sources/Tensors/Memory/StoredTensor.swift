@@ -103,12 +103,8 @@ package struct StoredTensor: Sendable {
         /// query and key projections of the Llama family: row 2i + j of a head was row
         /// j * headDimension / 2 + i.
         case interleavedHalves(headDimension: Int)
-        /// The file's rows are this one's columns.
-        ///
-        /// - Parameters:
-        ///   - columnCount: of a row of the file.
-        ///   - first: its first column that is a row here.
-        case transposed(columnCount: Int, first: Int)
+        /// Value (i, j) is value first + i · rowStep + j · columnStep of the `count` that the file has together.
+        case scattered(first: Int, rowStep: Int, columnStep: Int, count: Int)
 
         /// The stored row that is row `index` of the matrix.
         package func storedRow(_ index: Int) -> Int {
@@ -172,10 +168,10 @@ package struct StoredTensor: Sendable {
         return whole / packed.codes.rowCount * rowCount
     }
 
-    /// Where the bytes lie; of a part of a transposed matrix, all of it.
+    /// Where the bytes lie, of scattered values those between them too.
     package var byteRange: Range<Int> {
-        if case .transposed(let count, _) = rowOrder {
-            return byteOffset..<byteOffset + columnCount * count * type.blockByteCount
+        if case .scattered(_, _, _, let count) = rowOrder {
+            return byteOffset..<byteOffset + count * type.blockByteCount
         }
         return byteOffset..<byteOffset + rowCount * rowByteCount
     }
@@ -184,12 +180,24 @@ package struct StoredTensor: Sendable {
 
     /// A matrix of floats on its side; nil for another tensor.
     package var transposed: StoredTensor? {
-        guard shape.count == 2, rowOrder == .stored, type.blockLength == 1, packed == nil else {
-            return nil
-        }
+        scattered(shape: shape.reversed(), first: 0, rowStep: 1, columnStep: columnCount)
+    }
+
+    /// A matrix of some of a matrix's floats; nil for another tensor, or where it does not have them.
+    package func scattered(
+        shape: [Int], first: Int, rowStep: Int, columnStep: Int
+    ) -> StoredTensor? {
+        let count = rowCount * columnCount
+        guard self.shape.count == 2, rowOrder == .stored, type.blockLength == 1, packed == nil,
+            shape.count == 2, shape.allSatisfy({ $0 > 0 && $0 <= count }), first >= 0,
+            first < count, (1...count).contains(rowStep), (1...count).contains(columnStep),
+            // Sizes of files are far from overflow.
+            first + (shape[0] - 1) * rowStep + (shape[1] - 1) * columnStep < count
+        else { return nil }
         var other = self
-        other.shape = shape.reversed()
-        other.rowOrder = .transposed(columnCount: columnCount, first: 0)
+        other.shape = shape
+        other.rowOrder = .scattered(
+            first: first, rowStep: rowStep, columnStep: columnStep, count: count)
         return other
     }
 
@@ -202,12 +210,13 @@ package struct StoredTensor: Sendable {
             part.firstRow += range.lowerBound
             return part
         }
-        if case .transposed(let columnCount, let first) = rowOrder {
+        if case .scattered(let first, let rowStep, let columnStep, let count) = rowOrder {
             guard range.lowerBound >= 0, range.upperBound <= rowCount else { return nil }
             var part = self
             part.shape[0] = range.count
-            part.rowOrder = .transposed(
-                columnCount: columnCount, first: first + range.lowerBound)
+            part.rowOrder = .scattered(
+                first: first + range.lowerBound * rowStep, rowStep: rowStep,
+                columnStep: columnStep, count: count)
             return part
         }
         // A vector's rows are its values.
@@ -235,9 +244,9 @@ package struct StoredTensor: Sendable {
             }
             return
         }
-        if case .transposed(let count, let first) = rowOrder {
+        if case .scattered(let first, let rowStep, let columnStep, _) = rowOrder {
             for column in 0..<columnCount {
-                row[column] = value(at: column * count + first + index)
+                row[column] = value(at: first + index * rowStep + column * columnStep)
                 guard row[column].isFinite else { throw NonFiniteValue(tensor: name, row: index) }
             }
             return
