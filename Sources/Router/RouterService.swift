@@ -1,7 +1,7 @@
 internal import AsyncHTTPClient
 internal import Foundation
 internal import GRPCCore
-internal import GRPCNIOTransportHTTP2Posix
+internal import GRPCNIOTransportHTTP2TransportServices
 internal import Hummingbird
 internal import JSONTree
 package import Logging
@@ -76,14 +76,15 @@ package struct RouterService: Service, CustomStringConvertible {
     }
 
     private func grpc(_ watchdog: Watchdog) async throws {
-        var transport = HTTP2ServerTransport.Posix.Config.defaults
-        transport.rpc.maxRequestPayloadSize = PickerExchange.bodyByteLimit + (1 << 20)
+        var settings = HTTP2ServerTransport.Custom<GRPCListener>.Config.defaults
+        settings.rpc.maxRequestPayloadSize = PickerExchange.bodyByteLimit + (1 << 20)
         // Gateways send all requests of a worker over one connection.
-        transport.http2.maxConcurrentStreams = 100_000
+        settings.http2.maxConcurrentStreams = 100_000
+        let transport = HTTP2ServerTransport.Custom(
+            listenerFactory: GRPCListener(host: configuration.host, port: configuration.port),
+            config: settings)
         let server = GRPCServer(
-            transport: .http2NIOPosix(
-                address: .ipv4(host: configuration.host, port: configuration.port),
-                transportSecurity: .plaintext, config: transport),
+            transport: transport,
             services: [
                 EndpointPicker(core: core), HealthService(watchdog: watchdog),
                 ScalerService(
@@ -93,7 +94,7 @@ package struct RouterService: Service, CustomStringConvertible {
         try await withGracefulShutdownHandler {
             try await withThrowingDiscardingTaskGroup { group in
                 group.addTask { try await server.serve() }
-                if let address = try await server.listeningAddress {
+                if let address = await transport.listeningAddress {
                     logger.info(
                         "deciding for gateways", metadata: ["address": .string("\(address)")])
                 }
