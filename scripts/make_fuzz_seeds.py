@@ -14,9 +14,10 @@ def seed(parser, name, data):
     (folder / name).write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+for config in [*models.glob("*/model/config.json"), *(tests / "ModelFilesTests" / "Goldens" / "quantized").glob("*/config.json")]:
+    seed("model", config.parent.name if config.parent.name != "model" else config.parts[-3], config.read_bytes())
 for family in ["llama", "mistral", "qwen2", "qwen3"]:
     folder = models / family
-    seed("model", family, (folder / "model" / "config.json").read_bytes())
     for adapter in sorted(folder.iterdir()):
         name = f"{family}-{adapter.name}"
         if adapter.suffix == ".gguf": seed("gguf", name, adapter.read_bytes())

@@ -50,6 +50,8 @@ final class FuzzedParsers: Sendable {
     private let conversation: JSON.Object
     private let plain: String
     private let digest: AdapterDigest
+    /// Weights of a quantized checkpoint by their method.
+    private let quantized: [String: String]
 
     init() {
         do {
@@ -57,6 +59,12 @@ final class FuzzedParsers: Sendable {
             try FileManager.default.createDirectory(
                 atPath: folder + "/adapter", withIntermediateDirectories: true)
             let goldens = FileManager.default.currentDirectoryPath + "/Tests"
+            let checkpoints = goldens + "/ModelFilesTests/Goldens/quantized"
+            quantized = [
+                "gptq": "gptq-4bit-g32", "awq": "awq-g32",
+                "compressed-tensors": "ct-naive-int-zeros",
+                "fp8": "fp8-block-128-cut",
+            ].mapValues { "\(checkpoints)/\($0)/model.safetensors" }
             plain = goldens + "/ConformanceTests/Goldens/llama/plain"
             base = try Checkpoint.open(path: goldens + "/ConformanceTests/Goldens/llama/model")
             tokenizers = try ["gpt2", "llama2", "llama3", "mistral", "qwen2", "smollm"].map {
@@ -185,6 +193,18 @@ final class FuzzedParsers: Sendable {
         guard let json = try? JSON(parsing: input) else { return }
         _ = try? ModelConfiguration(huggingFace: json, source: "config.json")
         _ = try? GenerationDefaults(generation: json, config: json, source: "config.json")
+        guard let method = json["quantization_config"]?["quant_method"]?.stringValue,
+            let weights = quantized[method]
+        else { return }
+        try? FileManager.default.removeItem(atPath: "\(folder)/quantized")
+        try? FileManager.default.createDirectory(
+            atPath: "\(folder)/quantized", withIntermediateDirectories: true)
+        try? FileManager.default.createSymbolicLink(
+            atPath: "\(folder)/quantized/model.safetensors", withDestinationPath: weights)
+        guard write(input, "quantized/config.json") != nil,
+            let base = try? Checkpoint.open(path: "\(folder)/quantized")
+        else { return }
+        for tensor in base.storedTensors { _ = try? tensor.matrix() }
     }
 
     private func takeGGUF(_ input: [UInt8]) {

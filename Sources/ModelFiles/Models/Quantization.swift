@@ -271,7 +271,7 @@ struct Quantization {
     func assembled(
         _ stored: [String: StoredTensor], _ model: ModelConfiguration
     ) throws(ModelFileError) -> [String: StoredTensor] {
-        var left = stored
+        var parts = Parts(source: source, left: stored)
         let mark =
             switch method {
             case .gptq, .awq: ".qweight"
@@ -287,22 +287,21 @@ struct Quantization {
             guard let shape = model.shape(named: module + ".weight"), shape.count == 2 else {
                 continue
             }
-            var parts = Parts(module: module, shape: shape, source: source, left: left)
+            (parts.module, parts.shape) = (module, shape)
             guard let packed = try packed(&parts) else { continue }
             guard parts.left["\(module).weight"] == nil else {
                 throw ModelFileError(
                     .unexpectedTensor, "\(source): \(module) is there twice, quantized and not")
             }
-            left = parts.left
-            left["\(module).weight"] = StoredTensor(packed, name: "\(module).weight")
+            parts.left["\(module).weight"] = StoredTensor(packed, name: "\(module).weight")
         }
-        for (name, tensor) in left where tensor.packed == nil && Self.types.contains(tensor.type) {
+        for (name, tensor) in parts.left where tensor.packed == nil && Self.types.contains(tensor.type) {
             throw ModelFileError(
                 .unexpectedTensor,
                 "\(source): tensor \(name) (\(tensor.type.rawValue)) does not belong to quantized weights of this model"
             )
         }
-        return left
+        return parts.left
     }
 
     private func packed(_ parts: inout Parts) throws(ModelFileError) -> PackedNumbers? {

@@ -1,11 +1,11 @@
 internal import Tensors
 
 extension Quantization {
-    /// The tensors of one module as they are taken from a file's.
+    /// A file's tensors as they are taken, one module's after the other's.
     struct Parts {
-        let module: String
+        var module = ""
         /// Of the weights: outputs, inputs.
-        let shape: [Int]
+        var shape: [Int] = []
         let source: String
         var left: [String: StoredTensor]
 
