@@ -228,7 +228,7 @@ NAN, INF = float("nan"), float("inf")
 KEY, DELTA = "base_model.model.model.layers.0.self_attn.q_proj.", "token_adapter.trainable_tokens_delta"
 REFUSED = {  # name: (base case or settings, code, changes, "families" if not llama); a change to a tensor is None to drop it
     "peft-type": ("plain", "unsupported_peft_type", {"config": {"peft_type": "LOHA"}}),
-    "task-type": ("plain", "unsupported_task", {"config": {"task_type": "SEQ_CLS"}}),
+    "task-type": ("plain", "unsupported_task", {"config": {"task_type": "TOKEN_CLS"}}),
     "other-parameters": ("expert-down", "unsupported_field", {"config": {"target_parameters": ["input_layernorm.weight"]}, "families": MOE}),
     "expert-dora": ("expert-down", "invalid_field", {"config": {"use_dora": True}, "families": MOE}),
     "expert-missing": ("expert-down", "missing_tensor", {"tensors": {"base_model.model.model.layers.0.mlp.experts.lora_B.weight": None}, "families": MOE}),

@@ -40,8 +40,7 @@ ADDED = ["<|im_start|>", "<|im_end|>", "<|tool|>"]
 MORE = TOKENS + [128, 129, 130]
 REFUSED = {
     "llama": {"axolotl-tokens": "wrong_shape", "llamafactory-tokens": "wrong_shape", "peft-resized": "wrong_shape", "peft-resized-targets": "wrong_shape",
-              "peft-resized-tokens": "invalid_field", "peft-resized-tokens-both": "invalid_field", "trl-sft-chat": "invalid_field",
-              "peft-scores-1": "unsupported_task", "peft-scores-2": "unsupported_task", "peft-scores-3": "unsupported_task", "trl-reward": "unsupported_task"},
+              "peft-resized-tokens": "invalid_field", "peft-resized-tokens-both": "invalid_field", "trl-sft-chat": "invalid_field"},
     "tied": {"resized": "wrong_shape", "resized-saved": "wrong_shape", "resized-saved-tied": "wrong_shape", "resized-targets": "wrong_shape",
              "resized-tokens": "invalid_field", "spare": "unsupported_field", "spare-tokens": "unsupported_field"},
 }

@@ -47,6 +47,7 @@ public struct AdapterDigest: Hashable, Sendable, CustomStringConvertible {
         for (target, rows) in adapter.tokenRows.sorted(by: { $0.key < $1.key }) {
             hash.add("tokens of \(target.moduleName)", rows.rows)
         }
+        if let scores = adapter.scores { hash.add("scores", scores) }
         bytes = hash.bytes
     }
 

@@ -32,6 +32,7 @@ package struct AdapterLayout: Sendable {
         var norms: [Checkpoint.Role: Int] = [:]
         var tokenRows: [AdapterFile.Target: Int] = [:]
         var change: (a: Int, b: Int, gain: Int?)?
+        var scores: Int?
     }
 
     package let format: WeightFormat
@@ -104,6 +105,10 @@ package struct AdapterLayout: Sendable {
                 PackedMatrix.byteCount(
                     format: ownFormat, outputCount: tokens.count, inputCount: base.hiddenSize))
         }
+        if shape.classCount > 0 {
+            own.scores = take(
+                Matrix.byteCount(rowCount: shape.classCount, columnCount: base.hiddenSize))
+        }
         if let part = shape.parts[.embedding] {
             func take(_ rowCount: Int, _ columnCount: Int) -> Int {
                 end += Matrix.byteCount(rowCount: rowCount, columnCount: columnCount)
@@ -146,7 +151,11 @@ package struct AdapterLayout: Sendable {
                     (role, Matrix(rowCount: 1, columnCount: size(role)[0], in: buffer, at: place))
                 }),
             embeddingRows: rows(.embedding), headRows: rows(.head),
-            change: embeddingChange(in: buffer))
+            change: embeddingChange(in: buffer),
+            scores: own.scores.map {
+                Matrix(
+                    rowCount: shape.classCount, columnCount: base.hiddenSize, in: buffer, at: $0)
+            })
     }
 
     private func embeddingChange(in buffer: Buffer) -> OwnWeights.EmbeddingChange? {

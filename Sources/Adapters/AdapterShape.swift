@@ -22,6 +22,8 @@ package struct AdapterShape: Sendable, Equatable {
     package let tokens: [AdapterFile.Target: [Int32]]
     /// See `AdapterFile.invocation`.
     package let invocation: [Int32]
+    /// Classes of a classifier; 0 for another adapter.
+    package let classCount: Int
 
     package init(_ file: AdapterFile, base: ModelConfiguration) {
         var parts = file.deltas.mapValues {
@@ -42,6 +44,7 @@ package struct AdapterShape: Sendable, Equatable {
         }
         tokens = file.tokenRows.mapValues(\.tokens)
         invocation = file.invocation
+        classCount = file.scores?.rowCount ?? 0
     }
 
     /// Low-rank changes alone.
@@ -51,6 +54,7 @@ package struct AdapterShape: Sendable, Equatable {
         tiesReplaced = false
         tokens = [:]
         invocation = []
+        classCount = 0
     }
 
     /// The largest rank.
@@ -83,7 +87,7 @@ package struct AdapterShape: Sendable, Equatable {
 
     /// Whether anything is in the base's place.
     var hasOwnWeights: Bool {
-        !replaced.isEmpty || !tokens.isEmpty || parts[.embedding] != nil
+        !replaced.isEmpty || !tokens.isEmpty || parts[.embedding] != nil || classCount > 0
     }
 
     private static func replaceable(_ base: ModelConfiguration) -> [Checkpoint.Role] {
@@ -110,7 +114,8 @@ extension AdapterShape {
     private static let isChanged: UInt64 = 1 << 34
 
     /// Two words for each module: rank and flags, and the scale. Then lists, the count of each before
-    /// it: places of what is replaced, the embedding's tokens, the head's, those that invoke.
+    /// it: places of what is replaced, the embedding's tokens, the head's, those that invoke. Then whether
+    /// tables are one, and a classifier's classes.
     func words(for base: ModelConfiguration) -> [UInt64] {
         var words = AdapterFile.Target.all(for: base).flatMap { target -> [UInt64] in
             guard let part = parts[target] else { return [0, 0] }
@@ -127,12 +132,13 @@ extension AdapterShape {
         }
         lists.append(invocation.map { UInt64($0) })
         for list in lists { words += [UInt64(list.count)] + list }
-        return words + [tiesReplaced ? 1 : 0]
+        words.append(tiesReplaced ? 1 : 0)
+        return classCount > 0 ? words + [UInt64(classCount)] : words
     }
 
     static func wordLimit(for base: ModelConfiguration, _ limits: AdapterLimits) -> Int {
         2 * AdapterFile.Target.all(for: base).count + replaceable(base).count
-            + 2 * base.vocabularySize + limits.invocation + 5
+            + 2 * base.vocabularySize + limits.invocation + 6
     }
 
     /// Reads what `words` wrote; nil when it did not write that.
@@ -171,7 +177,8 @@ extension AdapterShape {
             let head = list(below: vocabulary, limit: vocabulary),
             let invocation = list(below: vocabulary, limit: limits.invocation),
             Set(embedding).count == embedding.count, Set(head).count == head.count,
-            let isTied = rest.popFirst(), isTied <= 1, rest.isEmpty,
+            let isTied = rest.popFirst(), isTied <= 1, rest.count <= 1,
+            let classes = Int(exactly: rest.first ?? 0), classes <= 4096,
             isTied == 0 || replaced.contains(0)
         else { return nil }
         self.parts = parts
@@ -180,5 +187,6 @@ extension AdapterShape {
         tokens = [AdapterFile.Target.embedding: embedding, .head: head]
             .filter { !$1.isEmpty }.mapValues { $0.map(Int32.init) }
         self.invocation = invocation.map(Int32.init)
+        classCount = classes
     }
 }

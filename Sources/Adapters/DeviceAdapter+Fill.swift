@@ -58,6 +58,13 @@ extension OwnWeights {
             guard let tensor = file.tokenRows[target]?.rows else { continue }
             try rows.rows.pack(team: team) { index, row in try tensor.read(row: index, into: &row) }
         }
+        if let scores, let tensor = file.scores {
+            for row in 0..<scores.rowCount {
+                try scores.withMutableRow(row) { (values) throws(NonFiniteValue) in
+                    try tensor.read(row: row, into: &values)
+                }
+            }
+        }
         guard let change, let delta = file.deltas[.embedding] else { return }
         let (a, b) = (try delta.a.matrix(), try delta.b.matrix())
         for rank in 0..<delta.rank {

@@ -31,6 +31,19 @@ package final class DeviceAdapter: Sendable {
     package var targets: [AdapterFile.Target] { shape.targets }
     package var byteCount: Int { memory.byteCount }
 
+    /// What a classifier makes of the last hidden states behind the final norm; nil for another adapter.
+    package func scores(of states: [Float]) -> [Float]? {
+        guard let scores = own?.scores, states.count == scores.columnCount else { return nil }
+        return (0..<scores.rowCount).map { row in
+            scores.withRow(row) { weights in
+                Float(
+                    weights.indices.reduce(0.0) { $0 + Double(weights[$1]) * Double(states[$1]) })
+            }
+        }
+    }
+
+    package var isClassifier: Bool { own?.scores != nil }
+
     /// The first position of a prompt where the adapter acts: 0 for most, else where the last occurrence
     /// of what invokes it begins, and `Int.max` when there is none. As PEFT has it, occurrences are
     /// whole ones, and in the prompt, not in what is generated.

@@ -52,16 +52,20 @@ package final class OwnWeights: Sendable {
     private let embeddingRows: TokenRows?
     package let headRows: TokenRows?
     package let change: EmbeddingChange?
+    /// (classes, hidden size).
+    package let scores: Matrix?
 
     init(
         matrices: [Checkpoint.Role: PackedMatrix], norms: [Checkpoint.Role: Matrix],
-        embeddingRows: TokenRows?, headRows: TokenRows?, change: EmbeddingChange?
+        embeddingRows: TokenRows?, headRows: TokenRows?, change: EmbeddingChange?,
+        scores: Matrix?
     ) {
         self.matrices = matrices
         self.norms = norms
         self.embeddingRows = embeddingRows
         self.headRows = headRows
         self.change = change
+        self.scores = scores
     }
 
     /// A weight matrix in the place of the base's.
@@ -76,7 +80,8 @@ package final class OwnWeights: Sendable {
 
     /// Where everything begins in the adapter's memory.
     var places: [Int] {
-        let vectors = Array(norms.values) + [change?.a, change?.b, change?.gain].compactMap(\.self)
+        let vectors =
+            Array(norms.values) + [change?.a, change?.b, change?.gain, scores].compactMap(\.self)
         return matrices.values.map(\.byteOffset) + vectors.map(\.byteOffset)
             + tables.values.map(\.rows.byteOffset)
     }

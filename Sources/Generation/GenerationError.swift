@@ -13,6 +13,7 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
         /// The template has no place for this parameter.
         case notShown(String)
         case adapterTooLarge
+        case adapterIsClassifier
         case tooManyRequests
         /// The first token would come too late by so many seconds.
         case tooLate(seconds: Int)
@@ -34,6 +35,7 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
             case .templateRefused, .templateFailed: "chat_template_error"
             case .notShown: "unsupported_parameter"
             case .adapterTooLarge: "adapter_too_large"
+            case .adapterIsClassifier: "adapter_is_a_classifier"
             case .tooManyRequests: "queue_full"
             case .tooLate: "queue_delay_exceeded"
             case .shuttingDown: "shutting_down"

@@ -108,6 +108,11 @@ package struct TextGenerator: Sendable {
         try check(prompt, options)
         let room = contextLength - prompt.count
         let adapter = model.adapter
+        guard adapter?.isClassifier != true || options.pooling != nil else {
+            throw GenerationError(
+                .adapterIsClassifier,
+                "The adapter scores texts and has no head that writes them: ask POST /v1/classify.")
+        }
         if let adapter, let memory = engine.limits.deviceMemory, !memory.holds(adapter) {
             throw GenerationError(
                 .adapterTooLarge,

@@ -40,7 +40,7 @@ public struct EmbeddingRequest: Sendable, Equatable {
         try parameters.finish()
     }
 
-    private static func inputs(_ json: JSON?) throws(APIError) -> [Input] {
+    static func inputs(_ json: JSON?) throws(APIError) -> [Input] {
         guard let json else {
             throw APIError(
                 status: 400, code: "missing_parameter", message: "input is missing.",

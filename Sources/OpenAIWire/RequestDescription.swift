@@ -284,6 +284,27 @@ public enum RequestDescription {
         ("add_special_tokens", flag(true)), ("user", unused),
     ]
 
+    public static let classify: [Parameter] = [
+        ("model", text("An adapter with a head that scores texts.")),
+        (
+            "input",
+            [
+                "type": ["string", "array"],
+                "description": "A text, texts, token ids, or lists of token ids.",
+            ]
+        ),
+        (
+            "activation",
+            [
+                "enum": .array(
+                    ClassificationRequest.Activation.allCases.map { .string($0.rawValue) }),
+                "description":
+                    "Softmax over several classes and sigmoid of one, unless it is said.",
+            ]
+        ),
+        ("use_activation", flag(true)), ("add_special_tokens", flag(true)), ("user", unused),
+    ]
+
     public static let detokenize: [Parameter] = [
         ("model", text("The base, unless it is said.")), ("tokens", list("integer", "")),
     ]

@@ -69,6 +69,10 @@ struct APIRoute {
             body: RequestDescription.schema(
                 RequestDescription.embeddings, required: ["model", "input"])),
         APIRoute(
+            .post, "/v1/classify", .key, "Texts scored by a classifier's head.",
+            body: RequestDescription.schema(
+                RequestDescription.classify, required: ["model", "input"])),
+        APIRoute(
             .post, "/tokenize", .key, "Text, or a conversation, to tokens.",
             body: RequestDescription.schema(RequestDescription.tokenize, required: [])),
         APIRoute(

@@ -10,7 +10,8 @@ internal import OpenAIWire
 internal import Synchronization
 internal import Tokenization
 
-/// `POST /v1/embeddings`: the last hidden states of texts, with any adapter, in the same steps as everything else.
+/// `POST /v1/embeddings` and `/v1/classify`: the last hidden states of texts, with any adapter, in the same steps as everything
+/// else, and what a classifier makes of them.
 struct EmbeddingRoutes {
     let completions: CompletionRoutes
 
@@ -26,43 +27,108 @@ struct EmbeddingRoutes {
     func add(to group: RouterGroup<APIContext>) {
         group.post("embeddings") { request, context -> Response in
             let account = try RequestAccount(completions.tenancy, context)
-            return try await account.closing { try await respond(request, context, account) }
+            return try await account.closing { try await embed(request, context, account) }
+        }
+        group.post("classify") { request, context -> Response in
+            let account = try RequestAccount(completions.tenancy, context)
+            return try await account.closing { try await classify(request, context, account) }
         }
     }
 
-    private func respond(
+    private func embed(
         _ request: Request, _ context: APIContext, _ account: RequestAccount
+    ) async throws -> Response {
+        try await respond("embeddings", request, context, account) {
+            json -> (EmbeddingRequest, Texts) in
+            let asked = try EmbeddingRequest(json)
+            let texts = Texts(
+                model: asked.model, inputs: asked.inputs, pooling: asked.pooling,
+                addsSpecialTokens: asked.addsSpecialTokens)
+            try registry.check(asked.model, in: context.scope)
+            try checkSize(asked)
+            return (asked, texts)
+        } write: { asked, _, vectors in
+            vectors.enumerated().map { index, vector in
+                [
+                    "object": "embedding", "index": .integer(index),
+                    "embedding": Self.json(vector, asked),
+                ]
+            }
+        }
+    }
+
+    private func classify(
+        _ request: Request, _ context: APIContext, _ account: RequestAccount
+    ) async throws -> Response {
+        try await respond("classify", request, context, account) {
+            json -> (ClassificationRequest, Texts) in
+            let asked = try ClassificationRequest(json)
+            try registry.check(asked.model, in: context.scope)
+            let texts = Texts(
+                model: asked.model, inputs: asked.inputs, pooling: Pooling.last.rawValue,
+                addsSpecialTokens: asked.addsSpecialTokens, isScored: true)
+            return (asked, texts)
+        } write: { asked, model, vectors in
+            vectors.enumerated().map { index, vector in
+                Self.json(
+                    model.lease?.adapter.scores(of: vector) ?? [], index: index, asked.activation)
+            }
+        }
+    }
+
+    /// What both requests have.
+    private struct Texts {
+        var model: String
+        var inputs: [EmbeddingRequest.Input]
+        var pooling: String
+        var addsSpecialTokens: Bool
+        /// Whether the model has to be a classifier.
+        var isScored = false
+    }
+
+    private func respond<Asked: Sendable>(
+        _ operation: String, _ request: Request, _ context: APIContext, _ account: RequestAccount,
+        read: @escaping @Sendable (JSON) throws -> (Asked, Texts),
+        write: @escaping @Sendable (Asked, ModelRegistry.Model, [[Float]]) -> [JSON]
     ) async throws -> Response {
         let departure = await context.departure()
         let body = try await completions.texts.body(of: request, context)
-        let scope = context.scope
-        let (asked, prompts) = try await completions.texts.run(on: body) {
-            json -> (EmbeddingRequest, [[Int]]) in
-            let asked = try EmbeddingRequest(json)
-            try registry.check(asked.model, in: scope)
-            return (asked, try self.prompts(asked))
+        let (asked, texts, prompts) = try await completions.texts.run(on: body) {
+            json -> (Asked, Texts, [[Int]]) in
+            let (asked, texts) = try read(json)
+            return (asked, texts, try self.prompts(texts))
         }
         var options = CompletionOptions()
         options.maximumTokens = 0
-        options.pooling = Pooling(rawValue: asked.pooling)
+        options.pooling = Pooling(rawValue: texts.pooling)
         options.flow = try context.flow(nil)
         for prompt in prompts { try generator.check(prompt, options) }
         let count = prompts.reduce(0) { $0 + $1.count }
         let patience = try request.headers.queueDelay ?? completions.maximumQueueDelay
-        if !registry.library.isJustInTime(asked.model) {
-            account.name("embeddings", asked.model, digest: nil)
+        if !registry.library.isJustInTime(texts.model) {
+            account.name(operation, texts.model, digest: nil)
         }
         let working = Task { [options] in
-            let model = try await registry.model(asked.model, context)
+            let model = try await registry.model(texts.model, context)
+            guard !texts.isScored || model.lease?.adapter.isClassifier == true else {
+                throw APIError(
+                    status: 400, code: "not_a_classifier",
+                    message:
+                        "\(texts.model) has no head that scores texts: name an adapter that was trained with task_type SEQ_CLS.",
+                    parameter: "model")
+            }
             var options = options
             options.prefixScope = completions.prefixSharing.scope(
                 salt: nil, of: context.tenant, for: model)
-            account.name(
-                "embeddings", asked.model, digest: model.lease?.adapter.digest.description)
+            account.name(operation, texts.model, digest: model.lease?.adapter.digest.description)
             try account.reserve(count)
-            return try await self.vectors(of: prompts, with: model, options, patience, account)
+            return (
+                model, try await self.vectors(of: prompts, with: model, options, patience, account)
+            )
         }
-        let vectors = try await departure.whileConnected(onDeparture: { working.cancel() }) {
+        let (model, vectors) = try await departure.whileConnected(
+            onDeparture: { working.cancel() }
+        ) {
             try await withTaskCancellationHandler {
                 try await working.value
             } onCancel: {
@@ -71,15 +137,10 @@ struct EmbeddingRoutes {
         }
         let usage = Usage(promptTokens: count)
         let text = try await completions.texts.run(byteCount: vectors.count * 16_384) {
-            let data = vectors.enumerated().map { index, vector in
-                [
-                    "object": "embedding", "index": .integer(index),
-                    "embedding": Self.json(vector, asked),
-                ] as JSON
-            }
-            return JSON.object(
+            JSON.object(
                 JSON.Object([
-                    ("object", "list"), ("data", .array(data)), ("model", .string(asked.model)),
+                    ("object", "list"), ("data", .array(write(asked, model, vectors))),
+                    ("model", .string(texts.model)),
                     (
                         "usage",
                         ["prompt_tokens": .integer(count), "total_tokens": .integer(count)]
@@ -91,7 +152,7 @@ struct EmbeddingRoutes {
         return Response(jsonText: text)
     }
 
-    private func prompts(_ asked: EmbeddingRequest) throws -> [[Int]] {
+    private func checkSize(_ asked: EmbeddingRequest) throws {
         let width = generator.checkpoint.configuration.hiddenSize
         if let dimensions = asked.dimensions, dimensions > width {
             throw APIError.invalid(
@@ -104,6 +165,9 @@ struct EmbeddingRoutes {
                 "The vectors would be \(numbers) numbers; at most \(Self.numberLimit) are allowed in one answer. Send fewer texts."
             )
         }
+    }
+
+    private func prompts(_ asked: Texts) throws -> [[Int]] {
         var total = 0
         return try asked.inputs.map { input in
             let tokens =
@@ -177,5 +241,28 @@ struct EmbeddingRoutes {
             }
         }
         return .string(data.base64EncodedString())
+    }
+
+    /// A text's scores and what they are as probabilities. The folder of an adapter does not say what its classes are called.
+    private static func json(
+        _ scores: [Float], index: Int, _ asked: ClassificationRequest.Activation?
+    ) -> JSON {
+        let probabilities: [Double]
+        switch asked ?? (scores.count > 1 ? .softmax : .sigmoid) {
+        case .softmax:
+            let largest = scores.max() ?? 0
+            let powers = scores.map { exp(Double($0 - largest)) }
+            let sum = powers.reduce(0, +)
+            probabilities = powers.map { $0 / sum }
+        case .sigmoid: probabilities = scores.map { 1 / (1 + exp(-Double($0))) }
+        case .none: probabilities = scores.map { Double($0) }
+        }
+        let best = scores.indices.max { scores[$0] < scores[$1] } ?? 0
+        return [
+            "index": .integer(index), "label": .string("LABEL_\(best)"),
+            "probs": .array(probabilities.map { .number($0) }),
+            "scores": .array(scores.map { .number(Double($0)) }),
+            "num_classes": .integer(scores.count),
+        ]
     }
 }

@@ -20,6 +20,7 @@ struct ToolAdapterTests {
         var tokens: [Int32]
         /// Of the base that it was trained on, which has more tokens than the family's.
         var isResized: Bool
+        var isScored: Bool
 
         var path: String { "\(ToolAdapterTests.folder)/\(family)/\(name)" }
     }
@@ -38,13 +39,14 @@ struct ToolAdapterTests {
                     Case(
                         family: family, name: name, code: entry["code"]?.stringValue,
                         tokens: tokens(entry["tokens"]) ?? common,
-                        isResized: entry["resized"]?.boolValue ?? false))
+                        isResized: entry["resized"]?.boolValue ?? false,
+                        isScored: entry["rows"]?.stringValue == "scores"))
             }
         }
         return cases
     }
 
-    /// Logits of an adapter alone.
+    /// Logits of an adapter alone, or a classifier's scores.
     static func logits(_ test: Case, _ base: Checkpoint) throws -> Matrix {
         let adapter = try DeviceAdapter(
             try AdapterFile.open(path: test.path, base: base, limits: AdapterLimits()),
@@ -56,6 +58,11 @@ struct ToolAdapterTests {
         batch.append(
             tokens: test.tokens, firstPosition: 0, blocks: [0, 1], adapter: adapter)
         let wanted = try model.forward(batch, wanting: Array(test.tokens.indices))
+        if test.isScored {
+            let last = test.tokens.count - 1
+            let states = try model.hiddenStates(of: last..<last + 1, in: wanted)
+            return Matrix(rows: [try #require(adapter.scores(of: states.row(0)))])
+        }
         return try model.logits(of: test.tokens.indices, in: wanted, peaksOnly: false).logits
     }
 
@@ -76,13 +83,13 @@ struct ToolAdapterTests {
                 ran += 1
             }
         }
-        #expect(ran >= 18 && refused >= 10)
+        #expect(ran >= 22 && refused >= 6)
     }
 
     static func compare(_ test: Case, _ found: Matrix) throws {
         let file = try SafetensorsFile(path: "\(folder)/\(test.family)/expected.safetensors")
         let expected = try #require(file.tensors[test.name], "\(test.path)").matrix()
-        #expect(expected.rowCount == test.tokens.count)
+        #expect(expected.rowCount == (test.isScored ? 1 : test.tokens.count))
         for row in 0..<expected.rowCount {
             #expect(found.row(row).count == expected.columnCount, "\(test.path)")
             let difference = zip(found.row(row), expected.row(row)).map { abs($0 - $1) }.max()
@@ -98,8 +105,7 @@ struct ToolAdapterTests {
         let model = "\(Self.folder)/\(test.family)/model"
         let adapter = try SafetensorsFile(path: test.path + "/adapter_model.safetensors").tensors
         let whole = try SafetensorsFile(path: model + "/model.safetensors").tensors
-        var entries: [String] = []
-        var data: [UInt8] = []
+        var writer = SafetensorsWriter()
         var rowCount = 0
         for (name, tensor) in whole.sorted(by: { $0.key < $1.key }) {
             let module = name.dropLast(".weight".count)
@@ -110,15 +116,9 @@ struct ToolAdapterTests {
             let isTable = name == "model.embed_tokens.weight" || name == "lm_head.weight"
             let source = isTable ? try #require(table, "\(test.path)") : tensor
             if isTable { rowCount = source.rowCount }
-            let bytes = try #require(source.file.bytes(in: source.byteRange))
-            entries.append(
-                "\"\(name)\":{\"dtype\":\"\(source.type.rawValue)\",\"shape\":\(source.shape),"
-                    + "\"data_offsets\":[\(data.count),\(data.count + bytes.count)]}")
-            data += bytes
+            writer.add(name, source)
         }
-        let header = Array("{\(entries.joined(separator: ","))}".utf8)
-        let count = (0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) }
-        try folder.write(count + header + data, to: "model.safetensors")
+        try folder.write(writer.bytes, to: "model.safetensors")
         let config = try JSON(
             parsing: Array(Data(contentsOf: URL(fileURLWithPath: model + "/config.json"))))
         var object = try #require(config.objectValue)

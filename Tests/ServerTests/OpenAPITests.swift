@@ -30,6 +30,7 @@ struct OpenAPITests {
             "AnswerForm", "ChatRequest", "CompletionRequest", "SamplingOptions", "TextRequests",
             "AdapterChange", "ToolChoice", "MessagesRequest", "ResponsesRequest",
             "TakeoffRequests", "ScaledAdapter", "KeyTerms", "KeyRequests", "EmbeddingRequest",
+            "ClassificationRequest",
         ] {
             let text = try String(contentsOfFile: folder + file + ".swift", encoding: .utf8)
             for pattern in reads {

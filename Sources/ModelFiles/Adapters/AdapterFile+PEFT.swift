@@ -45,6 +45,7 @@ extension AdapterFile {
         deltas = try reader.takeDeltas()
         replaced = try reader.takeReplaced()
         tokenRows = try reader.takeTokenRows()
+        scores = try reader.takeScores()
         try configuration.checkPatterns(folder)
         invocation = configuration.invocation
         baseModelName = configuration.baseModelName
@@ -86,6 +87,8 @@ struct PEFTReader {
         case underneath(Checkpoint.Role)
         case tokenRows(AdapterFile.Target)
         case copy(Checkpoint.Role, TableCopy)
+        /// The head of a classifier.
+        case scores
     }
 
     /// What an embedding or a head that is there once more is the same as.
@@ -116,7 +119,9 @@ struct PEFTReader {
     static func saved(
         _ configuration: PEFTConfiguration, base: Checkpoint, source: String
     ) throws(ModelFileError) -> Set<Checkpoint.Role> {
-        let saved = try configuration.saved.roles(of: base, source: source)
+        let saved = try configuration.saved.roles(
+            of: base, others: configuration.isClassifier ? ["classifier", "score"] : [],
+            source: source)
         let isTied = base.configuration.tiesEmbeddings && configuration.tiesWeights
         return isTied && configuration.saved.namesTable
             ? saved.union([.embedding, .head]) : saved
@@ -128,7 +133,7 @@ struct PEFTReader {
             && (configuration.saved.namesTable || configuration.targets.namesTable)
     }
 
-    private static func isTargeted(_ module: String, _ configuration: PEFTConfiguration) -> Bool {
+    static func isTargeted(_ module: String, _ configuration: PEFTConfiguration) -> Bool {
         configuration.targets.contains(module) && !configuration.saved.excludes(module)
     }
 
@@ -215,7 +220,7 @@ struct PEFTReader {
 
     // MARK: Taking
 
-    private mutating func take(
+    mutating func take(
         _ place: Place, named name: @autoclosure () -> String
     ) throws(ModelFileError) -> StoredTensor {
         guard let tensor = left.removeValue(forKey: place) else {
@@ -299,34 +304,13 @@ struct PEFTReader {
         return replaced
     }
 
-    /// PEFT writes both tables whole when the vocabulary is not that of the base's repository: they are the base's, once it
-    /// has been resized. What is another stays, to be refused: PEFT would put it in the base's place, for all adapters.
-    private mutating func dropCopies(
-        saved: [Checkpoint.Role: StoredTensor]
-    ) throws(ModelFileError) {
-        for role in [Checkpoint.Role.embedding, .head] {
-            left[.copy(role, .withoutUse)] = nil
-            let same: [(Place, StoredTensor?)] = [
-                (.copy(role, .ofSaved), saved[role]),
-                (.copy(role, .ofBase), base[role] ?? base[.embedding]),
-                (.own(role), base[role] ?? base[.embedding]),
-            ]
-            for (place, table) in same {
-                guard let copy = left[place], let table else { continue }
-                let tensor = try shaped(copy, as: role)
-                let isSame = comparesValues ? try tensor.holdsTheSame(as: table) : true
-                if isSame { left[place] = nil }
-            }
-        }
-    }
-
     private mutating func takeOwn(_ role: Checkpoint.Role) throws(ModelFileError) -> StoredTensor {
         let c = base.configuration
         return c.completed(
             try shaped(try take(.own(role), named: c.name(of: role)), as: role), as: role)
     }
 
-    private func shaped(
+    func shaped(
         _ tensor: StoredTensor, as role: Checkpoint.Role
     ) throws(ModelFileError) -> StoredTensor {
         let shape = base.configuration.shape(of: role) ?? []
@@ -348,7 +332,7 @@ struct PEFTReader {
     }
 
     /// PEFT would let the head's win.
-    private func differ(_ embedding: StoredTensor, _ head: StoredTensor) -> ModelFileError {
+    func differ(_ embedding: StoredTensor, _ head: StoredTensor) -> ModelFileError {
         ModelFileError(
             .malformedFile,
             "\(folder): embedding and head are one, but \(embedding.name) and \(head.name) differ")
@@ -371,75 +355,6 @@ struct PEFTReader {
                 replaced[role] = try takeOwn(role)
             }
         }
-    }
-
-    /// The embedding and head that PEFT saves beneath changes of them (`save_embedding_layers`), usually
-    /// the base's own. On a base that ties them, each of the two is both.
-    private mutating func takeTables(
-        into replaced: inout [Checkpoint.Role: StoredTensor]
-    ) throws(ModelFileError) {
-        var found: [Checkpoint.Role: StoredTensor] = [:]
-        for target in [AdapterFile.Target.embedding, .head] where targets.contains(target) {
-            guard let table = left.removeValue(forKey: .underneath(target.role)) else { continue }
-            found[target.role] = try shaped(table, as: target.role)
-        }
-        guard comparesValues else { return }
-        if base.configuration.tiesEmbeddings, let any = found[.head] ?? found[.embedding] {
-            if let other = found[.embedding], try !any.holdsTheSame(as: other) {
-                throw differ(other, any)
-            }
-            for role in [Checkpoint.Role.embedding, .head] where !saved.contains(role) {
-                found[role] = any
-            }
-        }
-        // On a base that ties them, what holds for one holds for the other.
-        var isOwn: Bool?
-        for (role, tensor) in found {
-            guard let own = base[role] ?? base[.embedding] else { continue }
-            if isOwn == nil || !base.configuration.tiesEmbeddings {
-                isOwn = try tensor.holdsTheSame(as: own)
-            }
-            if isOwn != true { replaced[role] = tensor }
-        }
-    }
-
-    mutating func takeTokenRows() throws(ModelFileError) -> [AdapterFile.Target: AdapterFile
-        .TokenRows]
-    {
-        var rows: [AdapterFile.Target: AdapterFile.TokenRows] = [:]
-        var tokens = configuration.trainableTokens.tokens
-        let isShared =
-            base.configuration.tiesEmbeddings && tokens[.embedding] != nil
-            && (tokens[.head] == nil || tokens[.head] == tokens[.embedding])
-        if isShared { tokens[.head] = nil }
-        for (target, tokens) in tokens {
-            let tensor = try take(
-                .tokenRows(target),
-                named: "\(target.moduleName).token_adapter.trainable_tokens_delta")
-            let shape = [tokens.count, base.configuration.hiddenSize]
-            guard tokens.count <= limits.tokens else {
-                throw ModelFileError(
-                    .limitExceeded,
-                    "\(folder): trainable_token_indices has \(tokens.count) tokens; the limit is \(limits.tokens)"
-                )
-            }
-            guard tensor.shape == shape else {
-                throw ModelFileError(
-                    .wrongShape,
-                    "\(folder): tensor \(tensor.name) has shape \(tensor.shape); the configuration's tokens need \(shape)"
-                )
-            }
-            rows[target] = AdapterFile.TokenRows(tokens: tokens, rows: tensor)
-        }
-        if isShared, let embedding = rows[.embedding] {
-            rows[.head] = embedding
-            // Once the vocabulary has grown, PEFT writes them for both.
-            if let copy = left[.tokenRows(.head)] {
-                let isSame = comparesValues ? try embedding.rows.holdsTheSame(as: copy) : true
-                if isSame { left[.tokenRows(.head)] = nil }
-            }
-        }
-        return rows
     }
 }
 

@@ -115,6 +115,8 @@ package struct AdapterFile: Sendable {
     /// The adapter acts from the last occurrence of these tokens in a prompt on, or not at all if they
     /// do not occur. Empty: it acts everywhere.
     package var invocation: [Int32] = []
+    /// (classes, hidden size) of a classifier: what it makes of the last hidden states behind the final norm.
+    package var scores: StoredTensor?
     package var text: AdapterText?
     /// What the adapter says it was trained on; advisory.
     package var baseModelName: String?
@@ -148,9 +150,10 @@ package struct AdapterFile: Sendable {
                     "scale": .number(Double(delta.scale)),
                 ]
             })
-        guard !replaced.isEmpty || !tokenRows.isEmpty || !invocation.isEmpty || text != nil else {
-            return modules
-        }
+        guard
+            !replaced.isEmpty || !tokenRows.isEmpty || !invocation.isEmpty || text != nil
+                || scores != nil
+        else { return modules }
         func integers(_ values: [Int32]) -> JSON { .array(values.map { .integer(Int($0)) }) }
         let tokens = tokenRows.sorted { $0.key < $1.key }.map { target, rows -> JSON in
             ["module": .string(target.moduleName), "indices": integers(rows.tokens)]
@@ -161,6 +164,7 @@ package struct AdapterFile: Sendable {
             ("tokens", .array(tokens)), ("invocation", integers(invocation)),
         ])
         whole["text"] = text?.json
+        if let scores { whole["scores"] = .integer(scores.rowCount) }
         return .object(whole)
     }
 

@@ -16,6 +16,8 @@ package struct PEFTConfiguration: Sendable {
     package var rankPattern: [(pattern: ModulePattern, rank: Int)]
     package var alphaPattern: [(pattern: ModulePattern, alpha: Double)]
     package var targets: TargetModules
+    /// Whether the file has a head that scores texts.
+    package let isClassifier: Bool
     /// Stacked weights of experts and routers that have a low-rank change, by transformers' names or their ends.
     package var parameters: [String]
     package var saved: SavedModules
@@ -67,9 +69,11 @@ package struct PEFTConfiguration: Sendable {
                 .unsupportedPEFTType, "\(source): peft_type is \"\(type)\"; supported is LORA")
         }
         let task = try fields.string("task_type", default: "CAUSAL_LM")
-        guard task == "CAUSAL_LM" else {
+        isClassifier = task == "SEQ_CLS"
+        guard task == "CAUSAL_LM" || isClassifier else {
             throw ModelFileError(
-                .unsupportedTask, "\(source): task_type is \(task); supported is CAUSAL_LM")
+                .unsupportedTask,
+                "\(source): task_type is \(task); supported are CAUSAL_LM and SEQ_CLS")
         }
         for (name, value) in members
         where !PEFTConfiguration.knownFields.contains(name) && !value.isDefault {

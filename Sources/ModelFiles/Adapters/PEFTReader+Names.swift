@@ -20,6 +20,10 @@ extension PEFTReader {
                 }
                 continue
             }
+            if name == prefix + "score.weight" {
+                places[.scores] = tensor
+                continue
+            }
             let found = self.places(of: name, base: base)
             guard !found.isEmpty else { throw unexpected(tensor, folder, base) }
             let parts = try found.map(\.part).split(tensor, source: folder)

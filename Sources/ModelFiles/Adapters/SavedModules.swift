@@ -51,7 +51,11 @@ package struct SavedModules: Sendable {
     ///
     /// - Throws: `ModelFileError` with `invalid_field` for an entry that PEFT would ignore or cannot
     ///   load again.
-    func roles(of base: Checkpoint, source: String) throws(ModelFileError) -> Set<Checkpoint.Role> {
+    ///
+    /// - Parameter others: entries that PEFT adds itself, which need not match.
+    func roles(
+        of base: Checkpoint, others: Set<String>, source: String
+    ) throws(ModelFileError) -> Set<Checkpoint.Role> {
         func invalid(_ entry: String, _ why: String) -> ModelFileError {
             ModelFileError(.invalidField, "\(source): modules_to_save names \(entry), \(why)")
         }
@@ -64,6 +68,7 @@ package struct SavedModules: Sendable {
         var saved: Set<String> = []
         for entry in entries {
             let matched = modules.filter { $0.hasSuffix(entry) }
+            if matched.isEmpty, others.contains(entry) { continue }
             guard !matched.isEmpty else { throw invalid(entry, "which is no module of this base") }
             guard matched.isDisjoint(with: ["model", "model.layers"]) else {
                 throw invalid(entry, "which is the whole model")

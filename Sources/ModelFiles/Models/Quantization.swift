@@ -295,7 +295,8 @@ struct Quantization {
             }
             parts.left["\(module).weight"] = StoredTensor(packed, name: "\(module).weight")
         }
-        for (name, tensor) in parts.left where tensor.packed == nil && Self.types.contains(tensor.type) {
+        for (name, tensor) in parts.left
+        where tensor.packed == nil && Self.types.contains(tensor.type) {
             throw ModelFileError(
                 .unexpectedTensor,
                 "\(source): tensor \(name) (\(tensor.type.rawValue)) does not belong to quantized weights of this model"

@@ -121,6 +121,9 @@ struct AdapterReport {
             lines.append(
                 "tokens".padded(to: 18) + "\(rows.tokens.count) rows of \(target.moduleName)")
         }
+        if let scores = file.scores {
+            lines.append("scores".padded(to: 18) + "\(scores.rowCount) classes")
+        }
         if !file.invocation.isEmpty {
             lines.append(
                 "acts from".padded(to: 18)
