@@ -46,6 +46,8 @@ package struct BaseFingerprint: Hashable, Sendable {
         var key = TextHash()
         key.add(BaseFingerprint.shape(of: base.configuration))
         for version in versions { key.add("\(version)") }
+        // What the configuration says of quantized weights is in none of these files.
+        for tensor in base.storedTensors { tensor.packed.map { key.add($0.layout) } }
         let name = key.bytes.littleEndianWords.map(BaseFingerprint.digits).joined()
         let path = "\(folder)/\(name).base"
         if let words = BaseFingerprint.remembered(in: path) {

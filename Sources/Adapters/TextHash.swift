@@ -12,12 +12,13 @@ struct TextHash {
     }
 
     mutating func add(_ name: String, _ tensor: StoredTensor) {
-        guard tensor.packed == nil else {
-            add("\(name) \(tensor.shape), packed")
+        if let packed = tensor.packed {
+            add("\(name) \(tensor.shape), packed, from \(tensor.firstRow): \(packed.layout)")
             for part in tensor.parts { add(part.name, part) }
             return
         }
         add("\(name) \(tensor.type.rawValue) \(tensor.shape) \(tensor.rowOrder)")
+        if tensor.offset != 0 { add("and \(tensor.offset)") }
         let range = tensor.byteRange
         // Many matrices may be parts of one tensor.
         if case .scattered = tensor.rowOrder {

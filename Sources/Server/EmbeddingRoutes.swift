@@ -42,10 +42,10 @@ struct EmbeddingRoutes {
             json -> (EmbeddingRequest, Texts) in
             let asked = try EmbeddingRequest(json)
             let texts = Texts(
-                model: asked.model, inputs: asked.inputs, pooling: asked.pooling,
-                addsSpecialTokens: asked.addsSpecialTokens)
+                model: asked.model, inputs: asked.inputs,
+                pooling: Pooling(rawValue: asked.pooling) ?? .last,
+                addsSpecialTokens: asked.addsSpecialTokens, dimensions: asked.dimensions)
             try registry.check(asked.model, in: context.scope)
-            try checkSize(asked)
             return (asked, texts)
         } write: { asked, _, vectors in
             vectors.enumerated().map { index, vector in
@@ -65,7 +65,7 @@ struct EmbeddingRoutes {
             let asked = try ClassificationRequest(json)
             try registry.check(asked.model, in: context.scope)
             let texts = Texts(
-                model: asked.model, inputs: asked.inputs, pooling: Pooling.last.rawValue,
+                model: asked.model, inputs: asked.inputs, pooling: .last,
                 addsSpecialTokens: asked.addsSpecialTokens, isScored: true)
             return (asked, texts)
         } write: { asked, model, vectors in
@@ -80,8 +80,10 @@ struct EmbeddingRoutes {
     private struct Texts {
         var model: String
         var inputs: [EmbeddingRequest.Input]
-        var pooling: String
+        var pooling: Pooling
         var addsSpecialTokens: Bool
+        /// Numbers of a vector; nil for all.
+        var dimensions: Int?
         /// Whether the model has to be a classifier.
         var isScored = false
     }
@@ -96,11 +98,17 @@ struct EmbeddingRoutes {
         let (asked, texts, prompts) = try await completions.texts.run(on: body) {
             json -> (Asked, Texts, [[Int]]) in
             let (asked, texts) = try read(json)
+            let width = generator.checkpoint.configuration.hiddenSize
+            if let dimensions = texts.dimensions, dimensions > width {
+                throw APIError.invalid(
+                    "dimensions", "dimensions is \(dimensions); the model has \(width).")
+            }
+            try Self.checkSize(texts, numbers: texts.dimensions ?? width)
             return (asked, texts, try self.prompts(texts))
         }
         var options = CompletionOptions()
         options.maximumTokens = 0
-        options.pooling = Pooling(rawValue: texts.pooling)
+        options.pooling = texts.pooling
         options.flow = try context.flow(nil)
         for prompt in prompts { try generator.check(prompt, options) }
         let count = prompts.reduce(0) { $0 + $1.count }
@@ -116,6 +124,10 @@ struct EmbeddingRoutes {
                     message:
                         "\(texts.model) has no head that scores texts: name an adapter that was trained with task_type SEQ_CLS.",
                     parameter: "model")
+            }
+            if texts.isScored {
+                try Self.checkSize(
+                    texts, numbers: 2 * (model.lease?.adapter.shape.classCount ?? 0))
             }
             var options = options
             options.prefixScope = completions.prefixSharing.scope(
@@ -152,17 +164,13 @@ struct EmbeddingRoutes {
         return Response(jsonText: text)
     }
 
-    private func checkSize(_ asked: EmbeddingRequest) throws {
-        let width = generator.checkpoint.configuration.hiddenSize
-        if let dimensions = asked.dimensions, dimensions > width {
-            throw APIError.invalid(
-                "dimensions", "dimensions is \(dimensions); the model has \(width).")
-        }
-        let numbers = asked.inputs.count * (asked.dimensions ?? width)
-        guard numbers <= Self.numberLimit else {
+    /// - Parameter numbers: that the answer has for each text.
+    private static func checkSize(_ asked: Texts, numbers: Int) throws {
+        let all = asked.inputs.count * numbers
+        guard all <= numberLimit else {
             throw APIError.invalid(
                 "input",
-                "The vectors would be \(numbers) numbers; at most \(Self.numberLimit) are allowed in one answer. Send fewer texts."
+                "The answer would be \(all) numbers; at most \(numberLimit) are allowed in one. Send fewer texts."
             )
         }
     }

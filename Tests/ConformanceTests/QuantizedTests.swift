@@ -138,6 +138,56 @@ struct QuantizedTests {
         }
     }
 
+    /// The same files under another configuration are another base.
+    @Test func howPartsAreReadIsInTheFingerprint() throws {
+        let name = "gptq-4bit-g64-act-order"
+        let plain = try Checkpoint.open(path: "\(Self.folder)/\(name)")
+        let other = try TemporaryFolder()
+        let base = try Checkpoint.open(
+            path: try Self.changed(
+                [
+                    "checkpoint": .string(name),
+                    "patch": [
+                        "quantization_config": [
+                            "checkpoint_format": "gptq_v2", "format": "gptq_v2",
+                        ]
+                    ],
+                ], in: other))
+        #expect(BaseFingerprint(of: base) != BaseFingerprint(of: plain))
+        let remembered = try TemporaryFolder()
+        let prints = [plain, base, plain].map {
+            BaseFingerprint(
+                of: $0, rememberedIn: remembered.path(""), now: 1 << 40,
+                team: WorkerTeam(memberCount: 1))
+        }
+        #expect(prints[0] != prints[1] && prints[0] == prints[2])
+    }
+
+    /// A zero for each row is not one for all.
+    @Test func zerosHaveTheShapeOfTheirScales() throws {
+        let name = "ct-naive-int-zeros"
+        let source = "\(Self.folder)/\(name)/model.safetensors"
+        let tensors = try SafetensorsFile(path: source, more: [.i32, .i64, .i8, .f8_e4m3]).tensors
+        var writer = SafetensorsWriter()
+        for (tensorName, tensor) in tensors {
+            if tensorName == "model.layers.0.mlp.up_proj.weight_zero_point" {
+                let count = try #require(tensors["model.layers.0.mlp.up_proj.weight"]).shape[0]
+                writer.add(
+                    tensorName, type: "I8", shape: [count], Array(repeating: 1, count: count))
+            } else {
+                writer.add(tensorName, tensor)
+            }
+        }
+        let folder = try TemporaryFolder()
+        try folder.write(writer.bytes, to: "model.safetensors")
+        try FileManager.default.copyItem(
+            atPath: "\(Self.folder)/\(name)/config.json", toPath: folder.path("config.json"))
+        let error = #expect(throws: ModelFileError.self) {
+            try Checkpoint.open(path: folder.path(""))
+        }
+        #expect(error?.code == .wrongShape)
+    }
+
     /// Whatever bytes a part has, reading it refuses or ends.
     @Test func brokenPartsAreRefused() throws {
         var refused = 0

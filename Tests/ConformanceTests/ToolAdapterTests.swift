@@ -97,6 +97,41 @@ struct ToolAdapterTests {
         }
     }
 
+    /// mlx-lm loads what its configuration names, and drops the rest.
+    @Test func whatMLXWouldDropIsRefused() throws {
+        let base = try Checkpoint.open(path: "\(Self.folder)/llama/model")
+        let source = "\(Self.folder)/llama/mlx"
+        let config = try JSON(
+            parsing: Array(
+                Data(contentsOf: URL(fileURLWithPath: source + "/adapter_config.json"))))
+        for (change, code) in [
+            (["num_layers": 1], "unexpected_tensor"), (["num_layers": 2], nil),
+            (
+                ["lora_parameters": ["rank": 2, "scale": 2.0, "keys": ["self_attn.q_proj"]]],
+                "unexpected_tensor"
+            ), (["lora_parameters": ["rank": 3, "scale": 2.0]], "rank_mismatch"),
+            (["lora_parameters": ["rank": 2]], "invalid_field"),
+            (["lora_parameters": ["rank": 2, "scale": 2.0, "bias": true]], "unknown_field"),
+            (["fine_tune_type": "dora"], "missing_tensor"),
+        ] as [(JSON.Object, String?)] {
+            var object = try #require(config.objectValue)
+            for (name, value) in change.members { object[name] = value }
+            let folder = try TemporaryFolder()
+            try folder.write(JSON.object(object).text(), to: "adapter_config.json")
+            try FileManager.default.copyItem(
+                atPath: source + "/adapters.safetensors",
+                toPath: folder.path("adapters.safetensors"))
+            var found: String?
+            do throws(ModelFileError) {
+                _ = try AdapterFile.open(
+                    path: folder.path(""), base: base, limits: AdapterLimits())
+            } catch {
+                found = error.code.description
+            }
+            #expect(found == code, "\(JSON.object(change).text())")
+        }
+    }
+
     // MARK: More tokens than the base
 
     /// What the message on another vocabulary asks for: the base resized, saved with its tokenizer. The new rows are the ones

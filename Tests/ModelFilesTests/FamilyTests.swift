@@ -45,6 +45,26 @@ struct FamilyTests {
         #expect(refusals > 60)
     }
 
+    /// Experts that no token would take are not passed over.
+    @Test func surplusExpertsAreRefused() throws {
+        let model = Repository.conformance("qwen3_moe/model")
+        for (name, value) in [("mlp_only_layers", [0, 1]), ("decoder_sparse_step", 2)]
+            as [(String, JSON)]
+        {
+            let folder = try TemporaryFolder()
+            var config = try Self.config("qwen3_moe")
+            config[name] = value
+            if name != "mlp_only_layers" { config["mlp_only_layers"] = [] }
+            try folder.write(JSON.object(config).text(), to: "config.json")
+            try FileManager.default.copyItem(
+                atPath: model + "/model.safetensors", toPath: folder.path("model.safetensors"))
+            let error = #expect(throws: ModelFileError.self) {
+                try Checkpoint.open(path: folder.path(""))
+            }
+            #expect(error?.code == .unexpectedTensor)
+        }
+    }
+
     @Test func departuresAreRead() throws {
         let gemma = try Self.read("gemma2") { $0["query_pre_attn_scalar"] = 16 }
         #expect(gemma.attentionScale == 0.25)

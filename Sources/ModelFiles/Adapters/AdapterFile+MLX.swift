@@ -49,14 +49,13 @@ extension AdapterFile {
                 throw ModelFileError(
                     .wrongShape, "\(folder): tensor \(name) has shape \(tensor.shape)")
             }
-            for part in parts {
-                guard let target = Target(part.role) else {
-                    throw AdapterFile.unexpected(tensor, folder)
-                }
-                // All projections of a module read the same A.
-                guard let own = isA ? turned : part.rows.map(turned.rows) ?? turned else {
-                    throw AdapterFile.unexpected(tensor, folder)
-                }
+            // All projections of a module read the same A.
+            let halves = try (isA ? parts.map { TensorPart($0.role) } : parts)
+                .split(turned, source: folder)
+            for (role, own) in halves {
+                guard let target = Target(role),
+                    configuration.trains(target, of: base.configuration)
+                else { throw AdapterFile.unexpected(tensor, folder) }
                 switch name[name.index(after: dot)...] {
                 case "lora_a": found[target, default: (nil, nil, nil)].a = own
                 case "lora_b": found[target, default: (nil, nil, nil)].b = own

@@ -29,18 +29,8 @@ package struct AdapterFile: Sendable {
         case expert(layer: Int, Int, Projection)
         case head
 
-        /// Hugging Face's name of the module.
-        package var moduleName: String {
-            switch self {
-            case .embedding: "model.embed_tokens"
-            case .projection(let layer, let projection):
-                "model.layers.\(layer).\(projection.rawValue)"
-            case .router(let layer): "model.layers.\(layer).router"
-            case .expert(let layer, let expert, let projection):
-                "model.layers.\(layer).experts.\(expert).\(projection.rawValue)"
-            case .head: "lm_head"
-            }
-        }
+        /// Llama's name of the module, whatever the family's is.
+        package var moduleName: String { String(role.name.dropLast(".weight".count)) }
 
         /// What the weights are changed of; nil for what has none.
         init?(_ role: Checkpoint.Role) {

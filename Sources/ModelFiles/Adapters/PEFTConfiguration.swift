@@ -119,14 +119,22 @@ package struct PEFTConfiguration: Sendable {
             throw ModelFileError(
                 .invalidField, "\(source): lora_bias and use_dora exclude each other in PEFT")
         }
-        targets = try TargetModules(fields: fields, budget: patternBudget)
+        // PEFT knows what is meant by none for some families only.
+        let hasParameters = fields.present("target_parameters")?.isDefault == false
+        targets = try TargetModules(
+            fields: fields, budget: patternBudget,
+            defaults: hasParameters && base.family.name == "qwen3_moe" ? [] : ["q_proj", "v_proj"])
         saved = try SavedModules(fields: fields)
         parameters = try PEFTConfiguration.parameters(fields, base: base)
-        guard parameters.isEmpty || !(hasBias || usesDoRA) else {
-            throw ModelFileError(
-                .invalidField,
-                "\(source): target_parameters and \(hasBias ? "lora_bias" : "use_dora") exclude each other in PEFT"
-            )
+        if !parameters.isEmpty {
+            for name in [
+                "lora_bias", "use_dora", "lora_dropout", "fan_in_fan_out",
+                "alora_invocation_tokens",
+            ] where config[name].map({ !$0.isDefault && $0.doubleValue != 0 }) ?? false {
+                throw ModelFileError(
+                    .invalidField,
+                    "\(source): target_parameters and \(name) exclude each other in PEFT")
+            }
         }
         trainableTokens = try TrainableTokens(fields: fields, base: base)
         tiesWeights = try fields.bool("ensure_weight_tying", default: false)

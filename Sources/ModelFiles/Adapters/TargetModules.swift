@@ -30,10 +30,13 @@ package struct TargetModules: Sendable {
     private let layers: Set<Int>?
     private let layerPatterns: [String]
 
-    init(fields: Fields, budget: PatternBudget) throws(ModelFileError) {
+    /// - Parameter defaults: names where the field is null.
+    init(
+        fields: Fields, budget: PatternBudget, defaults: Set<String>
+    ) throws(ModelFileError) {
         selected =
             try TargetModules.selector("target_modules", fields, budget)
-            ?? .names(["q_proj", "v_proj"])
+            ?? .names(defaults)
         excluded = try TargetModules.selector("exclude_modules", fields, budget)
         layers = try TargetModules.integers("layers_to_transform", fields)
         layerPatterns = try TargetModules.strings("layers_pattern", fields)

@@ -57,6 +57,15 @@ extension GGUFFields {
         ] where try integer(name, default: 0) != 0 {
             throw ModelFileError(.unsupportedField, "\(file.path): \(architecture).\(name)")
         }
+        // 1 is softmax over all.
+        for name in ["expert_weights_scale", "expert_gating_func"]
+        where ![0, 1].contains(try number(name, default: 0)) {
+            throw ModelFileError(.unsupportedField, "\(file.path): \(architecture).\(name)")
+        }
+        guard try value("expert_weights_norm", \.bool, default: true) else {
+            throw ModelFileError(
+                .unsupportedField, "\(file.path): \(architecture).expert_weights_norm")
+        }
         return Departures.Experts(
             count: try integer("expert_count"), perToken: try integer("expert_used_count"),
             width: width)

@@ -39,7 +39,8 @@ package struct Checkpoint: Sendable {
     /// All tensors, by the names that the file gives them.
     package var storedTensors: [StoredTensor] {
         tensors.values.sorted {
-            ($0.name, $0.byteRange.lowerBound) < ($1.name, $1.byteRange.lowerBound)
+            ($0.name, $0.byteRange.lowerBound, $0.firstRow)
+                < ($1.name, $1.byteRange.lowerBound, $1.firstRow)
         }
     }
 

@@ -132,9 +132,9 @@ extension Quantization.Parts {
             guard let (rowsPerScale, size) = span(of: group.scales, in: scales) else { continue }
             var zero: Float = words == nil ? 0 : Float(1 << (group.bits - 1))
             var zeroCodes: PackedCodes?
-            if let zeros, zeros.shape.count < 2 {
+            if let zeros, case .all = group.scales {
                 // The library packs a single one like no other.
-                guard zeros.type == .i8,
+                guard zeros.type == .i8, zeros.shape.isEmpty || zeros.shape == [1],
                     let value: Int8 = zeros.file.integer(at: zeros.byteRange.lowerBound)
                 else { throw misfit(zeros) }
                 zero += Float(value)

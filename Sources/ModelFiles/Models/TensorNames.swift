@@ -21,13 +21,19 @@ extension Sequence<TensorPart> {
     ) throws(ModelFileError) -> [(role: Checkpoint.Role, tensor: StoredTensor)] {
         var parts: [(Checkpoint.Role, StoredTensor)] = []
         let count = compactMap(\.rows?.upperBound).max()
+        // Experts are stacked, projections lie one under the other.
+        let experts = filter { if case .expert = $0.role { $0.rows != nil } else { false } }.count
+        let shape = tensor.shape
+        let fits =
+            experts > 0
+            ? shape.count == 3 && shape[0] == experts && tensor.rowCount == count
+            : count == nil || shape.count <= 2 && shape.first == count
         for part in self {
             guard let rows = part.rows else {
                 parts.append((part.role, tensor))
                 continue
             }
-            guard tensor.shape.count == 1 ? tensor.shape.first == count : tensor.rowCount == count,
-                let slice = tensor.rows(rows)
+            guard fits, let slice = tensor.rows(rows)
             else {
                 throw ModelFileError(
                     .wrongShape,
@@ -95,11 +101,11 @@ extension ModelConfiguration {
         if let norm = norms(layer).first(where: { part == $0.name + ".weight" }) {
             return [TensorPart(norm.role)]
         }
-        if let names = family.expertNames, departures.experts != nil {
+        if let names = family.expertNames, hasExperts(layer: layer) {
             if part == names.router + ".weight" { return [TensorPart(.router(layer: layer))] }
             let path = part.split(separator: ".")
             if part.hasPrefix(names.experts + "."), part.hasSuffix(".weight"), path.count >= 3,
-                let expert = index(path[path.count - 3]),
+                let expert = index(path[path.count - 3]), expert < departures.experts?.count ?? 0,
                 let projection = names.projection(path[path.count - 2]),
                 part == "\(names.experts).\(expert).\(names.name(of: projection)).weight"
             {
@@ -143,7 +149,7 @@ extension ModelConfiguration {
         case "attn_k_norm.weight": return [TensorPart(.keyNorm(layer: layer))]
         default: break
         }
-        if departures.experts != nil {
+        if hasExperts(layer: layer) {
             switch part {
             case "ffn_gate_inp.weight": return [TensorPart(.router(layer: layer))]
             case "ffn_gate_exps.weight": return experts(layer, .gate)

@@ -70,6 +70,8 @@ package struct PackedCodes: Sendable {
         self.columnCount = columnCount
     }
 
+    fileprivate var layout: String { "\(packing) \(bits) \(added) \(rowCount) \(columnCount)" }
+
     /// Whether every word is the same.
     package func allWords(are word: UInt32) -> Bool {
         stride(from: tensor.byteRange.lowerBound, to: tensor.byteRange.upperBound, by: 4)
@@ -152,6 +154,13 @@ package final class PackedNumbers: Sendable {
         self.zerosAreByGroup = zerosAreByGroup
         self.zero = zero
         self.groupSize = groupSize
+    }
+
+    /// How its parts make numbers, in words.
+    package var layout: String {
+        let zeros = zeros.map { "\($0.layout), \(zerosAreByGroup)" } ?? "\(zero)"
+        return
+            "\(codes.layout); \(scalesAreTransposed) \(rowsPerScale) \(groupSize); \(zeros); \(order != nil)"
     }
 
     /// All that files have of it.

@@ -89,7 +89,7 @@ package struct StoredTensor: Sendable {
     /// What the numbers are made of, where `type` alone does not say it.
     package private(set) var packed: PackedNumbers?
     /// Of `packed`.
-    private var firstRow = 0
+    package private(set) var firstRow = 0
     /// The order that rows are stored in, when it is not their own.
     package var rowOrder: RowOrder = .stored
     /// What the file leaves out of each value of a vector.

@@ -65,13 +65,11 @@ struct AdapterReport {
     // MARK: One
 
     private var byteCount: Int {
-        // One tensor may be embedding and head.
-        let own = Dictionary(
-            (file.replaced.values + file.tokenRows.values.map(\.rows)).map { ($0.name, $0) },
-            uniquingKeysWith: { first, _ in first }
-        ).values
-        return file.deltas.values.reduce(0) { $0 + $1.a.byteRange.count + $1.b.byteRange.count }
-            + own.reduce(0) { $0 + $1.byteRange.count }
+        // One tensor may be embedding and head, or all experts'.
+        let tensors =
+            file.replaced.values + file.tokenRows.values.map(\.rows)
+            + file.deltas.values.flatMap { [$0.a, $0.b] }
+        return Set(tensors.map(\.byteRange)).reduce(0) { $0 + $1.count }
     }
 
     private func row(_ name: String) -> String {
