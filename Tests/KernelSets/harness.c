@@ -27,6 +27,8 @@ static _Noreturn void fail(const char *set, const char *kernel, const char *what
     exit(1);
 }
 
+bool is_scalar_alone = false;
+
 const cmk_kernels *set_at(size_t index) {
     const cmk_kernels *const *sets = cmk_available_kernels();
     size_t count = 0;
@@ -34,6 +36,7 @@ const cmk_kernels *set_at(size_t index) {
     if (count > MOST_SETS) fail("all sets", "harness", "too many");
     scalar = sets[count - 1];
     if (index == 0) return scalar;
+    if (is_scalar_alone) return NULL;
     return index < count ? sets[index - 1] : NULL;
 }
 

@@ -23,6 +23,9 @@ typedef enum flavor {
 /// The specification.
 extern const cmk_kernels *scalar;
 
+/// Whether the others are left out.
+extern bool is_scalar_alone;
+
 /// The scalar set first, then the others; NULL after the last.
 const cmk_kernels *set_at(size_t index);
 #define FOR_EACH_SET(set) \
