@@ -10,6 +10,8 @@ enum PreTokenizer: Sendable, Equatable {
     /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
     /// with this many digits at most; Qwen2's has one.
     case llama3(digits: Int)
+    /// GPT-4o's: words end where a small letter is followed by a capital one.
+    case o200k
     /// The whole text is one word, as SentencePiece has it.
     case whole
 
@@ -19,6 +21,9 @@ enum PreTokenizer: Sendable, Equatable {
         #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
     static let qwen2Pattern =
         #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+
+    static let o200kPattern =
+        #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
 
     /// Calls `word` with the bytes of each word in order.
     func split(_ text: String, _ word: ([UInt8]) -> Void) {
@@ -33,6 +38,7 @@ enum PreTokenizer: Sendable, Equatable {
             case .gpt2: scanner.skipGPT2(until: scanner.count)
             case .smolLM: scanner.skipSmolLM()
             case .llama3(let digits): scanner.skipLlama3(digits: digits)
+            case .o200k: scanner.skipO200k()
             case .whole: break
             }
             word(scanner.bytes(from: start))
@@ -163,6 +169,12 @@ private struct Scanner {
             _ = skip(.newline, from: position, until: count)
             return
         }
+        skipLines()
+    }
+
+    /// `\s*[\r\n]+|\s+(?!\S)|\s+`
+    private mutating func skipLines() {
+        let start = position
         var stop = start
         var afterNewline: Int?
         while stop < count, isSpace(stop) {
@@ -174,6 +186,68 @@ private struct Scanner {
         } else {
             skipSpaces(until: count)
         }
+    }
+
+    // MARK: GPT-4o
+
+    mutating func skipO200k() {
+        let start = position
+        let kind = classes[start]
+        let takesOne = (kind == .space || kind == .other) && start + 1 < count
+        // With the character before the letters, if there is one, or else without.
+        var end = takesOne ? smallEnd(from: start + 1) : nil
+        if end == nil { end = smallEnd(from: start) }
+        if end == nil, takesOne { end = capitalEnd(from: start + 1) }
+        if end == nil { end = capitalEnd(from: start) }
+        if let end {
+            position = end
+            if end < count, let length = contraction(ignoringCase: true, until: count) {
+                position += length
+            }
+            return
+        }
+        if kind == .number {
+            _ = skip(.number, from: start, until: min(count, start + 3))
+            return
+        }
+        if skip(.other, from: scalars[start] == " " ? start + 1 : start, until: count) {
+            while position < count, classes[position] == .newline || scalars[position] == "/" {
+                position += 1
+            }
+            return
+        }
+        skipLines()
+    }
+
+    /// Letters that have no case, and marks, are both.
+    private func letterCase(_ index: Int) -> (capital: Bool, small: Bool) {
+        switch scalars[index].properties.generalCategory {
+        case .uppercaseLetter, .titlecaseLetter: (true, false)
+        case .lowercaseLetter: (false, true)
+        case .modifierLetter, .otherLetter, .nonspacingMark, .spacingMark, .enclosingMark:
+            (true, true)
+        default: (false, false)
+        }
+    }
+
+    /// The end of capitals without end, then a small letter or more: the last capital is given back where it may be one.
+    private func smallEnd(from start: Int) -> Int? {
+        var end = start
+        var lastOfBoth: Int?
+        while end < count, letterCase(end).capital {
+            if letterCase(end).small { lastOfBoth = end }
+            end += 1
+        }
+        guard end < count, letterCase(end).small else { return lastOfBoth.map { $0 + 1 } }
+        while end < count, letterCase(end).small { end += 1 }
+        return end
+    }
+
+    /// The end of a capital or more, where no small letter follows.
+    private func capitalEnd(from start: Int) -> Int? {
+        var end = start
+        while end < count, letterCase(end).capital { end += 1 }
+        return end > start ? end : nil
     }
 
     /// The length of `'s`, `'t`, `'re`, `'ve`, `'m`, `'ll` or `'d` at the position.

@@ -82,6 +82,7 @@ extension Tokenizer.Definition {
         // Granite's is called refact.
         case "smollm", "refact": preTokenizer = .smolLM
         // OLMo 2's and SmolLM3's.
+        case "gpt-4o": preTokenizer = .o200k
         case "dbrx", "smaug-bpe": preTokenizer = .llama3(digits: 3)
         case "llama-bpe":
             preTokenizer = .llama3(digits: 3)
@@ -92,7 +93,8 @@ extension Tokenizer.Definition {
         default:
             throw TokenizerError(
                 "the GGUF pre-tokenizer \(vocabulary.pre ?? "(none)") is not supported; "
-                    + "supported are gpt-2, smollm, refact, llama-bpe, dbrx, smaug-bpe and qwen2")
+                    + "supported are gpt-2, smollm, refact, llama-bpe, dbrx, smaug-bpe, gpt-4o and qwen2"
+            )
         }
         encoder.reserve(vocabulary.merges.count)
         for (rank, merge) in vocabulary.merges.enumerated() {

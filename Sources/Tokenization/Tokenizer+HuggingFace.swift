@@ -144,10 +144,11 @@ extension Tokenizer.Definition {
         case PreTokenizer.gpt2Pattern?: preTokenizer = setsDigitsApart ? .smolLM : .gpt2
         case PreTokenizer.llama3Pattern? where !setsDigitsApart: preTokenizer = .llama3(digits: 3)
         case PreTokenizer.qwen2Pattern? where !setsDigitsApart: preTokenizer = .llama3(digits: 1)
+        case PreTokenizer.o200kPattern? where !setsDigitsApart: preTokenizer = .o200k
         default:
             throw TokenizerError(
                 "the pre-tokenizer pattern \(pattern ?? "(none)") is not supported; "
-                    + "supported are those of GPT-2, Llama 3, Qwen2 and SmolLM")
+                    + "supported are those of GPT-2, GPT-4o, Llama 3, Qwen2 and SmolLM")
         }
     }
 

@@ -7,7 +7,7 @@ import Tokenization
 /// Token for token what the `tokenizers` package makes of more than 2,000 awkward strings, with a
 /// vocabulary of each supported kind. scripts/make_text_goldens.py makes the goldens.
 struct TokenizerGoldenTests {
-    static let kinds = ["gpt2", "smollm", "llama3", "qwen2", "llama2", "mistral", "gemma"]
+    static let kinds = ["gpt2", "smollm", "llama3", "qwen2", "llama2", "mistral", "gemma", "o200k"]
 
     static func golden(_ name: String) throws -> JSON {
         let path = Repository.path("Tests/TokenizationTests/Goldens/\(name).json")
