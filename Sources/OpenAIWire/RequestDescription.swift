@@ -269,15 +269,17 @@ public enum RequestDescription {
         ("continue_final_message", only(false)),
     ]
 
+    private static let texts: Parameter = (
+        "input",
+        [
+            "type": ["string", "array"],
+            "description": "A text, texts, token ids, or lists of token ids.",
+        ]
+    )
+
     public static let embeddings: [Parameter] = [
         ("model", text("The base or an adapter.")),
-        (
-            "input",
-            [
-                "type": ["string", "array"],
-                "description": "A text, texts, token ids, or lists of token ids.",
-            ]
-        ),
+        texts,
         ("encoding_format", ["enum": ["float", "base64"]]),
         ("dimensions", integer(1, "Numbers of a vector: its first ones.")),
         ("pooling", ["enum": .array(EmbeddingRequest.poolings.map { .string($0) })]),
@@ -286,13 +288,7 @@ public enum RequestDescription {
 
     public static let classify: [Parameter] = [
         ("model", text("An adapter with a head that scores texts.")),
-        (
-            "input",
-            [
-                "type": ["string", "array"],
-                "description": "A text, texts, token ids, or lists of token ids.",
-            ]
-        ),
+        texts,
         (
             "activation",
             [

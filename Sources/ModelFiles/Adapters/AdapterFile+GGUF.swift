@@ -30,9 +30,7 @@ extension AdapterFile {
                 throw ModelFileError(.unsupportedField, "\(path): \(key) is not supported")
             }
         }
-        guard file.tensors.values.reduce(0, { $0 + $1.byteRange.count }) <= limits.byteCount else {
-            throw ModelFileError(.limitExceeded, "\(path) is larger than \(limits.byteCount) bytes")
-        }
+        try limits.check(file.tensors, source: path)
         let alpha = file.metadata["adapter.lora.alpha"]?.number ?? 0
         guard alpha.isFinite else {
             throw ModelFileError(.invalidField, "\(path): adapter.lora.alpha is not finite")

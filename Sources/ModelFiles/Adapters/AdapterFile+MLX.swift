@@ -33,10 +33,7 @@ extension AdapterFile {
             path: folder + "/" + AdapterFile.mlxFileName, headerLimit: limits.header,
             reading: reading
         ).tensors
-        guard tensors.values.reduce(0, { $0 + $1.byteRange.count }) <= limits.byteCount else {
-            throw ModelFileError(
-                .limitExceeded, "\(folder) is larger than \(limits.byteCount) bytes")
-        }
+        try limits.check(tensors, source: folder)
         var found: [Target: (a: StoredTensor?, b: StoredTensor?, m: StoredTensor?)] = [:]
         for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
             guard let dot = name.lastIndex(of: "."),

@@ -26,10 +26,7 @@ extension AdapterFile {
             path: try AdapterFile.tensorPath(in: folder), headerLimit: limits.header,
             reading: reading
         ).tensors
-        guard tensors.values.reduce(0, { $0 + $1.byteRange.count }) <= limits.byteCount else {
-            throw ModelFileError(
-                .limitExceeded, "\(folder) is larger than \(limits.byteCount) bytes")
-        }
+        try limits.check(tensors, source: folder)
         let parameters = ExpertParameters(configuration, base: base.configuration)
         var reader = PEFTReader(
             configuration: configuration, base: base, limits: limits, folder: folder,

@@ -246,6 +246,13 @@ package struct AdapterLimits: Sendable {
     package var tokens = 8192
 
     package init() {}
+
+    /// - Throws: `ModelFileError` with `limit_exceeded` where tensors take more than an adapter may.
+    func check(_ tensors: [String: StoredTensor], source: String) throws(ModelFileError) {
+        guard tensors.values.reduce(0, { $0 + $1.byteRange.count }) <= byteCount else {
+            throw ModelFileError(.limitExceeded, "\(source) is larger than \(byteCount) bytes")
+        }
+    }
 }
 
 extension ModelFileError.Code {

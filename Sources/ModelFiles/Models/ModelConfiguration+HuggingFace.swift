@@ -128,13 +128,12 @@ extension RopeParameters {
         case "default": self.scaling = .none
         case "linear": self.scaling = .linear(factor: Float(try section.number("factor")))
         case "llama3":
-            let original = "original_max_position_embeddings"
-            let inner = try section.integer(original, default: contextLength)
             self.scaling = .llama3(
                 factor: Float(try section.number("factor")),
                 lowFrequency: Float(try section.number("low_freq_factor")),
                 highFrequency: Float(try section.number("high_freq_factor")),
-                originalContext: try fields.integer(original, default: inner))
+                originalContext: try RopeParameters.originalContext(
+                    section, in: fields, contextLength: contextLength))
         case "yarn":
             self.scaling = .yarn(
                 try RopeParameters.yarn(section, in: fields, contextLength: contextLength))
@@ -149,14 +148,21 @@ extension RopeParameters {
 }
 
 extension RopeParameters {
+    /// What the model was trained on before it was stretched: the outer field wins.
+    private static func originalContext(
+        _ section: Fields, in fields: Fields, contextLength: Int
+    ) throws(ModelFileError) -> Int {
+        let name = "original_max_position_embeddings"
+        return try fields.integer(
+            name, default: try section.integer(name, default: contextLength))
+    }
+
     fileprivate static func yarn(
         _ section: Fields, in fields: Fields, contextLength: Int
     ) throws(ModelFileError) -> Yarn {
-        let original = "original_max_position_embeddings"
-        let inner = try section.integer(original, default: contextLength)
+        let original = try originalContext(section, in: fields, contextLength: contextLength)
         let factor = try section.factor("factor", default: 1)
-        var yarn = Yarn(
-            factor: factor, originalContext: try fields.integer(original, default: inner))
+        var yarn = Yarn(factor: factor, originalContext: original)
         yarn.fast = try section.factor("beta_fast", default: 32)
         yarn.slow = try section.factor("beta_slow", default: 1)
         yarn.truncates = try section.bool("truncate", default: true)
@@ -172,17 +178,15 @@ extension RopeParameters {
         }
         return yarn
     }
-}
 
-extension RopeParameters {
     fileprivate static func longRope(
         _ section: Fields, in fields: Fields, contextLength: Int
     ) throws(ModelFileError) -> LongRope {
-        let name = "original_max_position_embeddings"
-        let inner = try section.integer(name, default: contextLength)
-        let original = try fields.integer(name, default: inner)
+        let original = try originalContext(section, in: fields, contextLength: contextLength)
         guard original > 1, contextLength > 0 else {
-            throw ModelFileError(.invalidField, "\(fields.source): \(name) is \(original)")
+            throw ModelFileError(
+                .invalidField,
+                "\(fields.source): original_max_position_embeddings is \(original)")
         }
         let factor = try section.factor(
             "factor", default: Double(contextLength) / Double(original))
