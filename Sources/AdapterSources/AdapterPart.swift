@@ -8,11 +8,12 @@ package enum AdapterPart: String, Hashable, Sendable {
     /// Of `AdapterText`; they need not be there.
     case template = "chat_template.jinja"
     case tokenizer = "tokenizer_config.json"
+    case tokens = "tokenizer.json"
     case generation = "generation_config.json"
 
-    package static let texts: [AdapterPart] = [.template, .tokenizer, .generation]
+    package static let texts: [AdapterPart] = [.template, .tokens, .tokenizer, .generation]
     /// Those that have a limit of their own.
-    static let small = [configuration] + texts
+    static let small = [configuration, template, tokenizer, generation]
 
     package var fileName: String { rawValue }
 
@@ -31,7 +32,7 @@ package enum AdapterPart: String, Hashable, Sendable {
     ///
     /// - Parameter names: what is directly in the folder.
     /// - Throws: `SourceError`: `pickle_refused` or `not_found`.
-    static func choose(
+    package static func choose(
         among names: [String], in place: String
     ) throws(SourceError) -> [(part: AdapterPart, name: String)] {
         let all = Set(names)

@@ -76,7 +76,8 @@ extension AdapterSource {
             return (try? AdapterSource.revision(of: [(.gguf, path)])) == revision
         }
         var files: [(part: AdapterPart, path: String)] = []
-        for part in [.configuration, .weights] + AdapterPart.texts {
+        let isOfMLX = FileVersion(of: path + "/" + AdapterPart.weights.fileName) == nil
+        for part in [.configuration, isOfMLX ? .mlx : .weights] + AdapterPart.texts {
             let file = path + "/" + part.fileName
             if AdapterPart.texts.contains(part), FileVersion(of: file) == nil { continue }
             files.append((part, file))

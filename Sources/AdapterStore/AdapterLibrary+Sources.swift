@@ -362,20 +362,22 @@ extension AdapterLibrary {
     private static func copy(
         _ path: String, into place: String, _ limits: AdapterLimits
     ) throws {
-        let isFolder = (try? FileManager.default.contentsOfDirectory(atPath: path)) != nil
         var parts: [(from: String, part: AdapterPart)] = [(path, .gguf)]
-        if isFolder {
-            let texts = AdapterPart.texts.filter {
-                FileVersion(of: path + "/" + $0.fileName) != nil
+        if let names = try? FileManager.default.contentsOfDirectory(atPath: path) {
+            parts = try AdapterPart.choose(among: names, in: path).map {
+                (path + "/" + $0.name, $0.part)
             }
-            parts = ([.configuration, .weights] + texts).map { (path + "/" + $0.fileName, $0) }
         }
         for (from, part) in parts {
-            let isLarge = part == .weights || part == .gguf
+            let byteLimit =
+                switch part {
+                case .weights, .gguf, .mlx: limits.byteCount
+                case .tokens: AdapterText.tokenizerByteLimit
+                case .configuration, .template, .tokenizer, .generation: 4 << 20
+                }
             do {
                 try BinaryFile.copy(
-                    from, to: place + "/" + part.fileName,
-                    byteLimit: isLarge ? limits.byteCount : 4 << 20)
+                    from, to: place + "/" + part.fileName, byteLimit: byteLimit)
             } catch  where error.isDiskFull {
                 throw SourceError(.unwritableFile, "\(error)")
             } catch  where error.isOfTheFile {

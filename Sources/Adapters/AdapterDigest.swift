@@ -45,7 +45,7 @@ public struct AdapterDigest: Hashable, Sendable, CustomStringConvertible {
             hash.add("replaced \(role.name)", tensor)
         }
         for (target, rows) in adapter.tokenRows.sorted(by: { $0.key < $1.key }) {
-            hash.add("tokens of \(target.moduleName)", rows.rows)
+            for piece in rows.pieces { hash.add("tokens of \(target.moduleName)", piece) }
         }
         if let scores = adapter.scores { hash.add("scores", scores) }
         bytes = hash.bytes

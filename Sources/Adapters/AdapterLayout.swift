@@ -50,6 +50,9 @@ package struct AdapterLayout: Sendable {
     package init(_ shape: AdapterShape, base: ModelConfiguration, format: WeightFormat) {
         self.format = format
         self.shape = shape
+        // Tables and changes of them are as long as the adapter's vocabulary.
+        var base = base
+        base.vocabularySize = shape.vocabularySize
         self.base = base
         ownFormat = format == .f32 ? .f32 : .bf16
         var end = 0

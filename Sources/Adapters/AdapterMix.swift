@@ -57,7 +57,7 @@ package struct AdapterMix: Sendable {
                 changes[target] = sum
             }
         }
-        shape = AdapterShape(mixed: changes)
+        shape = AdapterShape(mixed: changes, base: base)
         layout = AdapterLayout(shape, base: base, format: format)
     }
 
@@ -74,6 +74,7 @@ package struct AdapterMix: Sendable {
         if shape.parts.values.contains(where: \.hasGain) { reason = "uses DoRA" }
         if adapter.expertTable != nil { reason = "changes experts" }
         if adapter.own != nil { reason = "replaces or changes weights of its own" }
+        if shape.hasOwnVocabulary { reason = "has a vocabulary of its own" }
         if !shape.invocation.isEmpty { reason = "begins at its invocation tokens" }
         if shape.parts.values.contains(where: \.hasBias) { reason = "has biases" }
         guard let reason else { return }

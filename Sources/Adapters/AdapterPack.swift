@@ -183,7 +183,7 @@ package enum AdapterPack {
             guard
                 let json = try? JSON(
                     parsing: Array(bytes[counts.textStart..<counts.textStart + counts.text])),
-                let text = AdapterText(json, vocabularySize: base.configuration.vocabularySize)
+                let text = AdapterText(json, vocabularySize: shape.vocabularySize)
             else { return nil }
             self.text = text
         }

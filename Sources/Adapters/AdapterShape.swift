@@ -24,6 +24,10 @@ package struct AdapterShape: Sendable, Equatable {
     package let invocation: [Int32]
     /// Classes of a classifier; 0 for another adapter.
     package let classCount: Int
+    /// Tokens that it knows: the base's, or those of its own tables.
+    package let vocabularySize: Int
+    /// Whether that is not the base's.
+    package let hasOwnVocabulary: Bool
 
     package init(_ file: AdapterFile, base: ModelConfiguration) {
         var parts = file.deltas.mapValues {
@@ -45,16 +49,20 @@ package struct AdapterShape: Sendable, Equatable {
         tokens = file.tokenRows.mapValues(\.tokens)
         invocation = file.invocation
         classCount = file.scores?.rowCount ?? 0
+        vocabularySize = file.vocabularySize ?? base.vocabularySize
+        hasOwnVocabulary = vocabularySize != base.vocabularySize
     }
 
     /// Low-rank changes alone.
-    init(mixed parts: [AdapterFile.Target: Part]) {
+    init(mixed parts: [AdapterFile.Target: Part], base: ModelConfiguration) {
         self.parts = parts
         replaced = []
         tiesReplaced = false
         tokens = [:]
         invocation = []
         classCount = 0
+        vocabularySize = base.vocabularySize
+        hasOwnVocabulary = false
     }
 
     /// The largest rank.
@@ -115,7 +123,7 @@ extension AdapterShape {
 
     /// Two words for each module: rank and flags, and the scale. Then lists, the count of each before
     /// it: places of what is replaced, the embedding's tokens, the head's, those that invoke. Then whether
-    /// tables are one, and a classifier's classes.
+    /// tables are one, a classifier's classes, and the vocabulary's size.
     func words(for base: ModelConfiguration) -> [UInt64] {
         var words = AdapterFile.Target.all(for: base).flatMap { target -> [UInt64] in
             guard let part = parts[target] else { return [0, 0] }
@@ -133,12 +141,13 @@ extension AdapterShape {
         lists.append(invocation.map { UInt64($0) })
         for list in lists { words += [UInt64(list.count)] + list }
         words.append(tiesReplaced ? 1 : 0)
-        return classCount > 0 ? words + [UInt64(classCount)] : words
+        if classCount > 0 || hasOwnVocabulary { words.append(UInt64(classCount)) }
+        return hasOwnVocabulary ? words + [UInt64(vocabularySize)] : words
     }
 
     static func wordLimit(for base: ModelConfiguration, _ limits: AdapterLimits) -> Int {
         2 * AdapterFile.Target.all(for: base).count + replaceable(base).count
-            + 2 * base.vocabularySize + limits.invocation + 6
+            + 2 * (base.vocabularySize + limits.tokens) + limits.invocation + 7
     }
 
     /// Reads what `words` wrote; nil when it did not write that.
@@ -170,16 +179,19 @@ extension AdapterShape {
             return list.count == count && list.allSatisfy { $0 < bound } ? list : nil
         }
         let places = AdapterShape.replaceable(base)
-        let vocabulary = base.vocabularySize
+        let vocabulary = base.vocabularySize + limits.tokens
         guard let replaced = list(below: places.count, limit: places.count),
             replaced == Set(replaced).sorted(),
             let embedding = list(below: vocabulary, limit: vocabulary),
             let head = list(below: vocabulary, limit: vocabulary),
             let invocation = list(below: vocabulary, limit: limits.invocation),
             Set(embedding).count == embedding.count, Set(head).count == head.count,
-            let isTied = rest.popFirst(), isTied <= 1, rest.count <= 1,
-            let classes = Int(exactly: rest.first ?? 0), classes <= 4096,
-            isTied == 0 || replaced.contains(0)
+            let isTied = rest.popFirst(), isTied <= 1, rest.count <= 2,
+            let classes = Int(exactly: rest.popFirst() ?? 0), classes <= 4096,
+            isTied == 0 || replaced.contains(0),
+            let size = Int(exactly: rest.popFirst() ?? UInt64(base.vocabularySize)),
+            (1...vocabulary).contains(size),
+            [embedding, head, invocation].allSatisfy({ $0.allSatisfy { $0 < size } })
         else { return nil }
         self.parts = parts
         self.replaced = replaced.map { places[$0] }
@@ -188,5 +200,23 @@ extension AdapterShape {
             .filter { !$1.isEmpty }.mapValues { $0.map(Int32.init) }
         self.invocation = invocation.map(Int32.init)
         classCount = classes
+        vocabularySize = size
+        hasOwnVocabulary = size != base.vocabularySize
+        // Nothing else has rows for them.
+        guard
+            hasRows(of: .embedding, beyond: base),
+            classes > 0 || hasRows(of: .head, beyond: base)
+        else { return nil }
+    }
+
+    /// Whether a table of the adapter's has a row for each token that the base lacks.
+    private func hasRows(
+        of target: AdapterFile.Target, beyond base: ModelConfiguration
+    ) -> Bool {
+        guard vocabularySize > base.vocabularySize, !replaced.contains(target.role),
+            !(target == .head && tiesReplaced)
+        else { return true }
+        let own = Set(tokens[target] ?? [])
+        return (base.vocabularySize..<vocabularySize).allSatisfy { own.contains(Int32($0)) }
     }
 }

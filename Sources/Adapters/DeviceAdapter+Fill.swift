@@ -55,8 +55,8 @@ extension OwnWeights {
             if let tensor = file.replaced[role] { norm.setRow(0, try tensor.vector()) }
         }
         for (target, rows) in tables {
-            guard let tensor = file.tokenRows[target]?.rows else { continue }
-            try rows.rows.pack(team: team) { index, row in try tensor.read(row: index, into: &row) }
+            guard let own = file.tokenRows[target] else { continue }
+            try rows.rows.pack(team: team) { index, row in try own.read(row: index, into: &row) }
         }
         if let scores, let tensor = file.scores {
             for row in 0..<scores.rowCount {

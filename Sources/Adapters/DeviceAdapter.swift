@@ -28,6 +28,8 @@ package final class DeviceAdapter: Sendable {
     let lastParts = Mutex<(pageByteCount: Int, parts: AdapterParts)?>(nil)
 
     package var rank: Int { shape.rank }
+    /// Tokens that a sequence with it may have, and that its logits are of: perhaps not as many as the base's.
+    package var vocabularySize: Int { shape.vocabularySize }
     package var targets: [AdapterFile.Target] { shape.targets }
     package var byteCount: Int { memory.byteCount }
 
@@ -177,7 +179,8 @@ package final class DeviceAdapter: Sendable {
         self.table = table
         self.expertTable = expertTable
         self.own = own
-        changesLogits = shape.parts[.head] != nil || own?.changesLogits == true
+        changesLogits =
+            shape.parts[.head] != nil || own?.changesLogits == true || shape.hasOwnVocabulary
         self.memory = memory
     }
 }

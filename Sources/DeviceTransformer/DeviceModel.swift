@@ -360,6 +360,9 @@ package final class DeviceModel: DrawingModel, @unchecked Sendable {
     package func keep(_ adapters: Set<AdapterDigest>) { residents.keep(adapters) }
 
     package func bring(_ adapters: [DeviceAdapter]) throws(StepFailure) -> Set<AdapterDigest> {
+        if let other = adapters.first(where: { $0.vocabularySize != vocabularySize }) {
+            throw StepFailure("the adapter has another vocabulary", adapter: other.digest)
+        }
         var refused: AdapterDigest?
         var coming: Set<AdapterDigest> = []
         try failing { () throws(DeviceError) in

@@ -442,6 +442,8 @@ package struct EngineCore {
     ) -> Choice {
         guard let sequence = scheduler[want.id] else { return Choice() }
         guard peak.maximum.isFinite else { return Choice(isValid: false) }
+        let logits = logits.first(
+            columns: sequence.request.adapter?.vocabularySize ?? model.vocabularySize)
         let parameters = sequence.request.parameters
         func scored(_ token: Int32, count: Int?) -> Choice {
             Choice(

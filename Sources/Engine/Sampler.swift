@@ -6,13 +6,16 @@ internal import Tensors
 /// Each member of a team has one of its own, for the numbers that it works on.
 final class Sampler {
     private let kernels: KernelSet
-    private let vocabularySize: Int
+    /// Of the row at hand.
+    private var vocabularySize: Int
     /// A row's logits, where a request changes them.
-    private let changed: Matrix
+    private var changed: Matrix
     /// What tokens are drawn by: their probabilities as multiples of the likeliest one's, and sums of
     /// blocks of them.
-    private let weights: Matrix
-    private let sums: Matrix
+    private var weights: Matrix
+    private var sums: Matrix
+    /// The three with room for the longest row so far.
+    private var room: (changed: Matrix, weights: Matrix, sums: Matrix)
     /// Those that are drawn from, where not all are.
     private var candidates: [Candidate] = []
 
@@ -29,16 +32,35 @@ final class Sampler {
     init(kernels: KernelSet, vocabularySize: Int) {
         self.kernels = kernels
         self.vocabularySize = vocabularySize
-        changed = Matrix(rowCount: 1, columnCount: vocabularySize)
-        weights = Matrix(rowCount: 1, columnCount: vocabularySize)
-        let block = KernelSet.sumBlock
-        sums = Matrix(rowCount: 1, columnCount: (vocabularySize + block - 1) / block)
+        room = Sampler.room(for: vocabularySize)
+        (changed, weights, sums) = room
+    }
+
+    private static func room(
+        for count: Int
+    ) -> (changed: Matrix, weights: Matrix, sums: Matrix) {
+        let row = { Matrix(rowCount: 1, columnCount: $0) }
+        return (row(count), row(count), row(blockCount(count)))
+    }
+
+    private static func blockCount(_ count: Int) -> Int {
+        (count + KernelSet.sumBlock - 1) / KernelSet.sumBlock
+    }
+
+    /// Makes everything as long as a row: an adapter may have another vocabulary than the base.
+    private func fit(_ count: Int) {
+        guard count != vocabularySize else { return }
+        vocabularySize = count
+        if count > room.changed.columnCount { room = Sampler.room(for: count) }
+        changed = room.changed.first(columns: count)
+        weights = room.weights.first(columns: count)
+        sums = room.sums.first(columns: Sampler.blockCount(count))
     }
 
     /// The next token of a sequence.
     ///
     /// - Parameters:
-    ///   - logits: the choice is made from row `row`. Not read when the peak says it all.
+    ///   - logits: the choice is made from row `row`, which is of the sequence's vocabulary. Not read when the peak says it all.
     ///   - peak: of that row.
     func sample(
         _ logits: Matrix, row: Int, peak: LogitPeak, for sequence: TokenSequence
@@ -47,6 +69,7 @@ final class Sampler {
         if Sampler.takesThePeak(sequence), sequence.allows(Int32(peak.column)) {
             return .token(Int32(peak.column))
         }
+        fit(logits.columnCount)
         let parameters = sequence.request.parameters
         let holdsBackEnd = sequence.completionCount < parameters.minimumTokens
         guard sequence.request.constraint == nil else {

@@ -149,7 +149,9 @@ struct Scheduler {
             defer { sequences[id] = sequence }
             let draft = Array(
                 sequence.draft(most: most, maximumContext: limits.maximumContext)
-                    .prefix { $0 < vocabularySize })
+                    .prefix {
+                        $0 < sequence.request.adapter?.vocabularySize ?? vocabularySize
+                    })
             guard !draft.isEmpty else { continue }
             let positions = KeyValueCache.blockPositions
             let needed = (sequence.computedCount + 1 + draft.count + positions - 1) / positions

@@ -1,5 +1,5 @@
 package import Engine
-internal import Tokenization
+package import Tokenization
 
 /// One completion as it comes: text with the tokens it is made of.
 ///
@@ -9,6 +9,7 @@ package struct Completion: Sendable {
     package let prompt: [Int]
     private let events: AsyncThrowingStream<EngineEvent.Step, any Error>
     private let engine: InferenceEngine
+    package let tokenizer: Tokenizer
     private var detokenizer: Detokenizer
     private var stops: StopFinder
     private let options: CompletionOptions
@@ -54,15 +55,16 @@ package struct Completion: Sendable {
 
     init(
         id: RequestID, prompt: [Int], events: AsyncThrowingStream<EngineEvent.Step, any Error>,
-        generator: TextGenerator, options: CompletionOptions
+        engine: InferenceEngine, tokenizer: Tokenizer, options: CompletionOptions
     ) {
         self.id = id
         self.prompt = prompt
         self.events = events
         self.options = options
-        engine = generator.engine
+        self.engine = engine
+        self.tokenizer = tokenizer
         detokenizer = Detokenizer(
-            generator.tokenizer, skipsSpecialTokens: options.skipsSpecialTokens,
+            tokenizer, skipsSpecialTokens: options.skipsSpecialTokens,
             showing: options.shownTokens)
         stops = StopFinder(options.stopStrings, includesStop: options.includesStopString)
     }

@@ -50,11 +50,7 @@ final class ConstraintCache: Sendable {
         state.withLock { state in
             if let known = state.vocabulary { return known }
             let made = TokenVocabulary(
-                (0..<tokenizer.tokenCount).map { id in
-                    let bytes = tokenizer.bytes(of: id)
-                    return tokenizer.isSpecial(id)
-                        ? GrammarSource.bytes(ofSpecialToken: bytes) : bytes
-                })
+                (0..<tokenizer.tokenCount).map { tokenizer.grammarBytes(of: $0) })
             state.vocabulary = made
             return made
         }
@@ -64,13 +60,32 @@ final class ConstraintCache: Sendable {
 /// A grammar as the engine asks it.
 package final class GrammarConstraint: TokenConstraint {
     let grammar: CompiledGrammar
+    /// Tokens of an adapter by what they are, whatever the grammar's tokens of these numbers are.
+    private let ownTokens: [Int32: [UInt8]]
 
-    init(_ grammar: CompiledGrammar) { self.grammar = grammar }
+    init(_ grammar: CompiledGrammar, over ownTokens: [Int32: [UInt8]] = [:]) {
+        self.grammar = grammar
+        self.ownTokens = ownTokens
+    }
+
+    /// The same for an adapter that has tokens of its own.
+    func over(_ ownTokens: [Int32: [UInt8]]) -> GrammarConstraint {
+        GrammarConstraint(grammar, over: ownTokens)
+    }
 
     package var start: Int32 { grammar.start }
     package func allowed(in state: Int32) -> AllowedTokens {
         do {
-            return try grammar.mask(state, work: Self.workAtOnce).map { .mask($0) } ?? .pending
+            guard var mask = try grammar.mask(state, work: Self.workAtOnce) else {
+                return .pending
+            }
+            for (token, bytes) in ownTokens {
+                let (word, bit) = (Int(token) / 64, UInt64(1) << UInt64(token % 64))
+                while mask.count <= word { mask.append(0) }
+                mask[word] &= ~bit
+                if try grammar.next(state, bytes) != nil { mask[word] |= bit }
+            }
+            return .mask(mask)
         } catch {
             return .unknown
         }
@@ -78,7 +93,8 @@ package final class GrammarConstraint: TokenConstraint {
     /// Some milliseconds' worth: nearly every mask takes less.
     private static let workAtOnce = 4_000
     package func next(_ state: Int32, _ token: Int32) -> Int32? {
-        (try? grammar.next(state, token)) ?? nil
+        guard let bytes = ownTokens[token] else { return (try? grammar.next(state, token)) ?? nil }
+        return (try? grammar.next(state, bytes)) ?? nil
     }
     package func forced(in state: Int32) -> [Int32] { grammar.forced(state) }
     package func mayEnd(in state: Int32) -> Bool { grammar.mayEnd(state) }

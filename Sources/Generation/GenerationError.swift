@@ -14,6 +14,7 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
         case notShown(String)
         case adapterTooLarge
         case adapterIsClassifier
+        case unsupportedVocabulary
         case tooManyRequests
         /// The first token would come too late by so many seconds.
         case tooLate(seconds: Int)
@@ -36,6 +37,7 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
             case .notShown: "unsupported_parameter"
             case .adapterTooLarge: "adapter_too_large"
             case .adapterIsClassifier: "adapter_is_a_classifier"
+            case .unsupportedVocabulary: "unsupported_vocabulary"
             case .tooManyRequests: "queue_full"
             case .tooLate: "queue_delay_exceeded"
             case .shuttingDown: "shutting_down"

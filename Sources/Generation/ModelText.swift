@@ -1,9 +1,11 @@
 internal import Adapters
 package import Answers
 package import ChatTemplates
+internal import Grammar
 package import JSONTree
 package import ModelFiles
 internal import Synchronization
+package import Tokenization
 
 /// A conversation as a request has it.
 package struct Conversation: Sendable {
@@ -24,9 +26,11 @@ package struct Conversation: Sendable {
     }
 }
 
-/// How conversations with a model are written, and how its answers are drawn and end: the base's way, or an adapter's
-/// own.
+/// How conversations with a model are written and made tokens: the base's way, or an adapter's own.
 package struct ModelText: Sendable {
+    package let tokenizer: Tokenizer
+    /// Tokens that are not the base's, or not in the same way, as a grammar has them.
+    let ownTokens: [Int32: [UInt8]]
     private let template: ChatTemplate?
     /// Renders conversations with tools; often the same one.
     private let toolTemplate: ChatTemplate?
@@ -38,36 +42,49 @@ package struct ModelText: Sendable {
     /// The base's.
     ///
     /// - Throws: `TemplateError`.
-    package init(_ base: Checkpoint) throws(TemplateError) {
+    package init(_ base: Checkpoint, _ tokenizer: Tokenizer) throws(TemplateError) {
         try self.init(
-            template: base.tokenizer.chatTemplate(forTools: false),
+            tokenizer, template: base.tokenizer.chatTemplate(forTools: false),
             toolTemplate: base.tokenizer.chatTemplate(forTools: true),
             templateVariables: base.tokenizer.templateVariables)
     }
 
     package init(
-        template: String?, toolTemplate: String?, templateVariables: JSON.Object
+        _ tokenizer: Tokenizer, template: String?, toolTemplate: String?,
+        templateVariables: JSON.Object
     ) throws(TemplateError) {
-        self.template = try template.map { (text) throws(TemplateError) in try ChatTemplate(text) }
-        self.toolTemplate =
-            toolTemplate == template
-            ? self.template
-            : try toolTemplate.map { (text) throws(TemplateError) in try ChatTemplate(text) }
+        self.tokenizer = tokenizer
+        ownTokens = [:]
+        (self.template, self.toolTemplate, format) = try Self.templates(
+            template, toolTemplate, templateVariables)
         self.templateVariables = templateVariables
+    }
+
+    /// Reads the templates, and finds by trying how the model writes calls and thoughts.
+    private static func templates(
+        _ template: String?, _ toolTemplate: String?, _ templateVariables: JSON.Object
+    ) throws(TemplateError) -> (ChatTemplate?, ChatTemplate?, AnswerFormat) {
+        let forTools = toolTemplate
+        let plain = try template.map { (text) throws(TemplateError) in try ChatTemplate(text) }
+        let tools =
+            toolTemplate == template
+            ? plain
+            : try toolTemplate.map { (text) throws(TemplateError) in try ChatTemplate(text) }
         // A short conversation takes few steps.
         var limits = ChatTemplate.Limits()
         limits.stepCount = 50_000
         limits.outputByteCount = 1 << 20
-        let source = toolTemplate ?? ""
+        let source = forTools ?? ""
         let compiled = try? ChatTemplate(source, limits: limits)
         do throws(FormatError) {
-            format = try AnswerFormat.find(source: source) { messages, tools in
+            let format = try AnswerFormat.find(source: source) { messages, tools in
                 var values = templateVariables
                 values["messages"] = .array(messages)
                 values["tools"] = tools
                 values["add_generation_prompt"] = false
                 return try? compiled?.render(values)
             }
+            return (plain, tools, format)
         } catch {
             throw TemplateError(.syntax, error.description, line: 1)
         }
@@ -78,12 +95,15 @@ package struct ModelText: Sendable {
         if text.chatTemplate == nil {
             (template, toolTemplate, format) = (base.template, base.toolTemplate, base.format)
         } else {
-            let own = try ModelText(
-                template: text.chatTemplate(forTools: false),
-                toolTemplate: text.chatTemplate(forTools: true),
-                templateVariables: base.templateVariables)
-            (template, toolTemplate, format) = (own.template, own.toolTemplate, own.format)
+            (template, toolTemplate, format) = try Self.templates(
+                text.chatTemplate(forTools: false), text.chatTemplate(forTools: true),
+                base.templateVariables)
         }
+        let additions = text.addedTokens.map(Tokenizer.Addition.init)
+        tokenizer = additions.isEmpty ? base.tokenizer : base.tokenizer.adding(additions)
+        ownTokens = Dictionary(
+            additions.map { [tokenizer] in (Int32($0.id), tokenizer.grammarBytes(of: $0.id)) }
+        ) { first, _ in first }
         var variables = base.templateVariables
         for (name, value) in text.templateVariables.members { variables[name] = value }
         templateVariables = variables
@@ -95,12 +115,21 @@ package struct ModelText: Sendable {
     @Sendable
     package static func check(_ text: AdapterText) throws(ModelFileError) {
         do {
-            _ = try ModelText(
-                template: text.chatTemplate(forTools: false),
-                toolTemplate: text.chatTemplate(forTools: true), templateVariables: JSON.Object())
+            _ = try templates(
+                text.chatTemplate(forTools: false), text.chatTemplate(forTools: true),
+                JSON.Object())
         } catch {
             throw ModelFileError(.unsupportedChatTemplate, "its chat template: \(error)")
         }
+    }
+
+    /// Special tokens with one of these texts.
+    package func specialTokens(_ texts: [String]) -> Set<Int> {
+        Set(
+            texts.compactMap { text in
+                let tokens = tokenizer.encode(text, addsSpecialTokens: false)
+                return tokens.count == 1 && tokenizer.isSpecial(tokens[0]) ? tokens[0] : nil
+            })
     }
 
     /// The text of a conversation, by the chat template.
@@ -173,6 +202,24 @@ package struct ModelText: Sendable {
                 throw GenerationError(.templateFailed, "\(error)")
             }
         }
+    }
+}
+
+extension Tokenizer {
+    /// What a token is for a grammar.
+    func grammarBytes(of id: Int) -> [UInt8] {
+        isSpecial(id) ? GrammarSource.bytes(ofSpecialToken: bytes(of: id)) : bytes(of: id)
+    }
+}
+
+extension Tokenizer.Addition {
+    fileprivate init(_ token: AddedToken) {
+        self.init(id: token.id, content: token.content)
+        isSpecial = token.isSpecial
+        isSingleWord = token.isSingleWord
+        stripsLeft = token.stripsLeft
+        stripsRight = token.stripsRight
+        isNormalized = token.isNormalized
     }
 }
 

@@ -9,22 +9,21 @@ package import Tokenization
 /// text.
 package struct TextGenerator: Sendable {
     package let checkpoint: Checkpoint
-    package let tokenizer: Tokenizer
     package let engine: InferenceEngine
     private let modelTexts: ModelText.Cache
     private var defaults: GenerationDefaults { checkpoint.generation }
     private let constraints: ConstraintCache
 
     /// - Parameter text: the base's.
-    package init(
-        checkpoint: Checkpoint, tokenizer: Tokenizer, engine: InferenceEngine, text: ModelText
-    ) {
+    package init(checkpoint: Checkpoint, engine: InferenceEngine, text: ModelText) {
         self.checkpoint = checkpoint
-        self.tokenizer = tokenizer
         self.engine = engine
         modelTexts = ModelText.Cache(text)
-        constraints = ConstraintCache(tokenizer)
+        constraints = ConstraintCache(text.tokenizer)
     }
+
+    /// The base's: an adapter may have more tokens, see `text(of:)`.
+    package var baseTokenizer: Tokenizer { modelTexts.base.tokenizer }
 
     package var contextLength: Int { engine.limits.maximumContext }
 
@@ -37,15 +36,6 @@ package struct TextGenerator: Sendable {
         try modelTexts.text(of: model.adapter)
     }
 
-    /// Special tokens with one of these texts.
-    package func specialTokens(_ texts: [String]) -> Set<Int> {
-        Set(
-            texts.compactMap { text in
-                let tokens = tokenizer.encode(text, addsSpecialTokens: false)
-                return tokens.count == 1 && tokenizer.isSpecial(tokens[0]) ? tokens[0] : nil
-            })
-    }
-
     /// The text of a conversation, by the model's chat template.
     package func render(
         _ conversation: Conversation, for model: TextModel
@@ -53,11 +43,22 @@ package struct TextGenerator: Sendable {
         try text(of: model).render(conversation)
     }
 
+    /// The same as tokens.
+    package func tokens(
+        of conversation: Conversation, for model: TextModel
+    ) throws(GenerationError) -> (text: String, tokens: [Int]) {
+        let own = try text(of: model)
+        let text = try own.render(conversation)
+        return (text, own.tokenizer.encode(text, addsSpecialTokens: false))
+    }
+
     /// Whether a prompt can be completed: its length, and every token id that a request brings, whichever
     /// way. Nothing behind this looks again before it indexes by one.
     ///
     /// - Throws: `GenerationError`.
-    package func check(_ prompt: [Int], _ options: CompletionOptions) throws(GenerationError) {
+    package func check(
+        _ prompt: [Int], _ options: CompletionOptions, for model: TextModel
+    ) throws(GenerationError) {
         guard !prompt.isEmpty else {
             throw GenerationError(.emptyPrompt, "The prompt has no tokens.")
         }
@@ -74,10 +75,11 @@ package struct TextGenerator: Sendable {
                 "The prompt has \(prompt.count) tokens and max_tokens is \(maximum), together more than the context of \(contextLength)."
             )
         }
-        let count = checkpoint.configuration.vocabularySize
+        let count = vocabularySize(of: model)
         func check(_ tokens: some Sequence<Int>) throws(GenerationError) {
             guard let token = tokens.first(where: { $0 < 0 || $0 >= count }) else { return }
-            let name = tokenizer.token(token).map { " (\"\($0.prefix(100))\")" } ?? ""
+            let name =
+                try text(of: model).tokenizer.token(token).map { " (\"\($0.prefix(100))\")" } ?? ""
             throw GenerationError(
                 .invalidToken,
                 "The token id \(token)\(name) is not among the \(count) that the model has an embedding for."
@@ -86,6 +88,11 @@ package struct TextGenerator: Sendable {
         try check(prompt)
         try check(options.stopTokens)
         try check(options.logitBias.keys)
+    }
+
+    /// Tokens that a sequence may have.
+    private func vocabularySize(of model: TextModel) -> Int {
+        model.adapter?.vocabularySize ?? checkpoint.configuration.vocabularySize
     }
 
     /// What a completion must be, token by token. Compiling takes a while: not for an event loop.
@@ -105,13 +112,20 @@ package struct TextGenerator: Sendable {
     package func complete(
         _ prompt: [Int], with model: TextModel, options: CompletionOptions, index: Int = 0
     ) throws(GenerationError) -> Completion {
-        try check(prompt, options)
+        try check(prompt, options, for: model)
         let room = contextLength - prompt.count
-        let adapter = model.adapter
+        let (adapter, text) = (model.adapter, try text(of: model))
         guard adapter?.isClassifier != true || options.pooling != nil else {
             throw GenerationError(
                 .adapterIsClassifier,
                 "The adapter scores texts and has no head that writes them: ask POST /v1/classify.")
+        }
+        // From a pack that a server on the CPU has made.
+        guard engine.limits.deviceMemory?.paging == nil || adapter?.shape.hasOwnVocabulary != true
+        else {
+            throw GenerationError(
+                .unsupportedVocabulary,
+                "The adapter has not as many tokens as the base, which GPUs do not serve.")
         }
         if let adapter, let memory = engine.limits.deviceMemory, !memory.holds(adapter) {
             throw GenerationError(
@@ -125,8 +139,10 @@ package struct TextGenerator: Sendable {
             prefixScope: options.prefixScope,
             parameters: parameters(
                 options, adapter?.text?.defaults(over: defaults) ?? defaults, room: room,
-                index: index),
-            constraint: options.constraint, prediction: options.prediction.map { Int32($0) })
+                index: index, vocabularySize: vocabularySize(of: model)),
+            constraint: text.ownTokens.isEmpty
+                ? options.constraint : options.constraint?.over(text.ownTokens),
+            prediction: options.prediction.map { Int32($0) })
         let events: AsyncThrowingStream<EngineEvent.Step, any Error>
         do throws(SubmissionRefused) {
             events = try engine.submit(request, patience: options.patience)
@@ -134,11 +150,13 @@ package struct TextGenerator: Sendable {
             throw GenerationError(error, patience: options.patience ?? 0)
         }
         return Completion(
-            id: request.id, prompt: prompt, events: events, generator: self, options: options)
+            id: request.id, prompt: prompt, events: events, engine: engine,
+            tokenizer: text.tokenizer, options: options)
     }
 
     private func parameters(
-        _ options: CompletionOptions, _ defaults: GenerationDefaults, room: Int, index: Int
+        _ options: CompletionOptions, _ defaults: GenerationDefaults, room: Int, index: Int,
+        vocabularySize: Int
     ) -> SamplingParameters {
         var parameters = SamplingParameters()
         parameters.maximumTokens =
@@ -158,7 +176,9 @@ package struct TextGenerator: Sendable {
             options.seed.map { UInt64(bitPattern: Int64($0)) } ?? UInt64.random(in: .min ... .max)
         parameters.seed = seed &+ UInt64(index) &* 0xD1B5_4A32_D192_ED03
         let own = options.ignoresEnd ? [] : defaults.endTokens
-        parameters.endTokens = Set((own + options.stopTokens).map { Int32($0) })
+        // An adapter may have fewer tokens than the base.
+        parameters.endTokens = Set(
+            (own + options.stopTokens).filter { $0 < vocabularySize }.map { Int32($0) })
         parameters.logprobCount = options.logprobCount
         parameters.promptLogprobCount = options.promptLogprobCount
         parameters.pooling = options.pooling

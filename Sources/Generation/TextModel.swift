@@ -1,4 +1,5 @@
 package import Adapters
+internal import ModelFiles
 
 /// What a text is written with: the base, or an adapter on it.
 package struct TextModel: Sendable {
@@ -9,6 +10,9 @@ package struct TextModel: Sendable {
     let lease: (any AnyObject & Sendable)?
 
     package static let base = TextModel(nil, name: nil)
+
+    /// Whether texts become other tokens with it than with the base.
+    package var hasOwnTokens: Bool { adapter?.text?.addedTokens.isEmpty == false }
 
     package init(
         _ adapter: DeviceAdapter?, name: String?, lease: (any AnyObject & Sendable)? = nil

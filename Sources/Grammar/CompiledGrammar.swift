@@ -60,7 +60,15 @@ public final class CompiledGrammar: Sendable {
 
     /// What it is after a token; nil when the token cannot come there.
     public func next(_ state: Int32, _ token: Int32) throws(GrammarError) -> Int32? {
-        guard let bytes = vocabulary.bytes[Int(token)], !bytes.isEmpty else { return nil }
+        guard vocabulary.bytes.indices.contains(Int(token)),
+            let bytes = vocabulary.bytes[Int(token)]
+        else { return nil }
+        return try next(state, bytes)
+    }
+
+    /// The same after a token that the vocabulary lacks, of these bytes.
+    public func next(_ state: Int32, _ bytes: [UInt8]) throws(GrammarError) -> Int32? {
+        guard !bytes.isEmpty else { return nil }
         return try locked { (core) throws(GrammarError) in
             var state = state
             for byte in bytes {

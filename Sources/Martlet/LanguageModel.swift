@@ -56,7 +56,7 @@ public final class LanguageModel: Sendable {
     ) throws -> (TextGenerator, Checkpoint) {
         let checkpoint = try Checkpoint.open(path: path)
         let tokenizer = try Tokenizer(checkpoint.tokenizer)
-        let text = try ModelText(checkpoint)
+        let text = try ModelText(checkpoint, tokenizer)
         let (limits, activations) = (
             try configuration.limits(for: checkpoint.configuration),
             configuration.weights.activations
@@ -78,7 +78,7 @@ public final class LanguageModel: Sendable {
             return EngineCore(model: model, limits: limits)
         }
         let generator = TextGenerator(
-            checkpoint: checkpoint, tokenizer: tokenizer, engine: engine, text: text)
+            checkpoint: checkpoint, engine: engine, text: text)
         return (generator, checkpoint)
     }
 
@@ -168,8 +168,9 @@ public final class LanguageModel: Sendable {
     /// - Parameters:
     ///   - text: any.
     ///   - addsSpecialTokens: whether what the model wants before a text, such as a beginning, is added.
+    /// - Returns: the base's, whatever tokens an adapter adds.
     public func tokens(of text: String, addsSpecialTokens: Bool = false) -> [Int] {
-        generator.tokenizer.encode(text, addsSpecialTokens: addsSpecialTokens)
+        generator.baseTokenizer.encode(text, addsSpecialTokens: addsSpecialTokens)
     }
 
     private enum Prompt: Sendable {
@@ -218,11 +219,10 @@ public final class LanguageModel: Sendable {
         }
         let tokens: [Int]
         switch prompt {
-        case .text(let text): tokens = generator.tokenizer.encode(text)
+        case .text(let text): tokens = try generator.text(of: model).tokenizer.encode(text)
         case .conversation(let messages):
-            let text = try generator.render(
-                Conversation(messages: messages.map(\.json)), for: model)
-            tokens = generator.tokenizer.encode(text, addsSpecialTokens: false)
+            let conversation = Conversation(messages: messages.map(\.json))
+            tokens = try generator.tokens(of: conversation, for: model).tokens
         }
         return try generator.complete(tokens, with: model, options: settings)
     }

@@ -138,7 +138,8 @@ struct CompletionRoutes {
         prepared.mix = request.adapters
         prepared.chat = request
         if let text = request.prediction {
-            prepared.options.prediction = generator.tokenizer.encode(
+            // Only a guess, whatever tokens the model has.
+            prepared.options.prediction = generator.baseTokenizer.encode(
                 text, addsSpecialTokens: false)
         }
         try constrain(&prepared)
@@ -153,16 +154,18 @@ struct CompletionRoutes {
             .completion, request.model, request.sampling, request.stream,
             logprobCount: request.logprobCount)
         prepared.mix = request.adapters
-        let tokenizer = generator.tokenizer
-        for prompt in request.prompts {
+        let tokenizer = generator.baseTokenizer
+        prepared.prompts = request.prompts.map { prompt in
             switch prompt {
             case .text(let text):
-                let tokens = tokenizer.encode(text, addsSpecialTokens: request.addsSpecialTokens)
-                prepared.prompts.append((tokens, request.echoes ? text : nil))
+                PreparedRequest.Prompt(
+                    text, tokenizer, addsSpecialTokens: request.addsSpecialTokens,
+                    echoes: request.echoes)
             case .tokens(let tokens):
-                let text =
-                    request.echoes ? tokenizer.decode(tokens, skipsSpecialTokens: false) : nil
-                prepared.prompts.append((tokens, text))
+                PreparedRequest.Prompt(
+                    tokens,
+                    echo: request.echoes
+                        ? tokenizer.decode(tokens, skipsSpecialTokens: false) : nil)
             }
         }
         if request.echoes, let count = request.logprobCount {
@@ -200,10 +203,10 @@ struct CompletionRoutes {
     private func render(
         _ request: ChatRequest, for model: ModelRegistry.Model, _ prepared: inout PreparedRequest
     ) throws {
-        let text = try generator.render(Conversation(request), for: model.text)
-        let tokens = generator.tokenizer.encode(text, addsSpecialTokens: false)
-        prepared.prompts = [(tokens, nil)]
-        var format = try generator.text(of: model.text).format
+        let (text, tokens) = try generator.tokens(of: Conversation(request), for: model.text)
+        prepared.prompts = [PreparedRequest.Prompt(tokens)]
+        let own = try generator.text(of: model.text)
+        var format = own.format
         let use = request.tools.map {
             ToolUse(
                 tools: $0, names: request.toolChoice.names, isNeeded: request.toolChoice.isNeeded,
@@ -223,7 +226,7 @@ struct CompletionRoutes {
         }
         let markers =
             (format.calls?.markers ?? []) + (format.thoughts.map { [$0.begin, $0.end] } ?? [])
-        prepared.options.shownTokens = generator.specialTokens(markers)
+        prepared.options.shownTokens = own.specialTokens(markers)
         if request.reasoning == .inText { format.thoughts = nil }
         guard format != AnswerFormat() else { return }
         prepared.reading = AnswerReading(
@@ -247,9 +250,11 @@ struct CompletionRoutes {
 
     // MARK: Prompts to exchanges
 
-    private func check(_ prepared: PreparedRequest) throws {
+    private func check(_ prepared: PreparedRequest, for model: TextModel) throws {
         try prepared.check(contextLength: generator.contextLength)
-        for prompt in prepared.prompts { try generator.check(prompt.tokens, prepared.options) }
+        for prompt in prepared.prompts {
+            try generator.check(prompt.tokens, prepared.options, for: model)
+        }
     }
 
     private func begin(
@@ -263,8 +268,10 @@ struct CompletionRoutes {
             account.name(operation, prepared.model, digest: nil)
         }
         prepared.options.flow = try context.flow(prepared.sampling.priority)
-        // What cannot be completed does not wait for its adapter.
-        try check(prepared)
+        // An adapter may have tokens of its own.
+        if registry.baseNames.contains(prepared.model), prepared.mix == nil {
+            try check(prepared, for: .base)
+        }
         let asked = ContinuousClock.now
         let model = try await registry.model(
             prepared.model, mixing: prepared.mix, context)
@@ -280,19 +287,27 @@ struct CompletionRoutes {
         prepared.options.prefixScope = prefixSharing.scope(
             salt: prepared.sampling.cacheSalt, of: context.tenant, for: model)
         try Task.checkCancellation()
+        if model.text.hasOwnTokens, !prepared.prompts.isEmpty {
+            prepared = try await texts.run(byteCount: prepared.byteCount, with: model) {
+                [prepared] in
+                var own = prepared
+                let tokenizer = try generator.text(of: model.text).tokenizer
+                own.prompts = prepared.prompts.map { $0.with(tokenizer) }
+                own.cutPrompts()
+                return own
+            }
+        }
         if !prepared.conversations.isEmpty {
             prepared = try await texts.run(byteCount: prepared.byteCount, with: model) {
                 [prepared] in
                 var rendered = prepared
                 for conversation in prepared.conversations {
-                    let text = try generator.render(conversation, for: model.text)
-                    let tokens = generator.tokenizer.encode(text, addsSpecialTokens: false)
-                    rendered.prompts.append((tokens, nil))
+                    let (_, tokens) = try generator.tokens(of: conversation, for: model.text)
+                    rendered.prompts.append(PreparedRequest.Prompt(tokens))
                 }
                 return rendered
             }
             prepared.cutPrompts()
-            try check(prepared)
         }
         if let chat = prepared.chat {
             // Only now is it known how the adapter writes it.
@@ -304,8 +319,8 @@ struct CompletionRoutes {
                 return rendered
             }
             timing.text += .now - rendering
-            try check(prepared)
         }
+        try check(prepared, for: model.text)
         let count = prepared.sampling.count
         try account.reserve(prepared.reservedTokenCount(contextLength: generator.contextLength))
         timing.submitted = .now - timing.start
@@ -319,7 +334,7 @@ struct CompletionRoutes {
                         prompt.tokens, with: model.text, options: prepared.options, index: index)
                     choices.append(
                         Exchange.Choice(
-                            index: choices.count, completion: completion, echo: prompt.text))
+                            index: choices.count, completion: completion, echo: prompt.echo))
                     // All or none.
                     prepared.options.patience = nil
                 }
@@ -335,7 +350,8 @@ struct CompletionRoutes {
             adapter: model.lease?.adapter.digest.description,
             unenforced: prepared.unenforced)
         return Exchange(
-            head: head, choices: choices, stream: prepared.stream, tokenizer: generator.tokenizer,
+            head: head, choices: choices, stream: prepared.stream,
+            tokenizer: choices.first?.completion.tokenizer ?? generator.baseTokenizer,
             promptTokenCount: prepared.promptTokenCount, choicesPerPrompt: count,
             logprobCount: prepared.options.logprobCount,
             writesPromptLogprobs: prepared.sampling.promptLogprobCount != nil,

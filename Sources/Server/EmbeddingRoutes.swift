@@ -104,20 +104,29 @@ struct EmbeddingRoutes {
                     "dimensions", "dimensions is \(dimensions); the model has \(width).")
             }
             try Self.checkSize(texts, numbers: texts.dimensions ?? width)
-            return (asked, texts, try self.prompts(texts))
+            return (asked, texts, try Self.prompts(texts, generator.baseTokenizer))
         }
         var options = CompletionOptions()
         options.maximumTokens = 0
         options.pooling = texts.pooling
         options.flow = try context.flow(nil)
-        for prompt in prompts { try generator.check(prompt, options) }
-        let count = prompts.reduce(0) { $0 + $1.count }
         let patience = try request.headers.queueDelay ?? completions.maximumQueueDelay
         if !registry.library.isJustInTime(texts.model) {
             account.name(operation, texts.model, digest: nil)
         }
         let working = Task { [options] in
+            var prompts = prompts
+            if registry.baseNames.contains(texts.model) { try check(prompts, options, for: .base) }
             let model = try await registry.model(texts.model, context)
+            if model.text.hasOwnTokens {
+                prompts = try await completions.texts.run(
+                    byteCount: body.bytes.count, with: model
+                ) {
+                    try Self.prompts(texts, try generator.text(of: model.text).tokenizer)
+                }
+            }
+            try check(prompts, options, for: model.text)
+            let count = prompts.reduce(0) { $0 + $1.count }
             guard !texts.isScored || model.lease?.adapter.isClassifier == true else {
                 throw APIError(
                     status: 400, code: "not_a_classifier",
@@ -135,10 +144,11 @@ struct EmbeddingRoutes {
             account.name(operation, texts.model, digest: model.lease?.adapter.digest.description)
             try account.reserve(count)
             return (
-                model, try await self.vectors(of: prompts, with: model, options, patience, account)
+                model, count,
+                try await self.vectors(of: prompts, with: model, options, patience, account)
             )
         }
-        let (model, vectors) = try await departure.whileConnected(
+        let (model, count, vectors) = try await departure.whileConnected(
             onDeparture: { working.cancel() }
         ) {
             try await withTaskCancellationHandler {
@@ -175,20 +185,26 @@ struct EmbeddingRoutes {
         }
     }
 
-    private func prompts(_ asked: Texts) throws -> [[Int]] {
+    private func check(
+        _ prompts: [[Int]], _ options: CompletionOptions, for model: TextModel
+    ) throws {
+        for prompt in prompts { try generator.check(prompt, options, for: model) }
+    }
+
+    private static func prompts(_ asked: Texts, _ tokenizer: Tokenizer) throws -> [[Int]] {
         var total = 0
         return try asked.inputs.map { input in
             let tokens =
                 switch input {
                 case .text(let text):
-                    generator.tokenizer.encode(text, addsSpecialTokens: asked.addsSpecialTokens)
+                    tokenizer.encode(text, addsSpecialTokens: asked.addsSpecialTokens)
                 case .tokens(let tokens): tokens
                 }
             total += tokens.count
-            guard total <= Self.tokenLimit else {
+            guard total <= tokenLimit else {
                 throw APIError.invalid(
                     "input",
-                    "The texts have more than \(Self.tokenLimit) tokens together: send fewer.")
+                    "The texts have more than \(tokenLimit) tokens together: send fewer.")
             }
             return tokens
         }

@@ -101,7 +101,7 @@ extension APIError {
             self.init(
                 status: 400, code: error.code.name, message: error.message,
                 parameter: parameter)
-        case .adapterTooLarge, .adapterIsClassifier:
+        case .adapterTooLarge, .adapterIsClassifier, .unsupportedVocabulary:
             self.init(
                 status: 400, code: error.code.name, message: error.message, parameter: "model")
         case .tooManyRequests:

@@ -31,8 +31,40 @@ struct PreparedRequest: Sendable {
     var byteCount = 0
     /// Whether the answer tells where its time went.
     var tellsTiming = false
-    /// With the text where it is to be repeated.
-    var prompts: [(tokens: [Int], text: String?)] = []
+    var prompts: [Prompt] = []
+
+    struct Prompt: Sendable {
+        /// By the base's tokenizer, until the model is at hand.
+        var tokens: [Int]
+        /// What the answer repeats; nil for nothing.
+        var echo: String?
+        /// What the tokens are of; nil where they were sent.
+        var text: String?
+        var addsSpecialTokens = true
+
+        init(_ tokens: [Int], echo: String? = nil) {
+            self.tokens = tokens
+            self.echo = echo
+        }
+
+        init(_ text: String, _ tokenizer: Tokenizer, addsSpecialTokens: Bool = true, echoes: Bool) {
+            self.text = text
+            self.addsSpecialTokens = addsSpecialTokens
+            tokens = tokenizer.encode(text, addsSpecialTokens: addsSpecialTokens)
+            echo = echoes ? text : nil
+        }
+
+        /// The same by another tokenizer.
+        func with(_ tokenizer: Tokenizer) -> Prompt {
+            guard let text else {
+                return Prompt(
+                    tokens,
+                    echo: echo.map { _ in tokenizer.decode(tokens, skipsSpecialTokens: false) })
+            }
+            return Prompt(
+                text, tokenizer, addsSpecialTokens: addsSpecialTokens, echoes: echo != nil)
+        }
+    }
 
     init(
         _ kind: ResponseHead.Kind, _ model: String, _ sampling: SamplingOptions,
@@ -48,7 +80,9 @@ struct PreparedRequest: Sendable {
 
     mutating func cutPrompts() {
         guard let most = mostPromptTokens else { return }
-        prompts = prompts.map { (Array($0.tokens.suffix(most)), $0.text) }
+        for index in prompts.indices {
+            prompts[index].tokens = Array(prompts[index].tokens.suffix(most))
+        }
     }
 
     var promptTokenCount: Int { prompts.reduce(0) { $0 + $1.tokens.count } }

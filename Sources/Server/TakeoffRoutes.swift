@@ -28,7 +28,7 @@ struct TakeoffRoutes {
         group.post("tokenize/:reader") { request, context -> Response in
             try await answer(request, context) { json in
                 let (text, usesTemplate, skips) = try TakeoffText.tokenize(json)
-                let tokenizer = generator.tokenizer
+                let tokenizer = generator.baseTokenizer
                 var tokens = try tokens(of: text, usesTemplate)
                 if skips { tokens = tokens.filter { !tokenizer.isSpecial($0) } }
                 return [
@@ -43,7 +43,7 @@ struct TakeoffRoutes {
                 let tokens = try list.map { try id(of: $0) }
                 return [
                     "text": .string(
-                        generator.tokenizer.decode(tokens, skipsSpecialTokens: skips))
+                        generator.baseTokenizer.decode(tokens, skipsSpecialTokens: skips))
                 ]
             }
         }
@@ -111,7 +111,9 @@ struct TakeoffRoutes {
         if request.usesTemplate {
             prepared.conversations = request.text.all.map { conversation($0) }
         } else {
-            prepared.prompts = request.text.all.map { (generator.tokenizer.encode($0), nil) }
+            prepared.prompts = request.text.all.map {
+                PreparedRequest.Prompt($0, generator.baseTokenizer, echoes: false)
+            }
             prepared.cutPrompts()
         }
         prepared.takeoff = TakeoffWriter(request.text)
@@ -120,8 +122,8 @@ struct TakeoffRoutes {
     }
 
     private func tokens(of text: String, _ usesTemplate: Bool) throws -> [Int] {
-        guard usesTemplate else { return generator.tokenizer.encode(text) }
-        return generator.tokenizer.encode(
+        guard usesTemplate else { return generator.baseTokenizer.encode(text) }
+        return generator.baseTokenizer.encode(
             try generator.render(conversation(text), for: .base), addsSpecialTokens: false)
     }
 
@@ -130,7 +132,7 @@ struct TakeoffRoutes {
     }
 
     private func id(of token: JSON) throws(APIError) -> Int {
-        let tokenizer = generator.tokenizer
+        let tokenizer = generator.baseTokenizer
         if let id = token.integerValue, tokenizer.token(id) != nil { return id }
         if let text = token.stringValue, let id = tokenizer.id(of: text) { return id }
         throw APIError(

@@ -20,12 +20,9 @@ struct TextRoutes {
             }
         }
         group.post("detokenize") { request, context -> Response in
-            let scope = context.scope
-            return try await answer(request, context) { json in
+            try await answer(request, context) { json in
                 let request = try DetokenizeRequest(json)
-                // Tokens are the base's for all models.
-                if let model = request.model { try registry.check(model, in: scope) }
-                return (nil, nil, { _ in try detokenize(request) })
+                return (request.model, nil, { try detokenize(request, for: $0) })
             }
         }
         group.post("v1/chat/completions/parse") { request, context -> Response in
@@ -63,6 +60,7 @@ struct TextRoutes {
 
     private func tokenize(_ request: TokenizeRequest, for model: ModelRegistry.Model) throws -> JSON
     {
+        let tokenizer = try generator.text(of: model.text).tokenizer
         let text =
             switch request.text {
             case .prompt(let prompt): prompt
@@ -73,7 +71,6 @@ struct TextRoutes {
                         addsGenerationPrompt: chat.addsGenerationPrompt,
                         variables: chat.templateVariables), for: model.text)
             }
-        let tokenizer = generator.tokenizer
         let tokens = tokenizer.encode(text, addsSpecialTokens: request.addsSpecialTokens)
         let strings: JSON =
             request.returnsTokenTexts
@@ -84,8 +81,10 @@ struct TextRoutes {
         ]
     }
 
-    private func detokenize(_ request: DetokenizeRequest) throws -> JSON {
-        let tokenizer = generator.tokenizer
+    private func detokenize(
+        _ request: DetokenizeRequest, for model: ModelRegistry.Model
+    ) throws -> JSON {
+        let tokenizer = try generator.text(of: model.text).tokenizer
         if let token = request.tokens.first(where: { tokenizer.token($0) == nil }) {
             throw APIError(
                 status: 400, code: "invalid_token",
@@ -110,8 +109,7 @@ struct TextRoutes {
 
     /// The prompt of a chat request, whose other parameters are checked as for a completion.
     private func render(_ request: ChatRequest, for model: ModelRegistry.Model) throws -> JSON {
-        let text = try generator.render(Conversation(request), for: model.text)
-        let tokens = generator.tokenizer.encode(text, addsSpecialTokens: false)
+        let (text, tokens) = try generator.tokens(of: Conversation(request), for: model.text)
         return [
             "model": .string(request.model), "prompt": .string(text),
             "prompt_token_ids": .array(tokens.map { .integer($0) }),

@@ -27,8 +27,7 @@ struct WireRoutes {
             let model = try await completions.registry.model(
                 chat.model, mixing: chat.adapters, context)
             let count = try await texts.run(byteCount: body.bytes.count, with: model) {
-                let text = try generator.render(Conversation(chat), for: model.text)
-                return generator.tokenizer.encode(text, addsSpecialTokens: false).count
+                try generator.tokens(of: Conversation(chat), for: model.text).tokens.count
             }
             return Response(json: ["input_tokens": .integer(count)])
         }

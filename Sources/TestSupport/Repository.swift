@@ -12,4 +12,10 @@ package enum Repository {
     package static func conformance(_ relative: String) -> String {
         path("Tests/ConformanceTests/Goldens/" + relative)
     }
+
+    /// Where the suite has a family, or with "tools/…" the bases of what training tools write.
+    package static func family(_ name: String) -> String {
+        name.hasPrefix("tools/")
+            ? path("Tests/ModelFilesTests/Goldens/" + name) : conformance(name)
+    }
 }

@@ -23,7 +23,7 @@ package struct TinyEngine {
         kernels: KernelSet = KernelSet.available[0]
     ) throws {
         checkpoint = try Checkpoint.open(
-            path: Repository.conformance("\(family)/model"))
+            path: Repository.family(family) + "/model")
         self.format = format
         self.activations = activations ?? (format == .f32 ? .f32 : .bf16)
         self.adapterFormat = adapterFormat ?? format.adapterFormat

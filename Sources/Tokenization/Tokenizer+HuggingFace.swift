@@ -178,13 +178,7 @@ extension Tokenizer.Definition {
             token.singleWord = entry["single_word"]?.boolValue ?? false
             token.stripsLeft = entry["lstrip"]?.boolValue ?? false
             token.stripsRight = entry["rstrip"]?.boolValue ?? false
-            // A normalized token is looked for, normalized itself, in normalized text.
-            if entry["normalized"]?.boolValue ?? !token.isSpecial, !normalizers.isEmpty {
-                token.content = Array(normalizers.reduce(content) { $1.apply(to: $0) }.utf8)
-                normalizedAddedTokens.append(token)
-            } else {
-                addedTokens.append(token)
-            }
+            place(token, isNormalized: entry["normalized"]?.boolValue ?? !token.isSpecial)
         }
     }
 

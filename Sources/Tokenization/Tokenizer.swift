@@ -34,6 +34,10 @@ public struct Tokenizer: Sendable {
 
         func id(of token: String) -> Int32? { ids[Array(token.utf8)] }
 
+        var specialTokens: Set<Int32> {
+            Set((addedTokens + normalizedAddedTokens).filter(\.isSpecial).map(\.id))
+        }
+
         /// Puts a token at its id.
         mutating func setToken(_ token: String, id: Int) throws(TokenizerError) {
             guard id >= 0, id < Definition.tokenLimit else {
@@ -44,12 +48,21 @@ public struct Tokenizer: Sendable {
             ids[Array(token.utf8)] = Int32(id)
         }
 
+        /// A normalized token is looked for, normalized itself, in normalized text.
+        mutating func place(_ token: AddedTokens.Token, isNormalized: Bool) {
+            guard isNormalized, !normalizers.isEmpty else { return addedTokens.append(token) }
+            var token = token
+            let content = String(decoding: token.content, as: UTF8.self)
+            token.content = Array(normalizers.reduce(content) { $1.apply(to: $0) }.utf8)
+            normalizedAddedTokens.append(token)
+        }
+
         mutating func reserve(_ tokenCount: Int) { ids.reserveCapacity(tokenCount) }
     }
 
     private let definition: Definition
-    private let addedTokens: AddedTokens
-    private let normalizedAddedTokens: AddedTokens
+    private var addedTokens: AddedTokens
+    private var normalizedAddedTokens: AddedTokens
     /// What each token stands for, by id.
     private let tokenBytes: [[UInt8]]
     /// Single bytes: as tokens of a byte-level vocabulary, or as `<0x..>`.
@@ -57,7 +70,17 @@ public struct Tokenizer: Sendable {
     private let wordTokens: [[UInt8]: Int32]
     /// Tokens of one character, for vocabularies of text.
     private let scalarTokens: [Unicode.Scalar: Int32]
-    private let specialTokens: Set<Int32>
+    private var specialTokens: Set<Int32>
+    /// What an adapter adds to the model's; its own ids are not in the lists.
+    private var further = FurtherTokens()
+
+    private struct FurtherTokens {
+        var texts: [Int: String] = [:]
+        var bytes: [Int: [UInt8]] = [:]
+        var ids: [[UInt8]: Int] = [:]
+        /// One more than the largest id.
+        var end = 0
+    }
 
     /// U+2581, SentencePiece's mark for a space.
     static let spaceMark = "\u{2581}"
@@ -66,9 +89,9 @@ public struct Tokenizer: Sendable {
         self.definition = definition
         addedTokens = AddedTokens(definition.addedTokens)
         normalizedAddedTokens = AddedTokens(definition.normalizedAddedTokens)
-        let allAdded = definition.addedTokens + definition.normalizedAddedTokens
-        specialTokens = Set(allAdded.filter(\.isSpecial).map(\.id))
-        let addedIDs = Set(allAdded.map(\.id))
+        specialTokens = definition.specialTokens
+        let addedIDs = Set(
+            (definition.addedTokens + definition.normalizedAddedTokens).map(\.id))
 
         var tokenBytes: [[UInt8]] = []
         tokenBytes.reserveCapacity(definition.tokens.count)
@@ -77,10 +100,9 @@ public struct Tokenizer: Sendable {
         var scalarTokens: [Unicode.Scalar: Int32] = [:]
         for (id, token) in definition.tokens.enumerated() {
             let isAdded = addedIDs.contains(Int32(id))
+            tokenBytes.append(Tokenizer.bytes(of: token, isByteLevel: definition.isByteLevel))
             if definition.isByteLevel {
-                let bytes = ByteAlphabet.bytes(of: token)
-                tokenBytes.append(bytes ?? Array(token.utf8))
-                guard let bytes else { continue }
+                guard let bytes = ByteAlphabet.bytes(of: token) else { continue }
                 if bytes.count == 1, !isAdded { byteTokens[Int(bytes[0])] = Int32(id) }
                 if definition.ignoresMerges { wordTokens[bytes] = Int32(id) }
                 continue
@@ -88,18 +110,68 @@ public struct Tokenizer: Sendable {
             if let scalar = token.unicodeScalars.first, token.unicodeScalars.count == 1 {
                 scalarTokens[scalar] = Int32(id)
             }
-            if let byte = Tokenizer.fallbackByte(token) {
-                tokenBytes.append([byte])
-                byteTokens[Int(byte)] = Int32(id)
-            } else {
-                tokenBytes.append(
-                    Array(Normalizer.replace(Tokenizer.spaceMark, with: " ").apply(to: token).utf8))
-            }
+            if let byte = Tokenizer.fallbackByte(token) { byteTokens[Int(byte)] = Int32(id) }
         }
         self.tokenBytes = tokenBytes
         self.byteTokens = byteTokens
         self.wordTokens = wordTokens
         self.scalarTokens = scalarTokens
+    }
+
+    /// What a token stands for.
+    private static func bytes(of token: String, isByteLevel: Bool) -> [UInt8] {
+        guard !isByteLevel else { return ByteAlphabet.bytes(of: token) ?? Array(token.utf8) }
+        if let byte = fallbackByte(token) { return [byte] }
+        return Array(Normalizer.replace(spaceMark, with: " ").apply(to: token).utf8)
+    }
+
+    /// A token that an adapter adds, or that it has with other settings: see `AddedTokens.Token`.
+    public struct Addition: Sendable {
+        public var id: Int
+        public var content: String
+        public var isSpecial = false
+        public var isSingleWord = false
+        public var stripsLeft = false
+        public var stripsRight = false
+        public var isNormalized = false
+
+        public init(id: Int, content: String) {
+            self.id = id
+            self.content = content
+        }
+    }
+
+    /// The same tokenizer with further tokens. It shares this one's memory.
+    public func adding(_ additions: [Addition]) -> Tokenizer {
+        let ids = Set(additions.map { Int32(truncatingIfNeeded: $0.id) })
+        // Of the definition only the lists of added tokens are wanted.
+        var lists = Definition()
+        lists.normalizers = definition.normalizers
+        lists.addedTokens = definition.addedTokens.filter { !ids.contains($0.id) }
+        lists.normalizedAddedTokens = definition.normalizedAddedTokens.filter {
+            !ids.contains($0.id)
+        }
+        var other = self
+        for addition in additions
+        where (0..<Definition.tokenLimit).contains(addition.id) && !addition.content.isEmpty {
+            let (id, content) = (addition.id, addition.content)
+            var token = AddedTokens.Token(id: Int32(id), content: Array(content.utf8))
+            token.isSpecial = addition.isSpecial
+            token.singleWord = addition.isSingleWord
+            token.stripsLeft = addition.stripsLeft
+            token.stripsRight = addition.stripsRight
+            lists.place(token, isNormalized: addition.isNormalized)
+            guard definition.id(of: content) != Int32(id) else { continue }
+            other.further.texts[id] = content
+            other.further.bytes[id] = Tokenizer.bytes(
+                of: content, isByteLevel: definition.isByteLevel)
+            other.further.ids[Array(content.utf8)] = id
+            other.further.end = max(other.further.end, id + 1)
+        }
+        other.addedTokens = AddedTokens(lists.addedTokens)
+        other.normalizedAddedTokens = AddedTokens(lists.normalizedAddedTokens)
+        other.specialTokens = lists.specialTokens
+        return other
     }
 
     /// The byte of a token like `<0x0A>`.
@@ -112,14 +184,18 @@ public struct Tokenizer: Sendable {
 
     // MARK: Facts
 
-    public var tokenCount: Int { definition.tokens.count }
+    /// One more than the largest id.
+    public var tokenCount: Int { max(definition.tokens.count, further.end) }
 
     /// The token as the vocabulary writes it.
     public func token(_ id: Int) -> String? {
-        definition.tokens.indices.contains(id) ? definition.tokens[id] : nil
+        if further.end > 0, let text = further.texts[id] { return text }
+        return definition.tokens.indices.contains(id) ? definition.tokens[id] : nil
     }
 
-    public func id(of token: String) -> Int? { definition.id(of: token).map { Int($0) } }
+    public func id(of token: String) -> Int? {
+        definition.id(of: token).map { Int($0) } ?? further.ids[Array(token.utf8)]
+    }
 
     public func isSpecial(_ id: Int) -> Bool {
         specialTokens.contains(Int32(truncatingIfNeeded: id))
@@ -127,7 +203,8 @@ public struct Tokenizer: Sendable {
 
     /// The bytes that a token adds to a text; for special tokens, their names.
     public func bytes(of id: Int) -> [UInt8] {
-        tokenBytes.indices.contains(id) ? tokenBytes[id] : []
+        if further.end > 0, let bytes = further.bytes[id] { return bytes }
+        return tokenBytes.indices.contains(id) ? tokenBytes[id] : []
     }
 
     // MARK: Encoding
@@ -231,13 +308,13 @@ public struct Tokenizer: Sendable {
             }
             run = []
         }
-        for id in ids where tokenBytes.indices.contains(id) {
+        for id in ids where (0..<tokenCount).contains(id) {
             if skipsSpecialTokens, isSpecial(id) { continue }
             if isFallbackByte(id) != runIsFallback {
                 flush()
                 runIsFallback.toggle()
             }
-            run += tokenBytes[id]
+            run += bytes(of: id)
         }
         flush()
         // SentencePiece's first space is its own, not the text's.
@@ -251,7 +328,7 @@ public struct Tokenizer: Sendable {
 
     /// Whether a token stands for one byte of a character that the vocabulary lacks.
     func isFallbackByte(_ id: Int) -> Bool {
-        !definition.isByteLevel && tokenBytes[id].count == 1
+        !definition.isByteLevel && tokenBytes.indices.contains(id) && tokenBytes[id].count == 1
             && byteTokens[Int(tokenBytes[id][0])] == Int32(id)
     }
 }

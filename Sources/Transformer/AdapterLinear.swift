@@ -97,8 +97,11 @@ struct AdapterLinear {
     ) {
         for segment in owners {
             guard let weights = segment.adapter.own?.matrix(role) else { continue }
+            // A head may have fewer outputs than others.
+            let own = panels.clamped(to: 0..<weights.panelCount)
+            guard !own.isEmpty else { continue }
             kernels.multiply(
-                input, rows: segment.rows, by: weights, panels: panels, into: output,
+                input, rows: segment.rows, by: weights, panels: own, into: output,
                 outputColumn: column)
         }
     }

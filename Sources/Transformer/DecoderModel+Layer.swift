@@ -8,8 +8,10 @@ extension DecoderModel {
     func embed(_ pass: Pass, _ member: Int) {
         let rows = team.share(of: pass.rowCount, for: member)
         for row in rows {
-            weights.embedding.unpackRow(
-                Int(pass.batch.tokens[row]), into: workspace.hidden, row: row)
+            let token = Int(pass.batch.tokens[row])
+            // The others are an adapter's own.
+            guard token < vocabularySize else { continue }
+            weights.embedding.unpackRow(token, into: workspace.hidden, row: row)
         }
         for segment in pass.linear.owners {
             for row in segment.rows.clamped(to: rows) {

@@ -76,7 +76,7 @@ package final class DecoderModel: StepModel, TeamWork {
         lastExpertAdapters = LowRankStep(kernels: kernels, capacity: expertRows)
     }
 
-    /// - Precondition: tokens are in the vocabulary, positions below the maximum context.
+    /// - Precondition: tokens are in the vocabulary of their adapter or of the base, positions below the maximum context.
     package func forward(_ batch: Batch, wanting wanted: [Int]) -> WantedRows {
         precondition(batch.rowCount <= maximumRows, "The batch has too many rows.")
         precondition(
@@ -192,6 +192,7 @@ package final class DecoderModel: StepModel, TeamWork {
             }
         }
         head?.prepare()
+        workspace.takeLogits(of: head?.vocabularySize ?? vocabularySize)
         for peaks in workspace.peaks { peaks.reset(count: rows.count) }
         run(.logits(LogitPass(rowCount: rows.count, head: head, peaksOnly: peaksOnly)))
         return (workspace.logits, workspace.mergedPeaks(count: rows.count))
@@ -219,8 +220,10 @@ package final class DecoderModel: StepModel, TeamWork {
     }
 
     private func logits(_ pass: LogitPass, _ member: Int) {
-        let rowCount = pass.rowCount
-        let pieces = pieces(of: weights.head.panelCount, rowCount: rowCount)
+        let (rowCount, head) = (pass.rowCount, weights.head)
+        let size = pass.head?.vocabularySize ?? vocabularySize
+        let pieces = pieces(
+            of: (size + Lanes.count - 1) / Lanes.count, rowCount: rowCount)
         team.spread(pieces.count, for: member) { piece in
             let panels = pieces[piece]
             let output =
@@ -230,16 +233,21 @@ package final class DecoderModel: StepModel, TeamWork {
                 : workspace.logits
             let first = panels.lowerBound * Lanes.count
             let column = pass.peaksOnly ? 0 : first
-            kernels.multiply(
-                workspace.logitInput, rows: 0..<rowCount, by: weights.head, panels: panels,
-                into: output, outputColumn: column)
+            let ofBase = panels.clamped(to: 0..<head.panelCount)
+            if !ofBase.isEmpty {
+                kernels.multiply(
+                    workspace.logitInput, rows: 0..<rowCount, by: head, panels: ofBase,
+                    into: output, outputColumn: column)
+            }
             pass.head?.apply(panels: panels, to: output, column: column)
-            let count = min(panels.count * Lanes.count, vocabularySize - first)
-            kernels.scaleAndCap(
-                output, rows: 0..<rowCount, columns: column..<column + count,
-                scale: configuration.departures.logitScale,
-                cap: configuration.departures.logitCap)
             for row in 0..<rowCount {
+                let size = pass.head?.vocabularySize(row: row) ?? vocabularySize
+                let count = min(panels.count * Lanes.count, size - first)
+                guard count > 0 else { continue }
+                kernels.scaleAndCap(
+                    output, rows: row..<row + 1, columns: column..<column + count,
+                    scale: configuration.departures.logitScale,
+                    cap: configuration.departures.logitCap)
                 var peak = kernels.peak(output, row: row, columns: column..<column + count)
                 peak.column += first
                 workspace.peaks[member].merge(peak, row: row)
@@ -252,7 +260,7 @@ package final class DecoderModel: StepModel, TeamWork {
         return HeadPass(
             segments: segments, linear: adapterLinear(segments, headAdapters),
             update: DeviceAdapter.headUpdate(configuration), input: workspace.logitInput,
-            vocabularySize: vocabularySize)
+            vocabularySize: vocabularySize, rowCount: rowCount)
     }
 
     package func forEach(_ count: Int, _ work: (_ member: Int, _ index: Int) -> Void) {

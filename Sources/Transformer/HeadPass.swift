@@ -11,19 +11,27 @@ struct HeadPass {
     /// The head's place in the adapters' tables.
     let update: Int
     let input: ProductInput
+    /// Of the base, or of the adapter that has most.
     let vocabularySize: Int
+    /// Of each row.
+    private let sizes: [Int]
     /// Logits of the tokens whose rows an adapter brings, for each segment that has such.
     private let tokenLogits: [Matrix?]
 
     init(
         segments: [Batch.Segment], linear: AdapterLinear, update: Int, input: ProductInput,
-        vocabularySize: Int
+        vocabularySize: Int, rowCount: Int
     ) {
         self.segments = segments
         self.linear = linear
         self.update = update
         self.input = input
-        self.vocabularySize = vocabularySize
+        var sizes = Array(repeating: vocabularySize, count: rowCount)
+        for segment in segments {
+            for row in segment.rows { sizes[row] = segment.adapter.vocabularySize }
+        }
+        self.sizes = sizes
+        self.vocabularySize = max(vocabularySize, sizes.max() ?? 0)
         tokenLogits = segments.map { segment in
             segment.adapter.own?.headRows.map {
                 Matrix(rowCount: segment.rows.count, columnCount: $0.rows.outputCount)
@@ -35,6 +43,9 @@ struct HeadPass {
     func norm(row: Int) -> Matrix? {
         segments.own(ofRow: row)?.norm(.finalNorm)
     }
+
+    /// How many logits a row has.
+    func vocabularySize(row: Int) -> Int { sizes[row] }
 
     /// What is shared by all pieces of the vocabulary, once the rows are normalized.
     func prepare() {
@@ -48,7 +59,8 @@ struct HeadPass {
         }
     }
 
-    /// Brings the base's logits of some panels to what they are with the adapters.
+    /// Brings the base's logits of some panels to what they are with the adapters. Panels beyond the base's are theirs
+    /// alone.
     ///
     /// - Parameter column: where the first panel's logits are.
     func apply(panels: Range<Int>, to output: Matrix, column: Int) {

@@ -17,7 +17,7 @@ final class Workspace {
     /// Nil where no layer has experts.
     let experts: ExpertSpace?
     let logitInput: ProductInput
-    let logits: Matrix
+    private(set) var logits: Matrix
     /// Each member's own.
     let peaks: [RowPeaks]
     private var merged: [LogitPeak] = []
@@ -98,6 +98,12 @@ final class Workspace {
                 }
             }
         }
+    }
+
+    /// Makes room for rows of so many logits.
+    func takeLogits(of count: Int) {
+        guard count > logits.columnCount else { return }
+        logits = Matrix(rowCount: mostLogitRows, columnCount: count)
     }
 
     /// Each row's largest logit, over what all members have computed.

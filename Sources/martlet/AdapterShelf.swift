@@ -55,9 +55,11 @@ enum AdapterShelf {
             if known == nil { disk = nil }
         }
         let (catalog, contents) = (known?.catalog, known?.contents)
+        var limits = AdapterLimits()
+        limits.allowsOtherVocabularies = !model.isOnDevice
         let library = try AdapterLibrary(
             configuration: configuration, base: base, format: settings.adapterWeights,
-            sources: try SourceClient(policy: policy), disk: disk, catalog: catalog,
+            limits: limits, sources: try SourceClient(policy: policy), disk: disk, catalog: catalog,
             contents: contents)
         var keepsOthers = false
         if case .own = settings.diskCache { keepsOthers = true }

@@ -35,7 +35,7 @@ struct Assembly {
         if let token = tokenizer.encode("").first(where: { $0 >= configuration.vocabularySize }) {
             throw TokenizerMismatch(token: token, vocabulary: configuration.vocabularySize)
         }
-        let text = try ModelText(checkpoint)
+        let text = try ModelText(checkpoint, tokenizer)
 
         let baseNames = modelNames.isEmpty ? [settings.defaultName] : modelNames
         let engine = InferenceEngine(limits: model.limits) { model.makeCore() }
@@ -51,7 +51,7 @@ struct Assembly {
         progress.finish()
 
         generator = TextGenerator(
-            checkpoint: checkpoint, tokenizer: tokenizer, engine: engine, text: text)
+            checkpoint: checkpoint, engine: engine, text: text)
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         summary = """
             \(configuration.family.name), \(configuration.layerCount) layers, \

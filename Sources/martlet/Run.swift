@@ -71,13 +71,12 @@ struct Run: AsyncParsableCommand {
             ).text
         let tokens =
             raw
-            ? generator.tokenizer.encode(prompt)
-            : generator.tokenizer.encode(
-                try generator.render(
-                    Conversation(
-                        messages: (system.map { [["role": "system", "content": .string($0)]] }
-                            ?? []) + [["role": "user", "content": .string(prompt)]]), for: served),
-                addsSpecialTokens: false)
+            ? try generator.text(of: served).tokenizer.encode(prompt)
+            : try generator.tokens(
+                of: Conversation(
+                    messages: (system.map { [["role": "system", "content": .string($0)]] }
+                        ?? []) + [["role": "user", "content": .string(prompt)]]), for: served
+            ).tokens
         var options = CompletionOptions()
         options.maximumTokens = min(maxTokens, generator.contextLength - tokens.count)
         options.temperature = temperature

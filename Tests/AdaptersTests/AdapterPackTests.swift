@@ -7,24 +7,38 @@ import Testing
 
 /// A pack gives back the adapter that was written, bit by bit, or it is refused.
 struct AdapterPackTests {
-    static let names = [
-        "plain", "all-linear", "all-linear.gguf", "dora", "dora-rslora-pattern", "lora-bias",
-        "odd-rank", "rank-1", "rank-over-lane", "rank-pattern", "one-layer", "saved-both",
-        "saved-norm", "saved-layer", "tokens-both-different", "embedding-dora", "head-dora",
-        "everything", "alora-once",
-    ]
+    private static func names(_ family: String) -> [String] {
+        switch family {
+        case "tools/llama":
+            [
+                "peft-resized", "peft-resized-tokens", "peft-resized-targets", "peft-resized-dora",
+                "peft-shrunk", "trl-sft-chat", "peft-resized-scores", "mlx",
+            ]
+        case "tools/tied": ["resized", "resized-saved-tied", "shrunk", "spare-tokens"]
+        default:
+            [
+                "plain", "all-linear", "all-linear.gguf", "dora", "dora-rslora-pattern",
+                "lora-bias", "odd-rank", "rank-1", "rank-over-lane", "rank-pattern", "one-layer",
+                "saved-both", "saved-norm", "saved-layer", "tokens-both-different",
+                "embedding-dora", "head-dora", "everything", "alora-once",
+            ]
+        }
+    }
 
-    @Test(arguments: ["llama", "qwen3"], [WeightFormat.f32, .bf16, .q8])
+    @Test(
+        arguments: ["llama", "qwen3", "tools/llama", "tools/tied"],
+        [WeightFormat.f32, .bf16, .q8])
     func whatIsReadIsWhatWasWritten(_ family: String, _ format: WeightFormat) throws {
         let base = try TinyBase(family, format)
         let untouched = base.logits(nil)
-        for name in Self.names {
+        for name in Self.names(family) {
             let adapter = try base.engine.adapter(name)
             let again = try base.read(try base.write(adapter, to: name), adapter.digest)
             #expect(again.digest == adapter.digest && again.shape == adapter.shape, "\(name)")
             #expect(again.rank == adapter.rank && again.targets == adapter.targets)
             #expect(again.baseModelName == adapter.baseModelName)
             #expect(again.byteCount == adapter.byteCount)
+            #expect(again.vocabularySize == adapter.vocabularySize && again.text == adapter.text)
             let logits = base.logits(adapter)
             #expect(again.start(in: [1, 61, 33, 2]) == adapter.start(in: [1, 61, 33, 2]))
             let isSame = base.logits(again) == logits

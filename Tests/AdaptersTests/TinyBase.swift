@@ -41,7 +41,8 @@ struct TinyBase {
 
     /// Logits of every place of a prompt, bit by bit.
     func logits(_ adapter: DeviceAdapter?) -> [[UInt32]] {
-        let tokens = (0..<20).map { Int32($0 * 13 % 70) }
+        var tokens = (0..<20).map { Int32($0 * 13 % 70) }
+        if let adapter { tokens[9] = Int32(adapter.vocabularySize - 1) }
         let model = engine.model(maximumRows: tokens.count, blockCount: 2)
         var batch = Batch()
         batch.append(
@@ -50,7 +51,9 @@ struct TinyBase {
         let wanted = model.forward(batch, wanting: Array(0..<batch.rowCount))
         let (logits, _) = model.logits(of: tokens.indices, in: wanted)
         return tokens.indices.map { row in
-            (0..<model.vocabularySize).map { logits[row: row, column: $0].bitPattern }
+            (0..<(adapter?.vocabularySize ?? model.vocabularySize)).map {
+                logits[row: row, column: $0].bitPattern
+            }
         }
     }
 }

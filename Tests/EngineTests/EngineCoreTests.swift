@@ -1,5 +1,6 @@
 import Adapters
 import Engine
+import Foundation
 import Tensors
 import TestSupport
 import Testing
@@ -27,6 +28,9 @@ struct EngineCoreTests {
         parameters.promptLogprobCount = 2
         change(&parameters)
         var prompt = (0..<promptCount).map { _ in Int32.random(in: 0..<70, using: &generator) }
+        if let adapter, adapter.shape.hasOwnVocabulary, promptCount > 3 {
+            prompt[promptCount / 2] = Int32(adapter.vocabularySize - 1)
+        }
         if let invocation = adapter?.shape.invocation, promptCount > 2 * invocation.count {
             // Now and then twice.
             for place in [promptCount / 3, promptCount / 2] where number % 2 == 0 {
@@ -83,6 +87,15 @@ struct EngineCoreTests {
         "embedding-and-head", "everything", "saved-mlp", "alora-once", "head-dora",
     ]
 
+    /// Adapters with more tokens than the base, or fewer.
+    static let vocabularies = [
+        "peft-resized", nil, "peft-shrunk", "trl-sft-chat", "peft-resized-dora", "hf-trainer",
+        "peft-resized-targets", nil, "peft-shrunk-targets", "axolotl-tokens", "peft-resized-tokens",
+    ]
+    static let tiedVocabularies = [
+        "resized", nil, "shrunk", "resized-saved", "spare-tokens", "resized-targets",
+    ]
+
     static func mixed(
         _ engine: TinyEngine, count: Int, _ names: [String?] = lowRank, maximumTokens: Int = 12
     ) throws -> [EngineRequest] {
@@ -114,7 +127,7 @@ struct EngineCoreTests {
         ],
         [
             ("llama", lowRank), ("mistral", lowRank), ("qwen3", lowRank), ("llama", others),
-            ("qwen3", others),
+            ("qwen3", others), ("tools/llama", vocabularies), ("tools/tied", tiedVocabularies),
         ])
     func resultsDoNotDependOnTheBatch(
         _ formats: Formats, _ adapters: (family: String, names: [String?])
@@ -137,12 +150,16 @@ struct EngineCoreTests {
 
     @Test(
         arguments: WeightFormat.allCases,
-        [(nil, lowRank), (WeightFormat.q8, lowRank), (nil, others)])
+        [
+            ("llama", nil, lowRank), ("llama", WeightFormat.q8, lowRank), ("llama", nil, others),
+            ("tools/llama", nil, vocabularies), ("tools/tied", nil, tiedVocabularies),
+        ])
     func resultsDoNotDependOnChunksThreadsOrPreemption(
-        _ format: WeightFormat, _ kinds: (adapters: WeightFormat?, names: [String?])
+        _ format: WeightFormat,
+        _ kinds: (family: String, adapters: WeightFormat?, names: [String?])
     ) throws {
-        let adapters = kinds.adapters
-        let engine = try TinyEngine(format: format, adapterFormat: adapters)
+        let (family, adapters) = (kinds.family, kinds.adapters)
+        let engine = try TinyEngine(family: family, format: format, adapterFormat: adapters)
         let requests = try Self.mixed(engine, count: 12, kinds.names)
         var core = engine.core()
         let expected = Self.run(&core, requests)
@@ -152,7 +169,8 @@ struct EngineCoreTests {
             var chunked = engine.core(maximumStepTokens: chunk)
             #expect(Self.run(&chunked, requests) == expected)
         }
-        let threaded = try TinyEngine(format: format, adapterFormat: adapters, threads: 3)
+        let threaded = try TinyEngine(
+            family: family, format: format, adapterFormat: adapters, threads: 3)
         let threadedRequests = try Self.mixed(threaded, count: 12, kinds.names)
         var other = threaded.core()
         #expect(Self.run(&other, threadedRequests) == expected)
@@ -180,6 +198,59 @@ struct EngineCoreTests {
             all.append(Self.run(&core, try Self.mixed(engine, count: 8)))
         }
         for result in all { #expect(result == all[0]) }
+    }
+
+    /// Tokens that the base lacks are drawn and scored; those that the adapter lacks are not.
+    @Test(arguments: [("peft-resized", 131), ("trl-sft-chat", 192), ("peft-shrunk", 124)])
+    func logitsAreOfTheAdaptersVocabulary(_ name: String, _ size: Int) throws {
+        let engine = try TinyEngine(family: "tools/llama", format: .f32)
+        let adapter = try engine.adapter(name)
+        #expect(adapter.vocabularySize == size)
+        for temperature in [0, 0.9, 2] as [Float] {
+            func run(_ change: (inout SamplingParameters) -> Void) throws -> [TokenScores] {
+                let request = Self.request(
+                    1, adapter: adapter, promptCount: 9, maximumTokens: 20
+                ) {
+                    $0.temperature = temperature
+                    $0.logprobCount = 500
+                    $0.endTokens = []
+                    change(&$0)
+                }
+                // The base's rows before and behind leave nothing in the sampler.
+                let others = [
+                    Self.request(2, adapter: nil, promptCount: 5),
+                    Self.request(3, adapter: nil, promptCount: 7),
+                ]
+                var core = engine.core()
+                for request in [others[0], request, others[1]] { core.apply(.submit(request)) }
+                var scores: [TokenScores] = []
+                while !core.isIdle {
+                    for output in core.step() where output.id == request.id {
+                        guard case .step(let step) = output.event else { continue }
+                        if let score = step.scores { scores.append(score) }
+                    }
+                }
+                return scores
+            }
+            let scores = try run { _ in }
+            #expect(scores.count == 20)
+            for score in scores {
+                #expect(score.top.count == size)
+                let sum = score.top.reduce(0.0) { $0 + exp(Double($1.logprob)) }
+                #expect(abs(sum - 1) < 1e-4)
+            }
+            let last = Int32(size - 1)
+            let forced = try run { $0.logitBias[last] = 100 }
+            #expect(forced.allSatisfy { $0.chosen.token == last })
+            let penalized = try run {
+                $0.logitBias[last] = 100
+                $0.frequencyPenalty = 2
+                $0.repetitionPenalty = 1.1
+                $0.topK = 5
+                $0.minP = 0.01
+            }
+            #expect(penalized.count == 20 && penalized[0].chosen.token == last)
+        }
     }
 
     /// What 8 bits take from an adapter is little beside what the adapter does.

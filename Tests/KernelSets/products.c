@@ -128,7 +128,8 @@ static cmk_low_rank update(
     cmk_low_rank result = {.shrink = packed(kind, ORDINARY, 2 * padded, in), .panels = panels};
     for (size_t i = 0; i < 2; i++)
         result.expansions[i * 2] = (cmk_expansion){
-            .w = packed(kind, ORDINARY, OUTPUTS, padded), .in = padded, .column = i * padded, .place = i * place,
+            .w = packed(kind, ORDINARY, OUTPUTS, padded),
+            .panels = (OUTPUTS + CMK_LANES - 1) / CMK_LANES, .in = padded, .column = i * padded, .place = i * place,
             .scale = 0.7f};
     result.expansions[2].gain = numbers(ORDINARY, OUTPUTS);
     result.expansions[2].bias = numbers(ORDINARY, OUTPUTS);

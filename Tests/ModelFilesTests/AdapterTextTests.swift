@@ -68,11 +68,46 @@ struct AdapterTextTests {
             ("tokenizer_config.json", #"{"extra_special_tokens":{"x":"<x>"}}"#, "extra_special"),
             (
                 "tokenizer_config.json", #"{"added_tokens_decoder":{"6":{"content":"<end>"}}}"#,
-                "added_tokens_decoder"
+                #""<end>" as 6"#
             ),
             (
-                "tokenizer_config.json", #"{"added_tokens_decoder":{"6":{"content":"new"}}}"#,
+                "tokenizer_config.json", #"{"added_tokens_decoder":{"3":{"content":"new"}}}"#,
+                #"3 is "new", in the base it is "a""#
+            ),
+            (
+                "tokenizer_config.json", #"{"added_tokens_decoder":{"100000":{"content":"new"}}}"#,
+                "no row is for it"
+            ),
+            (
+                "tokenizer_config.json", #"{"added_tokens_decoder":{"7":{"content":""}}}"#,
                 "added_tokens_decoder"
+            ),
+            ("tokenizer.json", #"{"added_tokens":[{"id":7}]}"#, "added_tokens"),
+            ("tokenizer.json", "[", "tokenizer.json"),
+            (
+                "tokenizer.json",
+                #"{"model":{"vocab":{"a":3,"</s>":2,"b":9}},"added_tokens":[{"id":5,"content":"<end>"}]}"#,
+                "vocabulary"
+            ),
+            (
+                "tokenizer.json",
+                #"{"model":{"vocab":{"a":3}},"added_tokens":[{"id":5,"content":"<end>"}]}"#,
+                "vocabulary"
+            ),
+            (
+                "tokenizer.json",
+                #"{"model":{"vocab":{"a":3,"</s>":2},"merges":["a a"]},"added_tokens":[{"id":5,"content":"<end>"}]}"#,
+                "merges"
+            ),
+            (
+                "tokenizer.json",
+                #"{"model":{"vocab":{"a":3,"</s>":2},"byte_fallback":true},"added_tokens":[{"id":5,"content":"<end>"}]}"#,
+                "byte_fallback"
+            ),
+            (
+                "tokenizer.json",
+                #"{"model":{"vocab":{"a":3,"</s>":2}},"normalizer":{"type":"NFC"},"added_tokens":[{"id":5,"content":"<end>"}]}"#,
+                "normalizer"
             ),
             ("tokenizer_config.json", #"{"add_bos_token":true}"#, "add_bos_token"),
             ("tokenizer_config.json", #"{"split_special_tokens":true}"#, "split_special_tokens"),
@@ -95,6 +130,28 @@ struct AdapterTextTests {
         try folder.write(content, to: file)
         let error = #expect(throws: ModelFileError.self) { try open() }
         #expect(error?.message.contains(name) == true, "\(String(describing: error))")
+    }
+
+    /// Tools write one tokenizer in several ways.
+    @Test func tokensOfItsOwnAreTakenAndTheRestIsTheBases() throws {
+        try folder.write(
+            """
+            {"truncation":{"max_length":9},"normalizer":{"type":"Sequence","normalizers":[]},"pre_tokenizer":null,
+            "post_processor":{"type":"ByteLevel","trim_offsets":true},
+            "model":{"type":"BPE","dropout":null,"fuse_unk":false,"merges":[],"vocab":{"</s>":2,"a":3}},
+            "added_tokens":[{"id":5,"content":"<end>"},{"id":3,"content":"a","special":true,"lstrip":true},
+            {"id":7,"content":"<new>","special":true,"normalized":false}]}
+            """, to: "tokenizer.json")
+        try folder.write(
+            #"{"eos_token":"<new>","added_tokens_decoder":{"5":{"content":"<end>","special":true},"8":{"content":"<more>"}}}"#,
+            to: "tokenizer_config.json")
+        let text = try #require(try open().text)
+        #expect(text.addedTokens.map(\.id) == [3, 7, 8])
+        #expect(text.addedTokens[0].stripsLeft && text.addedTokens[0].isSpecial)
+        #expect(text.addedTokens[1].isSpecial && !text.addedTokens[1].isNormalized)
+        #expect(text.endTokens == [7])
+        #expect(AdapterText(text.json, vocabularySize: 9) == text)
+        #expect(AdapterText(text.json, vocabularySize: 8) == nil)
     }
 
     @Test func aTemplateThatIsNoTextIsRefused() throws {

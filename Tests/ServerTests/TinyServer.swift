@@ -62,13 +62,16 @@ struct TinyServer {
     /// - Parameters:
     ///   - adapters: of the conformance suite, by name.
     ///   - sources: further names with their folders.
+    ///   - family: "llama" with a tokenizer of letters, or one with its own.
     static func run(
         adapters: [String] = ["plain", "dora"], sources: [(String, String)] = [],
-        hasKeys: Bool = false, origin: String? = nil, audit: AuditLog? = nil,
+        family: String = "llama", hasKeys: Bool = false, origin: String? = nil,
+        audit: AuditLog? = nil,
         _ body: @escaping @Sendable (TinyServer) async throws -> Void
     ) async throws {
         let (server, engine) = try await make(
-            adapters: adapters, sources: sources, hasKeys: hasKeys, origin: origin, audit: audit)
+            adapters: adapters, sources: sources, family: family, hasKeys: hasKeys,
+            origin: origin, audit: audit)
         let application = server.service()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await engine.run() }
@@ -85,16 +88,16 @@ struct TinyServer {
     }
 
     private static func make(
-        adapters: [String], sources: [(String, String)] = [], hasKeys: Bool, origin: String?,
-        audit: AuditLog? = nil
+        adapters: [String], sources: [(String, String)] = [], family: String = "llama",
+        hasKeys: Bool, origin: String?, audit: AuditLog? = nil
     ) async throws -> (server: APIServer, engine: InferenceEngine) {
-        let checkpoint = try Checkpoint.open(path: Repository.conformance("llama/model"))
+        let checkpoint = try Checkpoint.open(path: Repository.family(family) + "/model")
         let limits = EngineLimits(
             maximumSequences: 8, maximumStepTokens: 64, maximumContext: 64, blockCount: 64,
             maximumWaiting: 100, keptBlockCount: 16)
         let engine = InferenceEngine(limits: limits) {
             guard
-                let core = try? TinyEngine().core(
+                let core = try? TinyEngine(family: family).core(
                     maximumSequences: 8, blockCount: 64, keptBlockCount: 16, draftRows: 16)
             else { fatalError("the conformance suite's model is missing") }
             return core
@@ -110,11 +113,13 @@ struct TinyServer {
                 ($0, try AdapterSource($1))
             },
             keepsOthers: false)
-        let generator = TextGenerator(
-            checkpoint: checkpoint, tokenizer: try Tokenizer(huggingFace: tokenizer),
-            engine: engine,
-            text: try ModelText(
-                template: template, toolTemplate: template, templateVariables: JSON.Object()))
+        let text =
+            family == "llama"
+            ? try ModelText(
+                try Tokenizer(huggingFace: tokenizer), template: template, toolTemplate: template,
+                templateVariables: JSON.Object())
+            : try ModelText(checkpoint, try Tokenizer(checkpoint.tokenizer))
+        let generator = TextGenerator(checkpoint: checkpoint, engine: engine, text: text)
         var server = APIServer.Configuration()
         server.version = "test"
         server.allowedOrigin = origin

@@ -189,6 +189,7 @@ enum {
 /// How one projection's outputs come back from the shrunk input.
 typedef struct cmk_expansion {
     const void *w;             ///< B in panels; NULL where the adapter changes nothing
+    size_t panels;             ///< of B
     size_t in;                 ///< padded rank
     size_t column;             ///< first column of its part of the shrunk input
     size_t place;              ///< the same in the rounded input: an element, for q8 a byte

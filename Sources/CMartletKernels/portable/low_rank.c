@@ -92,6 +92,9 @@ void cmk_expand(
         size_t row = larger(first_row, segment->first_row);
         size_t end = smaller(end_row, segment->first_row + segment->row_count);
         if (part->w == NULL || row >= end) continue;
+        // Heads have not all as many outputs.
+        size_t own = part->panels > first_panel ? smaller(panels, part->panels - first_panel) : 0;
+        if (own == 0) continue;
         has_more |= part->gain != NULL || part->bias != NULL;
         size_t from = row * rounded_stride + part->place;
         size_t panel = first_panel * cmk_panel_bytes(step->kind, part->in);
@@ -99,20 +102,21 @@ void cmk_expand(
             .x = input(step->kind, rounded, from), .x_stride = rounded_stride,
             .rows = end - row,
             .w = (const char *)part->w + panel, .in = part->in, .terms = 1,
-            .panels = panels, .y = y + row * y_stride, .y_stride = y_stride,
+            .panels = own, .y = y + row * y_stride, .y_stride = y_stride,
             .accumulate = true});
     }
     flush(&queue);
     for (size_t i = 0; has_more && i < step->count; i++) {
         const cmk_segment *segment = &step->segments[i];
         const cmk_expansion *part = &segment->updates[step->update].expansions[projection];
-        if (part->w == NULL) continue;
+        if (part->w == NULL || part->panels <= first_panel) continue;
         size_t end = smaller(end_row, segment->first_row + segment->row_count);
+        size_t column = first_panel * CMK_LANES;
+        size_t own = smaller(outputs, part->panels * CMK_LANES - column);
         for (size_t row = larger(first_row, segment->first_row); row < end; row++) {
             float *target = y + row * y_stride;
-            size_t column = first_panel * CMK_LANES;
-            if (part->gain != NULL) step->kernels->multiply(part->gain + column, outputs, target);
-            if (part->bias != NULL) step->kernels->add(part->bias + column, outputs, target);
+            if (part->gain != NULL) step->kernels->multiply(part->gain + column, own, target);
+            if (part->bias != NULL) step->kernels->add(part->bias + column, own, target);
         }
     }
 }

@@ -107,7 +107,7 @@ extension AdapterFile {
         baseModelName = configuration.model
         let text = try AdapterText(
             folder: folder, tokenizer: base.tokenizer,
-            vocabularySize: base.configuration.vocabularySize)
+            vocabularySize: base.configuration.vocabularySize, limits: limits)
         if !text.isEmpty { self.text = text }
     }
 

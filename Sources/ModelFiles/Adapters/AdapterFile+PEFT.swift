@@ -19,13 +19,23 @@ extension AdapterFile {
                 "\(folder) has no adapter_config.json; it is not a PEFT adapter"
                     + (last.map { ". Give a checkpoint of the training: \(folder)/\($0)" } ?? ""))
         }
+        let configurationText = try readJSON(configPath, byteLimit: limits.configuration)
+        let tensors: [String: StoredTensor]
+        do throws(ModelFileError) {
+            tensors = try SafetensorsFile(
+                path: try AdapterFile.tensorPath(in: folder), headerLimit: limits.header,
+                reading: reading
+            ).tensors
+            vocabularySize = PEFTReader.vocabularySize(of: tensors, base: base.configuration)
+        } catch {
+            // What is wrong with the configuration is said first.
+            _ = try PEFTConfiguration(
+                configurationText, base: base.configuration, limits: limits, source: configPath)
+            throw error
+        }
+        let base = vocabularySize.map(base.withVocabulary) ?? base
         let configuration = try PEFTConfiguration(
-            try readJSON(configPath, byteLimit: limits.configuration), base: base.configuration,
-            limits: limits, source: configPath)
-        let tensors = try SafetensorsFile(
-            path: try AdapterFile.tensorPath(in: folder), headerLimit: limits.header,
-            reading: reading
-        ).tensors
+            configurationText, base: base.configuration, limits: limits, source: configPath)
         try limits.check(tensors, source: folder)
         let parameters = ExpertParameters(configuration, base: base.configuration)
         var reader = PEFTReader(
@@ -42,13 +52,14 @@ extension AdapterFile {
         deltas = try reader.takeDeltas()
         replaced = try reader.takeReplaced()
         tokenRows = try reader.takeTokenRows()
+        try reader.checkTables(&replaced, &tokenRows, of: deltas)
         scores = try reader.takeScores()
         try configuration.checkPatterns(folder)
         invocation = configuration.invocation
         baseModelName = configuration.baseModelName
         let text = try AdapterText(
             folder: folder, tokenizer: base.tokenizer,
-            vocabularySize: base.configuration.vocabularySize)
+            vocabularySize: base.configuration.vocabularySize, limits: limits)
         if !text.isEmpty { self.text = text }
         try reader.checkNothingIsLeft()
         guard invocation.isEmpty || replaced.isEmpty && tokenRows.isEmpty else {
@@ -298,6 +309,7 @@ struct PEFTReader {
         try takeBiases(into: &replaced)
         try takeTables(into: &replaced)
         try dropCopies(saved: replaced)
+        try takeOthers(into: &replaced)
         return replaced
     }
 
@@ -371,22 +383,36 @@ extension StoredTensor {
         }
     }
 
-    /// Whether every number is the same, however they are stored.
-    func holdsTheSame(as other: StoredTensor) throws(ModelFileError) -> Bool {
-        guard shape == other.shape else { return false }
+    /// Rows that another table has in another way or lacks, whatever it has more.
+    ///
+    /// - Returns: one more than `limit` at most.
+    func rows(
+        unlike other: StoredTensor, atMost limit: Int
+    ) throws(ModelFileError) -> [Int32] {
+        var unlike: [Int32] = []
         let rows = Matrix(rowCount: 2, columnCount: columnCount)
         do {
-            for index in 0..<rowCount {
-                for (place, tensor) in [self, other].enumerated() {
-                    try rows.withMutableRow(place) { (row) throws(NonFiniteValue) in
-                        try tensor.read(row: index, into: &row)
+            for index in 0..<rowCount where unlike.count <= limit {
+                var isSame = index < other.rowCount && columnCount == other.columnCount
+                if isSame {
+                    for (place, tensor) in [self, other].enumerated() {
+                        try rows.withMutableRow(place) { (row) throws(NonFiniteValue) in
+                            try tensor.read(row: index, into: &row)
+                        }
                     }
+                    isSame = rows.rowsAreEqual(0, 1)
                 }
-                guard rows.rowsAreEqual(0, 1) else { return false }
+                if !isSame { unlike.append(Int32(index)) }
             }
-            return true
+            return unlike
         } catch {
             throw ModelFileError(.nonFiniteValue, "\(error)")
         }
+    }
+
+    /// Whether every number is the same, however they are stored.
+    func holdsTheSame(as other: StoredTensor) throws(ModelFileError) -> Bool {
+        guard shape == other.shape else { return false }
+        return try rows(unlike: other, atMost: 0).isEmpty
     }
 }

@@ -89,13 +89,6 @@ package struct AdapterFile: Sendable {
         }
     }
 
-    /// Rows that take the place of a table's: row i is that of token `tokens[i]`.
-    package struct TokenRows: Sendable {
-        package var tokens: [Int32]
-        /// (tokens, hidden size).
-        package var rows: StoredTensor
-    }
-
     package var path: String
     package var deltas: [Target: Delta]
     /// Tensors that take the place of the base's.
@@ -107,6 +100,8 @@ package struct AdapterFile: Sendable {
     package var invocation: [Int32] = []
     /// (classes, hidden size) of a classifier: what it makes of the last hidden states behind the final norm.
     package var scores: StoredTensor?
+    /// Rows of its embedding and head, where they are not as many as the base's. It has all those beyond the base's itself.
+    package var vocabularySize: Int?
     package var text: AdapterText?
     /// What the adapter says it was trained on; advisory.
     package var baseModelName: String?
@@ -125,9 +120,17 @@ package struct AdapterFile: Sendable {
             return try AdapterFile(
                 ggufPath: path, base: base.configuration, limits: limits, reading: reading)
         }
-        return FileManager.default.fileExists(atPath: path + "/" + mlxFileName)
+        let file =
+            FileManager.default.fileExists(atPath: path + "/" + mlxFileName)
             ? try AdapterFile(mlxFolder: path, base: base, limits: limits, reading: reading)
             : try AdapterFile(folder: path, base: base, limits: limits, reading: reading)
+        if let size = file.vocabularySize, !limits.allowsOtherVocabularies {
+            throw ModelFileError(
+                .unsupportedVocabulary,
+                "\(path): it has a vocabulary of \(size) tokens, this base one of \(base.configuration.vocabularySize). On GPUs both have to be of one size: serve it on the CPU, or resize the base and save it with the adapter's tokenizer"
+            )
+        }
+        return file
     }
 
     /// What the configuration means for the arithmetic, in a form that does not depend on how it was
@@ -142,7 +145,7 @@ package struct AdapterFile: Sendable {
             })
         guard
             !replaced.isEmpty || !tokenRows.isEmpty || !invocation.isEmpty || text != nil
-                || scores != nil
+                || scores != nil || vocabularySize != nil
         else { return modules }
         func integers(_ values: [Int32]) -> JSON { .array(values.map { .integer(Int($0)) }) }
         let tokens = tokenRows.sorted { $0.key < $1.key }.map { target, rows -> JSON in
@@ -155,6 +158,7 @@ package struct AdapterFile: Sendable {
         ])
         whole["text"] = text?.json
         if let scores { whole["scores"] = .integer(scores.rowCount) }
+        if let vocabularySize { whole["vocabulary"] = .integer(vocabularySize) }
         return .object(whole)
     }
 
@@ -171,7 +175,7 @@ package struct AdapterFile: Sendable {
         let isVocabulary = target == .embedding && isInput || target == .head && !isInput
         let reason =
             isVocabulary
-            ? "it was trained with a vocabulary of \(found) tokens, and this base has \(wanted). Tokens that were added for the training have to be in the base too: resize it and save it with its tokenizer"
+            ? "it was trained with a vocabulary of \(found) tokens, and this base has \(wanted). The adapter has to bring embedding and head whole then, both in one size: save it with save_embedding_layers=True"
             : "it was trained on \(other), where \(target.moduleName) has \(found) \(isInput ? "inputs" : "outputs"); this base has \(wanted)"
         return ModelFileError(.wrongShape, "\(source): \(reason) (tensor \(tensor.name))")
     }
@@ -242,7 +246,9 @@ package struct AdapterLimits: Sendable {
     package var header = 4 << 20
     /// Tokens that invoke an adapter.
     package var invocation = 256
-    /// Tokens whose rows of the embedding or the head an adapter brings.
+    /// Whether an adapter may have another vocabulary than the base.
+    package var allowsOtherVocabularies = true
+    /// Tokens whose rows of the embedding or the head an adapter brings, and tokens that the base lacks.
     package var tokens = 8192
 
     package init() {}
@@ -262,5 +268,6 @@ extension ModelFileError.Code {
     public static let pickleRefused = Self("pickle_refused")
     public static let wrongBaseModel = Self("wrong_base_model")
     public static let limitExceeded = Self("limit_exceeded")
+    public static let unsupportedVocabulary = Self("unsupported_vocabulary")
     public static let rankMismatch = Self("rank_mismatch")
 }

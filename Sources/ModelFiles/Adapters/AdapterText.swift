@@ -5,13 +5,15 @@ internal import Tensors
 /// What an adapter brings beside its weights: how a conversation is written for it, how its answers are drawn and
 /// what ends them. What it does not say is as the base has it.
 ///
-/// It is read from `chat_template.jinja`, `tokenizer_config.json` and `generation_config.json`; of other files of a
-/// tokenizer nothing is read, since an adapter's tokens are the base's.
+/// It is read from `chat_template.jinja`, `tokenizer.json`, `tokenizer_config.json` and `generation_config.json`. The tokenizer
+/// has to be the base's but for tokens that it adds.
 package struct AdapterText: Sendable, Equatable {
     /// In the form of `tokenizer_config.json`: a text, or a list of named ones.
     package var chatTemplate: JSON?
     /// Special tokens by the names that templates know them by.
     package var templateVariables = JSON.Object()
+    /// Tokens that the base's tokenizer lacks, or has with other settings.
+    package var addedTokens: [AddedToken] = []
     /// What ends a completion, whatever `generation` says.
     package var endTokens: [Int] = []
     /// Takes the place of the base's; without end tokens of its own it leaves those.
@@ -23,22 +25,40 @@ package struct AdapterText: Sendable, Equatable {
 
     // MARK: As files
 
-    /// Of one file, and of all that is kept of them.
+    /// Of one file, of a tokenizer's, and of all that is kept of them.
     private static let byteLimit = 4 << 20
+    package static let tokenizerByteLimit = 64 << 20
     package static let jsonByteLimit = 1 << 20
 
-    /// - Parameter vocabularySize: of the base.
+    /// - Parameters:
+    ///   - tokenizer: the base's.
+    ///   - vocabularySize: tokens that a sequence with the adapter may have.
+    ///   - limits: bound the tokens that it adds.
     /// - Throws: `ModelFileError` naming the field that cannot be honoured.
     init(
-        folder: String, tokenizer: Checkpoint.TokenizerSource, vocabularySize: Int
+        folder: String, tokenizer: Checkpoint.TokenizerSource, vocabularySize: Int,
+        limits: AdapterLimits
     ) throws(ModelFileError) {
         func path(_ name: String) -> String? {
             let path = folder + "/" + name
             return FileManager.default.fileExists(atPath: path) ? path : nil
         }
-        if let path = path("tokenizer_config.json") {
-            try read(try readJSON(path, byteLimit: Self.byteLimit), tokenizer, source: path)
+        var tokens = AdapterTokens(
+            tokenizer, vocabularySize: vocabularySize, limit: limits.tokens)
+        if let path = path("tokenizer.json") {
+            let json = try readJSON(path, byteLimit: Self.tokenizerByteLimit)
+            try tokens.read(json, source: path)
         }
+        if let path = path("tokenizer_config.json") {
+            let config = try readJSON(path, byteLimit: Self.byteLimit)
+            // Settings of those that are known are in tokenizer.json.
+            let listed = try AdapterText.addedTokens(of: config, source: path)
+            try tokens.add(
+                listed.filter { tokens.ids(of: $0.content)?.contains($0.id) == false }, source: path
+            )
+            try read(config, tokens, tokenizer, source: path)
+        }
+        addedTokens = tokens.added
         if let path = path("chat_template.jinja") {
             chatTemplate = try AdapterText.template(path)
         }
@@ -54,6 +74,7 @@ package struct AdapterText: Sendable, Equatable {
             generation = try GenerationDefaults(generation: json, config: [:], source: folder)
             try generation?.check(vocabularySize: vocabularySize, source: path)
         }
+        // What is kept of an adapter of its own, and read back with it.
         guard json.text().utf8.count <= Self.jsonByteLimit else {
             throw ModelFileError(
                 .limitExceeded,
@@ -79,8 +100,24 @@ package struct AdapterText: Sendable, Equatable {
         }
     }
 
+    /// As older tools write them, by their numbers.
+    private static func addedTokens(
+        of config: JSON, source: String
+    ) throws(ModelFileError) -> [AddedToken] {
+        var tokens: [AddedToken] = []
+        for (id, entry) in config["added_tokens_decoder"]?.objectValue?.members ?? [] {
+            guard let id = Int(id), let token = AddedToken(entry, id: id) else {
+                throw ModelFileError(
+                    .invalidField, "\(source): added_tokens_decoder has no token at \(id)")
+            }
+            tokens.append(token)
+        }
+        return tokens
+    }
+
     private mutating func read(
-        _ config: JSON, _ tokenizer: Checkpoint.TokenizerSource, source: String
+        _ config: JSON, _ tokens: AdapterTokens, _ tokenizer: Checkpoint.TokenizerSource,
+        source: String
     ) throws(ModelFileError) {
         guard let members = config.objectValue?.members else {
             throw ModelFileError(.malformedFile, "\(source) is not a JSON object")
@@ -88,15 +125,12 @@ package struct AdapterText: Sendable, Equatable {
         func refuse(_ field: String, _ why: String) -> ModelFileError {
             ModelFileError(.unsupportedField, "\(source): \(field) \(why)")
         }
-        let known = TokenIndex(tokenizer)
-        func check(_ text: String, at id: Int? = nil, _ field: String) throws(ModelFileError) {
-            guard let found = known?.ids(of: text) else { return }
-            guard !found.isEmpty else {
-                throw refuse(field, "has the token \"\(text.prefix(100))\", which the base lacks")
-            }
-            if let id, !found.contains(id) {
+        func check(_ text: String, _ field: String) throws(ModelFileError) {
+            guard tokens.ids(of: text)?.isEmpty != true else {
                 throw refuse(
-                    field, "has \"\(text.prefix(100))\" as token \(id), in the base it is \(found)")
+                    field,
+                    "has the token \"\(text.prefix(100))\", which the base lacks and no tokenizer.json of the adapter has"
+                )
             }
         }
         for (name, value) in members where !value.isNull {
@@ -111,18 +145,10 @@ package struct AdapterText: Sendable, Equatable {
                         .invalidField, "\(source): chat_template is neither a text nor a list")
                 }
                 chatTemplate = value
-            case "added_tokens_decoder":
-                for (id, token) in value.objectValue?.members ?? [] {
-                    guard let id = Int(id), let text = token["content"]?.stringValue else {
-                        throw ModelFileError(
-                            .invalidField, "\(source): added_tokens_decoder has no token at \(id)")
-                    }
-                    try check(text, at: id, name)
-                }
             case "additional_special_tokens", "extra_special_tokens",
                 "model_specific_special_tokens":
-                let tokens = value.arrayValue ?? value.objectValue?.members.map(\.value) ?? []
-                for token in tokens {
+                let list = value.arrayValue ?? value.objectValue?.members.map(\.value) ?? []
+                for token in list {
                     if let text = token.stringValue ?? token["content"]?.stringValue {
                         try check(text, name)
                     }
@@ -132,7 +158,7 @@ package struct AdapterText: Sendable, Equatable {
                 guard let text = value.stringValue ?? value["content"]?.stringValue else { break }
                 try check(text, name)
                 templateVariables[name] = .string(text)
-                if name == "eos_token" { endTokens = known?.ids(of: text) ?? [] }
+                if name == "eos_token" { endTokens = tokens.ids(of: text) ?? [] }
             case "add_bos_token", "add_eos_token", "add_prefix_space":
                 guard let base = tokenizer.setting(name), base != value else { break }
                 throw refuse(name, "is \(value.text()), in the base it is \(base.text())")
@@ -150,20 +176,26 @@ package struct AdapterText: Sendable, Equatable {
         var json = JSON.Object()
         json["chat_template"] = chatTemplate
         if !templateVariables.isEmpty { json["tokens"] = .object(templateVariables) }
+        if !addedTokens.isEmpty { json["added_tokens"] = .array(addedTokens.map(\.json)) }
         if !endTokens.isEmpty { json["end_tokens"] = .array(endTokens.map { .integer($0) }) }
         json["generation"] = generation?.json
         return .object(json)
     }
 
-    /// The same in short, as text: of its templates only the names.
+    /// The same in short, as text: of its templates only the names, of its tokens how many they are.
     package var summary: String {
-        guard var short = json.objectValue, let chatTemplate else { return json.text() }
-        short["chat_template"] = .array(
-            chatTemplate.arrayValue?.compactMap { $0["name"] } ?? ["default"])
+        guard var short = json.objectValue else { return json.text() }
+        if let chatTemplate {
+            short["chat_template"] = .array(
+                chatTemplate.arrayValue?.compactMap { $0["name"] } ?? ["default"])
+        }
+        if !addedTokens.isEmpty { short["added_tokens"] = .integer(addedTokens.count) }
         return JSON.object(short).text()
     }
 
     /// Reads `json` back.
+    ///
+    /// - Parameter vocabularySize: the adapter's.
     package init?(_ json: JSON, vocabularySize: Int) {
         chatTemplate = json["chat_template"]
         templateVariables = json["tokens"]?.objectValue ?? JSON.Object()
@@ -171,6 +203,12 @@ package struct AdapterText: Sendable, Equatable {
             tokens.allSatisfy({ (0..<vocabularySize).contains($0 ?? -1) })
         else { return nil }
         endTokens = tokens.compactMap { $0 }
+        let added = json["added_tokens"]?.arrayValue ?? []
+        addedTokens = added.compactMap { AddedToken($0) }
+        guard addedTokens.count == added.count,
+            addedTokens.allSatisfy({ $0.id < vocabularySize }),
+            Set(addedTokens.map(\.id)).count == added.count
+        else { return nil }
         guard let generation = json["generation"] else { return }
         guard let defaults = GenerationDefaults(generation),
             (try? defaults.check(vocabularySize: vocabularySize, source: "")) != nil
@@ -193,39 +231,6 @@ extension JSON {
             arrayValue?.last { $0["name"]?.stringValue == name }?["template"]?.stringValue
         }
         return forTools ? named("tool_use") ?? named("default") : named("default")
-    }
-}
-
-/// The ids of a base's tokens by their texts.
-private struct TokenIndex {
-    private var added: [String: [Int]] = [:]
-    private var vocabulary: JSON?
-
-    /// - Returns: nil where there is no tokenizer to ask.
-    init?(_ source: Checkpoint.TokenizerSource) {
-        switch source {
-        case .absent: return nil
-        case .huggingFace(let tokenizer, let config):
-            for token in tokenizer["added_tokens"]?.arrayValue ?? [] {
-                guard let text = token["content"]?.stringValue, let id = token["id"]?.integerValue
-                else { continue }
-                added[text, default: []].append(id)
-            }
-            for (id, token) in config["added_tokens_decoder"]?.objectValue?.members ?? [] {
-                guard let text = token["content"]?.stringValue, let id = Int(id) else { continue }
-                added[text, default: []].append(id)
-            }
-            vocabulary = tokenizer["model"]?["vocab"]
-        case .gguf(let metadata):
-            for (id, token) in (metadata["tokenizer.ggml.tokens"]?.array ?? []).enumerated() {
-                if let text = token.string { added[text, default: []].append(id) }
-            }
-        }
-    }
-
-    func ids(of text: String) -> [Int] {
-        let ids = (added[text] ?? []) + [vocabulary?[text]?.integerValue].compactMap { $0 }
-        return Array(Set(ids)).sorted()
     }
 }
 

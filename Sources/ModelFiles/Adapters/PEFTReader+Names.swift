@@ -63,7 +63,7 @@ extension PEFTReader {
     ]
 
     /// Several for a module that is several projections.
-    private static func places(
+    static func places(
         of name: String, base: ModelConfiguration
     ) -> [(place: Place, part: TensorPart)] {
         guard name.hasPrefix(prefix) else { return [] }

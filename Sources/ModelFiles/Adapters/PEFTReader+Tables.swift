@@ -2,6 +2,98 @@ internal import Tensors
 
 /// Embeddings and heads, or rows of them.
 extension PEFTReader {
+    /// Whether the adapter has another vocabulary than the base. PEFT puts its tables in the base's place then.
+    private var isResized: Bool {
+        base[.embedding]?.rowCount != base.configuration.vocabularySize
+    }
+
+    /// The rows of whole tables, where these are not as many as the base's and are the same in all.
+    static func vocabularySize(
+        of tensors: [String: StoredTensor], base: ModelConfiguration
+    ) -> Int? {
+        var sizes: Set<Int> = []
+        for (name, tensor) in tensors {
+            let isTable = places(of: name, base: base).contains { place, _ in
+                switch place {
+                case .own(.embedding), .own(.head), .underneath(.embedding), .underneath(.head),
+                    .copy:
+                    true
+                default: false
+                }
+            }
+            guard isTable, tensor.shape.count == 2, tensor.shape[1] == base.hiddenSize else {
+                continue
+            }
+            sizes.insert(tensor.shape[0])
+        }
+        guard sizes.count == 1, let size = sizes.first, size > 0, size != base.vocabularySize else {
+            return nil
+        }
+        return size
+    }
+
+    /// The tables that PEFT writes whole, whatever the configuration says, once the vocabulary is another.
+    mutating func takeOthers(
+        into replaced: inout [Checkpoint.Role: StoredTensor]
+    ) throws(ModelFileError) {
+        guard isResized else { return }
+        for role in [Checkpoint.Role.embedding, .head] where replaced[role] == nil {
+            let table =
+                left.removeValue(forKey: .own(role))
+                ?? left.removeValue(forKey: .copy(role, .ofBase))
+            if let table { replaced[role] = try shaped(table, as: role) }
+        }
+        guard base.configuration.tiesEmbeddings, !configuration.isClassifier else { return }
+        let (embedding, head) = (replaced[.embedding], replaced[.head])
+        replaced[.embedding] = embedding ?? head
+        replaced[.head] = head ?? embedding
+    }
+
+    /// Sees to it that an adapter with another vocabulary has its tables, and leaves of them the rows that the base has not.
+    func checkTables(
+        _ replaced: inout [Checkpoint.Role: StoredTensor],
+        _ tokenRows: inout [AdapterFile.Target: AdapterFile.TokenRows],
+        of deltas: [AdapterFile.Target: AdapterFile.Delta]
+    ) throws(ModelFileError) {
+        guard isResized, let known = base[.embedding]?.rowCount else { return }
+        let (c, size) = (base.configuration, base.configuration.vocabularySize)
+        guard size - known <= limits.tokens else {
+            throw ModelFileError(
+                .limitExceeded,
+                "\(folder): it has \(size - known) tokens more than this base; the limit is \(limits.tokens)"
+            )
+        }
+        for target in [AdapterFile.Target.embedding, .head]
+        where target == .embedding || !configuration.isClassifier {
+            guard let table = replaced[target.role] else {
+                throw ModelFileError(
+                    .wrongShape,
+                    "\(folder): it has a vocabulary of \(size) tokens, this base one of \(known), and \(c.name(of: target.role)) is missing: it has to be whole"
+                )
+            }
+            let delta = deltas[target]
+            // A change of the embedding is not of rows by tokens, and magnitudes are of the whole.
+            guard comparesValues, delta?.magnitude == nil, delta == nil || target == .head,
+                let own = base[target.role] ?? base[.embedding]
+            else { continue }
+            let has = Set(tokenRows[target]?.tokens ?? [])
+            let others = try table.rows(unlike: own, atMost: limits.tokens).filter {
+                !has.contains($0)
+            }
+            guard others.count <= limits.tokens else { continue }
+            if tokenRows[target] == nil {
+                guard !others.isEmpty else {
+                    replaced[target.role] = nil
+                    continue
+                }
+                tokenRows[target] = AdapterFile.TokenRows(others, of: table)
+                if tokenRows[target] != nil { replaced[target.role] = nil }
+            } else if tokenRows[target]?.add(others, of: table) == true {
+                replaced[target.role] = nil
+            }
+        }
+    }
+
     /// PEFT writes both tables whole when the vocabulary is not that of the base's repository: they are the base's, once it
     /// has been resized. What is another stays, to be refused: PEFT would put it in the base's place, for all adapters.
     mutating func dropCopies(
@@ -110,7 +202,8 @@ extension PEFTReader {
             rows[.head] = embedding
             // Once the vocabulary has grown, PEFT writes them for both.
             if let copy = left[.tokenRows(.head)] {
-                let isSame = comparesValues ? try embedding.rows.holdsTheSame(as: copy) : true
+                let isSame =
+                    comparesValues ? try embedding.pieces[0].holdsTheSame(as: copy) : true
                 if isSame { left[.tokenRows(.head)] = nil }
             }
         }

@@ -29,12 +29,19 @@ package struct Checkpoint: Sendable {
     }
 
     package let path: String
-    package let configuration: ModelConfiguration
+    package private(set) var configuration: ModelConfiguration
     package let tokenizer: TokenizerSource
     package let generation: GenerationDefaults
     private let tensors: [Role: StoredTensor]
 
     package subscript(role: Role) -> StoredTensor? { tensors[role] }
+
+    /// The model as an adapter with another vocabulary sees it. Its own tables stay as they are.
+    func withVocabulary(of size: Int) -> Checkpoint {
+        var other = self
+        other.configuration.vocabularySize = size
+        return other
+    }
 
     /// All tensors, by the names that the file gives them.
     package var storedTensors: [StoredTensor] {

@@ -114,8 +114,9 @@ package struct LowRankUpdate: Sendable {
             vector?.check(rows: 0..<1, columns: 0..<part.weights.outputCount)
         }
         return unsafe cmk_expansion(
-            w: part.weights.panel(0), in: part.weights.paddedInputCount, column: part.column,
-            place: place, scale: part.scale,
+            w: part.weights.panel(0), panels: part.weights.panelCount,
+            in: part.weights.paddedInputCount, column: part.column, place: place,
+            scale: part.scale,
             gain: part.gain.map { unsafe UnsafePointer($0.pointer(0, 0)) },
             bias: part.bias.map { unsafe UnsafePointer($0.pointer(0, 0)) })
     }
@@ -133,7 +134,7 @@ package struct LowRankUpdate: Sendable {
     private let kernels: KernelSet
     private var rowEnd = 0
     package private(set) var format = WeightFormat.f32
-    /// As in `LowRankTable`, over all adapters of the step.
+    /// As in `LowRankTable`, over all adapters of the step: the largest, where they have heads of several sizes.
     private var shapes: [Int] = []
     /// Columns of the widest shrink, and the width of what it hands to expansions.
     package private(set) var shrinkWidth = 0
@@ -187,8 +188,10 @@ package struct LowRankUpdate: Sendable {
         precondition(own.count == shapes.count, "The adapters are not for one model.")
         for (index, size) in own.enumerated() where size != 0 {
             precondition(
-                shapes[index] == 0 || shapes[index] == size, "The adapters are not for one model.")
-            shapes[index] = size
+                shapes[index] == 0 || shapes[index] == size
+                    || !index.isMultiple(of: LowRankStep.shapeCount),
+                "The adapters are not for one model.")
+            shapes[index] = max(shapes[index], size)
         }
     }
 
@@ -241,11 +244,11 @@ package struct LowRankUpdate: Sendable {
     }
 
     /// output[:, outputColumn...] += rounded · B for some panels of one projection, then gains and
-    /// biases, for the rows that have an adapter.
+    /// biases, for the rows that have an adapter, as far as its B goes.
     ///
     /// - Parameters:
     ///   - rows: nil for all.
-    ///   - outputCount: outputs of the projection.
+    ///   - outputCount: outputs of the projection, no fewer than any adapter's.
     package func expand(
         _ update: Int, projection: Int, rows: Range<Int>? = nil, rounded: ShrunkInput,
         panels: Range<Int>, outputCount: Int, into output: Matrix, outputColumn: Int
@@ -259,7 +262,7 @@ package struct LowRankUpdate: Sendable {
             rows: rows, columns: outputColumn..<outputColumn + panels.count * Lanes.count)
         precondition(
             panels.lowerBound >= 0 && panels.upperBound * Lanes.count < outputCount + Lanes.count
-                && changed == outputCount, "Shapes do not fit.")
+                && changed <= outputCount, "Shapes do not fit.")
         var step = unsafe step(update, rounded.activations)
         unsafe cmk_expand(
             &step, projection, rows.lowerBound, rows.upperBound, rounded.base, rounded.stride,

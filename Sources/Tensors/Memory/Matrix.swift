@@ -51,6 +51,21 @@ package struct Matrix: Sendable {
             at: offset * MemoryLayout<Float>.stride)
     }
 
+    /// The same rows without their last columns.
+    package func first(columns count: Int) -> Matrix {
+        precondition(count >= 0 && count <= columnCount, "Outside the matrix.")
+        return Matrix(
+            buffer: buffer, offset: offset, rowCount: rowCount, columnCount: count, stride: stride)
+    }
+
+    private init(buffer: Buffer, offset: Int, rowCount: Int, columnCount: Int, stride: Int) {
+        self.buffer = buffer
+        self.offset = offset
+        self.rowCount = rowCount
+        self.columnCount = columnCount
+        self.stride = stride
+    }
+
     package init(rows: [[Float]]) {
         self.init(rowCount: rows.count, columnCount: rows.first?.count ?? 0)
         for (index, row) in rows.enumerated() { setRow(index, row) }

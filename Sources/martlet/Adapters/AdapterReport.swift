@@ -67,7 +67,7 @@ struct AdapterReport {
     private var byteCount: Int {
         // One tensor may be embedding and head, or all experts'.
         let tensors =
-            file.replaced.values + file.tokenRows.values.map(\.rows)
+            file.replaced.values + file.tokenRows.values.flatMap(\.pieces)
             + file.deltas.values.flatMap { [$0.a, $0.b] }
         return Set(tensors.map(\.byteRange)).reduce(0) { $0 + $1.count }
     }
