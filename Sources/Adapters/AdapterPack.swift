@@ -12,7 +12,7 @@ package import Tensors
 /// multiple of 4096.
 package enum AdapterPack {
     private static let magic: UInt64 = 0x314B_4341_504C_544D
-    private static let version: UInt64 = 3
+    private static let version: UInt64 = 4
     private static let fixedCount = 18
     private static let nameLimit = 1 << 10
 

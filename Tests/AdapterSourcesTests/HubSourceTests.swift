@@ -50,13 +50,18 @@ struct HubSourceTests {
 
     /// What an adapter says beside its weights comes with them; templates in a folder of their own are refused.
     @Test func textsArriveToo() async throws {
-        let files = ["adapter_config.json", "adapter_model.safetensors", "chat_template.jinja"]
+        let files = [
+            "adapter_config.json", "adapter_model.safetensors", "chat_template.jinja",
+            "tokenizer.json",
+        ]
         let more = Mutex<[String]>([])
         try await ScriptedServer.run { request in
             if request.path == TinyHub.listing {
                 return TinyHub.siblings(files + ["other.txt"] + more.withLock { $0 })
             }
-            if request.path.hasSuffix("/chat_template.jinja") {
+            if request.path.hasSuffix("/chat_template.jinja")
+                || request.path.hasSuffix("/tokenizer.json")
+            {
                 return .file(
                     Array("hello".utf8), tag: "\"b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0\"",
                     to: request,
@@ -68,6 +73,7 @@ struct HubSourceTests {
             try await fetch(with: client)
             #expect(try self.files == files)
             #expect(try bytes("chat_template.jinja") == Array("hello".utf8))
+            #expect(try bytes("tokenizer.json") == Array("hello".utf8))
             more.withLock { $0 = ["additional_chat_templates/rag.jinja"] }
             let error = await #expect(throws: SourceError.self) { try await client.pin(source) }
             #expect(error?.description.contains("additional_chat_templates") == true)

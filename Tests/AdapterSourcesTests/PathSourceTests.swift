@@ -52,6 +52,19 @@ struct PathSourceTests {
         #expect(!other.isUnchanged(since: before))
         let after = try await client.pin(other).revision
         #expect(after != before && other.isUnchanged(since: after))
+        try folder.write("{}", to: "c/tokenizer.json")
+        #expect(!other.isUnchanged(since: after))
+        let own = try await client.pin(other).revision
+        #expect(own != after && other.isUnchanged(since: own))
+
+        // mlx-lm's.
+        try folder.write("{}", to: "d/adapter_config.json")
+        try folder.write(TinyHub.weights, to: "d/adapters.safetensors")
+        let mlx = try AdapterSource(folder.path("d"))
+        let found = try await client.pin(mlx).revision
+        #expect(mlx.isUnchanged(since: found))
+        try folder.write(TinyHub.weights + [0], to: "d/adapters.safetensors")
+        #expect(!mlx.isUnchanged(since: found))
 
         try folder.write([1, 2, 3], to: "b/x.gguf")
         let file = try AdapterSource(folder.path("b/x.gguf"))

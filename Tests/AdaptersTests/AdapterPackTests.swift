@@ -168,7 +168,7 @@ struct AdapterPackTests {
     /// Headers whose checksum fits and that say what is not so, by their words' places.
     @Test(
         arguments: [
-            (0, 0), (1, 0), (1, 2), (1, 4), (2, 0), (2, 1), (2, 4), (2, 9), (3, 0), (3, .max),
+            (0, 0), (1, 0), (1, 3), (1, 5), (2, 0), (2, 1), (2, 4), (2, 9), (3, 0), (3, .max),
             (4, 0), (8, 0), (12, 0), (14, 0), (15, 1025), (15, .max), (16, 1), (16, .max), (17, 0),
             (17, 36), (17, 38), (17, .max), (18, 1), (20, 0), (20, 513), (20, 1 << 34), (20, .max),
             (21, 1 << 32), (50, 1), (50, .max), (51, 1), (52, 1), (53, 1), (54, 1), (54, 2),
@@ -193,6 +193,34 @@ struct AdapterPackTests {
             $0.replaceSubrange(word * 8..<word * 8 + 8, with: Self.littleEndian(value))
         }
         try base.folder.write(changed, to: "pack")
+        #expect(throws: PackError.self) { try base.read(path, adapter.digest) }
+    }
+
+    /// A vocabulary for which the pack has no rows, or another than its rows are of.
+    @Test(arguments: [0, 1, 127, 128, 130, 132, 8320, 8321, 1 << 40, UInt64.max])
+    func aVocabularyThatLiesIsRefused(_ size: UInt64) throws {
+        let base = try TinyBase("tools/llama")
+        let adapter = try base.engine.adapter("peft-resized")
+        let path = try base.write(adapter)
+        var bytes = try base.bytes("pack")
+        func word(_ place: Int) -> Int {
+            (0..<8).reduce(0) { $0 | Int(bytes[place * 8 + $1]) << (8 * $1) }
+        }
+        let (textCount, shapeCount) = (word(16), word(17))
+        let place = 18 + shapeCount - 1
+        #expect(word(place) == 131)
+        let end = ((18 + shapeCount) * 8 + 1024 + textCount + 7) / 8 * 8
+        func reseal() {
+            let seal = Checksum(of: Array(bytes[..<end])).words
+            bytes.replaceSubrange(end..<end + 24, with: seal.flatMap(Self.littleEndian))
+        }
+        let whole = bytes
+        reseal()
+        let isSealed = bytes == whole
+        #expect(isSealed)
+        bytes.replaceSubrange(place * 8..<place * 8 + 8, with: Self.littleEndian(size))
+        reseal()
+        try base.folder.write(bytes, to: "pack")
         #expect(throws: PackError.self) { try base.read(path, adapter.digest) }
     }
 

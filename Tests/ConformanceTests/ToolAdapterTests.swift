@@ -189,6 +189,17 @@ struct ToolAdapterTests {
         }
     }
 
+    /// As a server does before anybody asks for them.
+    @Test func whatRunsIsNotRefusedByItsHeader() throws {
+        for test in try Self.cases() where test.code == nil {
+            let base = try Checkpoint.open(path: "\(Self.folder)/\(test.family)/model")
+            #expect(throws: Never.self, "\(test.path)") {
+                try AdapterFile.open(
+                    path: test.path, base: base, limits: AdapterLimits(), reading: .header)
+            }
+        }
+    }
+
     @Test func whatTheBaseHasIsNotKept() throws {
         let base = try Checkpoint.open(path: "\(Self.folder)/llama/model")
         func rows(_ name: String) throws -> [Int] {

@@ -109,7 +109,9 @@ extension PEFTReader {
             for (place, table) in same {
                 guard let copy = left[place], let table else { continue }
                 let tensor = try shaped(copy, as: role)
-                let isSame = comparesValues ? try tensor.holdsTheSame(as: table) : true
+                let isSame =
+                    comparesValues
+                    ? try tensor.holdsTheSame(as: table) : tensor.shape == table.shape
                 if isSame { left[place] = nil }
             }
         }
@@ -125,7 +127,10 @@ extension PEFTReader {
             guard let table = left.removeValue(forKey: .underneath(target.role)) else { continue }
             found[target.role] = try shaped(table, as: target.role)
         }
-        guard comparesValues else { return }
+        guard comparesValues else {
+            if isResized { replaced.merge(found) { $1 } }
+            return
+        }
         if base.configuration.tiesEmbeddings, let any = found[.head] ?? found[.embedding] {
             if let other = found[.embedding], try !any.holdsTheSame(as: other) {
                 throw differ(other, any)

@@ -119,6 +119,9 @@ struct AdapterReport {
             lines.append(
                 "tokens".padded(to: 18) + "\(rows.tokens.count) rows of \(target.moduleName)")
         }
+        if let size = file.vocabularySize {
+            lines.append("vocabulary".padded(to: 18) + "\(size) tokens, its own")
+        }
         if let scores = file.scores {
             lines.append("scores".padded(to: 18) + "\(scores.rowCount) classes")
         }
@@ -127,7 +130,17 @@ struct AdapterReport {
                 "acts from".padded(to: 18)
                     + file.invocation.map(String.init).joined(separator: " "))
         }
-        return (lines + textLines).joined(separator: "\n")
+        return (lines + textLines + unreadLines).joined(separator: "\n")
+    }
+
+    /// What a reader may take for a part of the adapter.
+    private var unreadLines: [String] {
+        ["value_head.safetensors", "value_head.bin"]
+            .filter { FileVersion(of: file.path + "/" + $0) != nil }
+            .map {
+                "not read".padded(to: 18)
+                    + "\($0): the head of a reward model or of PPO, which no text comes from"
+            }
     }
 
     private var textLines: [String] {
@@ -139,6 +152,11 @@ struct AdapterReport {
             add(
                 "chat template", names.map { "its own: \($0.joined(separator: ", "))" } ?? "its own"
             )
+        }
+        if !text.addedTokens.isEmpty {
+            let tokens = text.addedTokens.prefix(8).map(\.content).joined(separator: " ")
+            let rest = text.addedTokens.count > 8 ? " …" : ""
+            add("added tokens", "\(text.addedTokens.count): \(tokens)\(rest)")
         }
         for (name, value) in text.templateVariables.members { add(name, value.stringValue ?? "") }
         let ends = text.endTokens + (text.generation?.endTokens ?? [])
