@@ -55,6 +55,9 @@ for path in goldens.glob("*.tokenizer.json"):
     tokenizer["added_tokens"] = [t for t in tokenizer["added_tokens"] if t["id"] < 300]
     seed("tokenizer", path.name, json.dumps(tokenizer, ensure_ascii=False))
 
+for path in (tests / "ModelFilesTests" / "Goldens" / "tools" / "tied").glob("*/tokenizer.json"):
+    seed("tokenizer", path.parent.name, path.read_bytes())
+
 templates = tests / "ChatTemplatesTests" / "Goldens"
 for path in sorted((templates / "templates").iterdir()): seed("template", path.name, path.read_bytes())
 for path in sorted((templates / "language").glob("*.json")):

@@ -27,7 +27,7 @@ enum FuzzTarget: String, CaseIterable {
     case pack
     /// `target_modules` as a pattern.
     case pattern
-    /// `tokenizer.json`.
+    /// `tokenizer.json`, of a model and of an adapter.
     case tokenizer
     /// A prompt, for each kind of tokenizer.
     case prompt
@@ -46,6 +46,8 @@ enum FuzzTarget: String, CaseIterable {
 final class FuzzedParsers: Sendable {
     private let folder: String
     private let base: Checkpoint
+    /// A model that has a tokenizer.
+    private let talking: Checkpoint
     private let tokenizers: [Tokenizer]
     private let conversation: JSON.Object
     private let plain: String
@@ -67,6 +69,15 @@ final class FuzzedParsers: Sendable {
             ].mapValues { "\(checkpoints)/\($0)/model.safetensors" }
             plain = goldens + "/ConformanceTests/Goldens/llama/plain"
             base = try Checkpoint.open(path: goldens + "/ConformanceTests/Goldens/llama/model")
+            let tools = goldens + "/ModelFilesTests/Goldens/tools/tied"
+            talking = try Checkpoint.open(path: tools + "/model")
+            try? FileManager.default.removeItem(atPath: "\(folder)/talking")
+            try FileManager.default.createDirectory(
+                atPath: "\(folder)/talking", withIntermediateDirectories: true)
+            for name in ["adapter_config.json", "adapter_model.safetensors"] {
+                try FileManager.default.copyItem(
+                    atPath: "\(tools)/resized/\(name)", toPath: "\(folder)/talking/\(name)")
+            }
             tokenizers = try ["gpt2", "llama2", "llama3", "mistral", "qwen2", "smollm"].map {
                 try Tokenizer(
                     huggingFace: readJSON(
@@ -135,10 +146,10 @@ final class FuzzedParsers: Sendable {
             _ = try? SchemaChecker(["type": "string", "pattern": .string(text)])
         case .notation: takeNotation(input)
         case .tokenizer:
-            guard let json = try? JSON(parsing: input),
-                let tokenizer = try? Tokenizer(huggingFace: json)
-            else { return }
-            encode("Hello, wörld 123\n\n  été", with: tokenizer)
+            guard let json = try? JSON(parsing: input) else { return }
+            let whole = try? Tokenizer(huggingFace: json)
+            if let whole { encode("Hello, wörld 123\n\n  été", with: whole) }
+            takeAdapterTokenizer(input, whole)
         case .prompt:
             let text = String(decoding: input, as: UTF8.self)
             for tokenizer in tokenizers { encode(text, with: tokenizer, isReal: true) }
@@ -237,6 +248,33 @@ final class FuzzedParsers: Sendable {
                 path: folder + "/adapter", base: base, limits: limits)
         else { return }
         _ = try? DeviceAdapter(file, base: base, format: .bf16)
+    }
+
+    /// An adapter's tokenizer over the base's makes of a text what the whole file makes of it.
+    private func takeAdapterTokenizer(_ input: [UInt8], _ whole: Tokenizer?) {
+        guard write(input, "talking/tokenizer.json") != nil,
+            let file = try? AdapterFile.open(
+                path: folder + "/talking", base: talking, limits: AdapterLimits()),
+            case .huggingFace(let json, _) = talking.tokenizer,
+            let base = try? Tokenizer(huggingFace: json)
+        else { return }
+        let additions = (file.text?.addedTokens ?? []).map { token in
+            var addition = Tokenizer.Addition(id: token.id, content: token.content)
+            addition.isSpecial = token.isSpecial
+            addition.isSingleWord = token.isSingleWord
+            addition.stripsLeft = token.stripsLeft
+            addition.stripsRight = token.stripsRight
+            addition.isNormalized = token.isNormalized
+            return addition
+        }
+        guard let own = try? base.adding(additions, parts: file.text?.tokenizer), let whole else {
+            return
+        }
+        let contents = additions.map(\.content).joined(separator: " he ")
+        let text = "Hello, w\u{F6}rld 123<|im_start|> \(contents)\n\n  the <|tool|>"
+        guard own.encode(text) == whole.encode(text) else {
+            fatalError("an adapter's tokens are others than its file's")
+        }
     }
 
     private func takePack(_ input: [UInt8]) {

@@ -255,7 +255,7 @@ extension AdapterLibrary {
         _ pinned: PinnedSource, in place: String, name: String
     ) async throws -> DeviceAdapter {
         let start = ContinuousClock.now
-        let (base, format, limits, check) = (base, format, limits, configuration.check)
+        let (base, format, limits, settle) = (base, format, limits, configuration.settle)
         let room = configuration.hostBudget
         var reading = FileReading.mapped
         if let path = pinned.localPath {
@@ -281,9 +281,9 @@ extension AdapterLibrary {
             if reading == .copied { path = pinned.localPath ?? path }
             do {
                 let file = try AdapterFile.open(
-                    path: path, base: base, limits: limits, reading: reading)
+                    path: path, base: base, limits: limits, reading: reading
+                ).settled(settle)
                 let byteCount = DeviceAdapter.byteCount(of: file, base: base, format: format)
-                if let text = file.text { try check(text) }
                 guard byteCount <= room else { throw AdapterLibrary.tooLarge(name, byteCount) }
                 return try DeviceAdapter(file, base: base, format: format, pace: pace)
             } catch let error as ModelFileError {

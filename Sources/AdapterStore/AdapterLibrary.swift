@@ -35,8 +35,8 @@ package final class AdapterLibrary: Sendable {
         /// Whether the engine has requests, which climbs that nobody waits for leave the processors
         /// to. Must not call back.
         package var isBusy: @Sendable () -> Bool = { false }
-        /// Whether what an adapter says beside its weights is understood.
-        package var check: @Sendable (AdapterText) throws(ModelFileError) -> Void = { _ in }
+        /// What an adapter says beside its weights, as far as it is not the base's way; an error where it is not understood.
+        package var settle: @Sendable (AdapterText) throws(ModelFileError) -> AdapterText = { $0 }
         package var hooks = LibraryHooks()
 
         package init() {}

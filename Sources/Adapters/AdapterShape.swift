@@ -190,7 +190,7 @@ extension AdapterShape {
             let classes = Int(exactly: rest.popFirst() ?? 0), classes <= 4096,
             isTied == 0 || replaced.contains(0),
             let size = Int(exactly: rest.popFirst() ?? UInt64(base.vocabularySize)),
-            (1...vocabulary).contains(size),
+            (1...vocabulary).contains(size), invocation.isEmpty || size == base.vocabularySize,
             [embedding, head, invocation].allSatisfy({ $0.allSatisfy { $0 < size } })
         else { return nil }
         self.parts = parts

@@ -60,17 +60,17 @@ final class ConstraintCache: Sendable {
 /// A grammar as the engine asks it.
 package final class GrammarConstraint: TokenConstraint {
     let grammar: CompiledGrammar
-    /// Tokens of an adapter by what they are, whatever the grammar's tokens of these numbers are.
-    private let ownTokens: [Int32: [UInt8]]
+    /// An adapter's, whatever the grammar's tokens of their numbers are.
+    private let ownTokens: OwnTokens?
 
-    init(_ grammar: CompiledGrammar, over ownTokens: [Int32: [UInt8]] = [:]) {
+    init(_ grammar: CompiledGrammar, over ownTokens: OwnTokens? = nil) {
         self.grammar = grammar
         self.ownTokens = ownTokens
     }
 
     /// The same for an adapter that has tokens of its own.
-    func over(_ ownTokens: [Int32: [UInt8]]) -> GrammarConstraint {
-        GrammarConstraint(grammar, over: ownTokens)
+    func over(_ ownTokens: OwnTokens?) -> GrammarConstraint {
+        ownTokens == nil ? self : GrammarConstraint(grammar, over: ownTokens)
     }
 
     package var start: Int32 { grammar.start }
@@ -79,12 +79,12 @@ package final class GrammarConstraint: TokenConstraint {
             guard var mask = try grammar.mask(state, work: Self.workAtOnce) else {
                 return .pending
             }
-            for (token, bytes) in ownTokens {
-                let (word, bit) = (Int(token) / 64, UInt64(1) << UInt64(token % 64))
-                while mask.count <= word { mask.append(0) }
-                mask[word] &= ~bit
-                if try grammar.next(state, bytes) != nil { mask[word] |= bit }
-            }
+            guard let ownTokens else { return .mask(mask) }
+            guard
+                let own = try grammar.mask(
+                    state, work: Self.workAtOnce, of: ownTokens.vocabulary)
+            else { return .pending }
+            ownTokens.put(own, into: &mask)
             return .mask(mask)
         } catch {
             return .unknown
@@ -93,10 +93,47 @@ package final class GrammarConstraint: TokenConstraint {
     /// Some milliseconds' worth: nearly every mask takes less.
     private static let workAtOnce = 4_000
     package func next(_ state: Int32, _ token: Int32) -> Int32? {
-        guard let bytes = ownTokens[token] else { return (try? grammar.next(state, token)) ?? nil }
+        guard let bytes = ownTokens?.bytes(of: token) else {
+            return (try? grammar.next(state, token)) ?? nil
+        }
         return (try? grammar.next(state, bytes)) ?? nil
     }
     package func forced(in state: Int32) -> [Int32] { grammar.forced(state) }
     package func mayEnd(in state: Int32) -> Bool { grammar.mayEnd(state) }
     package func mayContinue(in state: Int32) -> Bool { grammar.mayContinue(state) }
+}
+
+/// Tokens of an adapter that a grammar's vocabulary lacks, or has otherwise.
+struct OwnTokens: Sendable {
+    /// One after another, by their places here.
+    let vocabulary: TokenVocabulary
+    private let ids: [Int32]
+    private let places: [Int32: Int]
+
+    /// - Returns: nil when there are none.
+    init?(_ tokenizer: Tokenizer, over base: Tokenizer, among candidates: [Int]) {
+        var (ids, bytes): ([Int32], [[UInt8]?]) = ([], [])
+        for id in candidates {
+            let own = tokenizer.grammarBytes(of: id)
+            guard own != base.grammarBytes(of: id) else { continue }
+            ids.append(Int32(id))
+            bytes.append(own)
+        }
+        guard !ids.isEmpty else { return nil }
+        self.ids = ids
+        places = Dictionary(zip(ids, ids.indices)) { first, _ in first }
+        vocabulary = TokenVocabulary(bytes)
+    }
+
+    func bytes(of token: Int32) -> [UInt8]? { places[token].flatMap { vocabulary.bytes(of: $0) } }
+
+    /// Puts a mask of these tokens into one of all.
+    func put(_ own: [UInt64], into mask: inout [UInt64]) {
+        for (place, id) in ids.enumerated() {
+            let (word, bit) = (Int(id) / 64, UInt64(1) << UInt64(id % 64))
+            while mask.count <= word { mask.append(0) }
+            let isAllowed = own[place / 64] >> UInt64(place % 64) & 1 == 1
+            if isAllowed { mask[word] |= bit } else { mask[word] &= ~bit }
+        }
+    }
 }

@@ -29,8 +29,8 @@ package struct Conversation: Sendable {
 /// How conversations with a model are written and made tokens: the base's way, or an adapter's own.
 package struct ModelText: Sendable {
     package let tokenizer: Tokenizer
-    /// Tokens that are not the base's, or not in the same way, as a grammar has them.
-    let ownTokens: [Int32: [UInt8]]
+    /// Tokens that are not the base's, or not in the same way, as grammars have them; nil for none.
+    let ownTokens: OwnTokens?
     private let template: ChatTemplate?
     /// Renders conversations with tools; often the same one.
     private let toolTemplate: ChatTemplate?
@@ -54,7 +54,7 @@ package struct ModelText: Sendable {
         templateVariables: JSON.Object
     ) throws(TemplateError) {
         self.tokenizer = tokenizer
-        ownTokens = [:]
+        ownTokens = nil
         (self.template, self.toolTemplate, format) = try Self.templates(
             template, toolTemplate, templateVariables)
         self.templateVariables = templateVariables
@@ -91,7 +91,7 @@ package struct ModelText: Sendable {
     }
 
     /// An adapter's, which is the base's where the adapter says nothing.
-    private init(_ text: AdapterText, over base: ModelText) throws(TemplateError) {
+    private init(_ text: AdapterText, over base: ModelText) throws {
         if text.chatTemplate == nil {
             (template, toolTemplate, format) = (base.template, base.toolTemplate, base.format)
         } else {
@@ -100,24 +100,32 @@ package struct ModelText: Sendable {
                 base.templateVariables)
         }
         let additions = text.addedTokens.map(Tokenizer.Addition.init)
-        tokenizer = additions.isEmpty ? base.tokenizer : base.tokenizer.adding(additions)
-        ownTokens = Dictionary(
-            additions.map { [tokenizer] in (Int32($0.id), tokenizer.grammarBytes(of: $0.id)) }
-        ) { first, _ in first }
+        tokenizer =
+            text.hasOwnTokenizer
+            ? try base.tokenizer.adding(additions, parts: text.tokenizer) : base.tokenizer
+        ownTokens = OwnTokens(tokenizer, over: base.tokenizer, among: additions.map(\.id))
         var variables = base.templateVariables
         for (name, value) in text.templateVariables.members { variables[name] = value }
         templateVariables = variables
     }
 
-    /// Refuses an adapter whose chat template is none that is understood.
+    /// What an adapter says beside its weights, without what the base's tokenizer does the same way.
     ///
-    /// - Throws: `ModelFileError` with the code `unsupported_chat_template`.
+    /// - Throws: `ModelFileError` with the code `unsupported_chat_template` or `unsupported_field` for a chat template or a
+    ///   tokenizer that is none that is understood.
     @Sendable
-    package static func check(_ text: AdapterText) throws(ModelFileError) {
+    package func settled(_ text: AdapterText) throws(ModelFileError) -> AdapterText {
         do {
-            _ = try templates(
-                text.chatTemplate(forTools: false), text.chatTemplate(forTools: true),
-                JSON.Object())
+            let own = try ModelText(text, over: self).tokenizer
+            guard text.hasOwnTokenizer, let additions = own.additions(to: tokenizer) else {
+                return text
+            }
+            var settled = text
+            settled.tokenizer = nil
+            settled.addedTokens = text.addedTokens.filter { additions.contains($0.id) }
+            return settled
+        } catch let error as TokenizerError {
+            throw ModelFileError(.unsupportedField, "its tokenizer.json: \(error)")
         } catch {
             throw ModelFileError(.unsupportedChatTemplate, "its chat template: \(error)")
         }
@@ -183,19 +191,30 @@ package struct ModelText: Sendable {
     /// for the tasks that serve everybody.
     final class Cache: Sendable {
         let base: ModelText
-        private let known = Mutex<[AdapterDigest: ModelText]>([:])
+        private let state = Mutex(State())
         private static let limit = 256
+        /// Trees of tokens take memory.
+        private static let tokenLimit = 100_000
+
+        private struct State {
+            var known: [AdapterDigest: ModelText] = [:]
+            var tokenCount = 0
+        }
 
         init(_ base: ModelText) { self.base = base }
 
         func text(of adapter: DeviceAdapter?) throws(GenerationError) -> ModelText {
             guard let adapter, let own = adapter.text else { return base }
-            if let found = known.withLock({ $0[adapter.digest] }) { return found }
+            if let found = state.withLock({ $0.known[adapter.digest] }) { return found }
             do {
                 let made = try ModelText(own, over: base)
-                known.withLock { known in
-                    if known.count >= Cache.limit { known.removeAll() }
-                    known[adapter.digest] = made
+                state.withLock { state in
+                    state.tokenCount += own.addedTokens.count
+                    if state.known.count >= Cache.limit || state.tokenCount > Cache.tokenLimit {
+                        state = State()
+                        state.tokenCount = own.addedTokens.count
+                    }
+                    state.known[adapter.digest] = made
                 }
                 return made
             } catch {

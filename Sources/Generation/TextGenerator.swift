@@ -59,22 +59,7 @@ package struct TextGenerator: Sendable {
     package func check(
         _ prompt: [Int], _ options: CompletionOptions, for model: TextModel
     ) throws(GenerationError) {
-        guard !prompt.isEmpty else {
-            throw GenerationError(.emptyPrompt, "The prompt has no tokens.")
-        }
-        let room = contextLength - prompt.count
-        guard room >= (options.maximumTokens == 0 ? 0 : 1) else {
-            throw GenerationError(
-                .contextLengthExceeded,
-                "The prompt has \(prompt.count) tokens, the context \(contextLength), which leaves no room for a completion."
-            )
-        }
-        if let maximum = options.maximumTokens, maximum > room {
-            throw GenerationError(
-                .contextLengthExceeded,
-                "The prompt has \(prompt.count) tokens and max_tokens is \(maximum), together more than the context of \(contextLength)."
-            )
-        }
+        try self.check(length: prompt.count, options)
         let count = vocabularySize(of: model)
         func check(_ tokens: some Sequence<Int>) throws(GenerationError) {
             guard let token = tokens.first(where: { $0 < 0 || $0 >= count }) else { return }
@@ -88,6 +73,30 @@ package struct TextGenerator: Sendable {
         try check(prompt)
         try check(options.stopTokens)
         try check(options.logitBias.keys)
+    }
+
+    /// What can be said of a prompt before its model is at hand.
+    ///
+    /// - Throws: `GenerationError`.
+    package func check(
+        length: Int, _ options: CompletionOptions
+    ) throws(GenerationError) {
+        guard length > 0 else {
+            throw GenerationError(.emptyPrompt, "The prompt has no tokens.")
+        }
+        let room = contextLength - length
+        guard room >= (options.maximumTokens == 0 ? 0 : 1) else {
+            throw GenerationError(
+                .contextLengthExceeded,
+                "The prompt has \(length) tokens, the context \(contextLength), which leaves no room for a completion."
+            )
+        }
+        if let maximum = options.maximumTokens, maximum > room {
+            throw GenerationError(
+                .contextLengthExceeded,
+                "The prompt has \(length) tokens and max_tokens is \(maximum), together more than the context of \(contextLength)."
+            )
+        }
     }
 
     /// Tokens that a sequence may have.
@@ -140,8 +149,7 @@ package struct TextGenerator: Sendable {
             parameters: parameters(
                 options, adapter?.text?.defaults(over: defaults) ?? defaults, room: room,
                 index: index, vocabularySize: vocabularySize(of: model)),
-            constraint: text.ownTokens.isEmpty
-                ? options.constraint : options.constraint?.over(text.ownTokens),
+            constraint: options.constraint?.over(text.ownTokens),
             prediction: options.prediction.map { Int32($0) })
         let events: AsyncThrowingStream<EngineEvent.Step, any Error>
         do throws(SubmissionRefused) {

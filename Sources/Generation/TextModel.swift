@@ -12,7 +12,7 @@ package struct TextModel: Sendable {
     package static let base = TextModel(nil, name: nil)
 
     /// Whether texts become other tokens with it than with the base.
-    package var hasOwnTokens: Bool { adapter?.text?.addedTokens.isEmpty == false }
+    package var hasOwnTokenizer: Bool { adapter?.text?.hasOwnTokenizer == true }
 
     package init(
         _ adapter: DeviceAdapter?, name: String?, lease: (any AnyObject & Sendable)? = nil

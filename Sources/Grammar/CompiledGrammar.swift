@@ -11,7 +11,24 @@ public final class CompiledGrammar: Sendable {
 
     private struct Core {
         var machine: Machine
-        var masks: [Int32: TokenMask] = [:]
+        /// Of the grammar's own tokens, and of what adapters have instead.
+        var masks: Masks
+        var others: [ObjectIdentifier: Masks] = [:]
+
+        var all: [Masks] { [masks] + others.values }
+
+        /// What can be made again.
+        mutating func forgetMasks() {
+            masks = Masks(masks.vocabulary)
+            others = [:]
+        }
+    }
+
+    /// Masks of one vocabulary's tokens.
+    private struct Masks {
+        /// It is kept as long as its masks are.
+        let vocabulary: TokenVocabulary
+        var known: [Int32: TokenMask] = [:]
         /// The same by the parts that they are of: many states have one and the same.
         var unions: [[Part]: TokenMask] = [:]
         /// Of a section's tokens.
@@ -19,11 +36,59 @@ public final class CompiledGrammar: Sendable {
         /// Parts that are not complete.
         var walks: [Part: MaskWalk] = [:]
 
-        var maskCount: Int { unions.count + parts.count + walks.count }
+        init(_ vocabulary: TokenVocabulary) { self.vocabulary = vocabulary }
 
-        /// What can be made again.
-        mutating func forgetMasks() {
-            (masks, unions, parts, walks) = ([:], [:], [:], [:])
+        var byteCount: Int {
+            let words = (vocabulary.tokenCount + 63) / 64
+            return (8 * words + 64) * (unions.count + parts.count + walks.count)
+                + 64 * known.count
+        }
+
+        /// - Returns: nil when there is more to do than `work`.
+        mutating func mask(
+            _ state: Int32, _ machine: inout Machine, _ work: Int
+        ) throws(GrammarError) -> [UInt64]? {
+            var (needed, done): ([Part], Int) = ([], 0)
+            for (index, section) in vocabulary.sections.enumerated() {
+                let relaxed = machine.relaxed(state, beyond: section.longest)
+                let part = Part(section: index, state: relaxed)
+                guard try complete(part, &machine, &done, work) else { return nil }
+                needed.append(part)
+            }
+            var mask = unions[needed] ?? TokenMask(tokenCount: vocabulary.tokenCount)
+            if unions[needed] == nil {
+                for part in needed {
+                    if let tokens = parts[part] { mask.formUnion(tokens) }
+                }
+                unions[needed] = mask
+            }
+            known[state] = mask
+            return mask.words
+        }
+
+        /// Goes on with a part of a mask.
+        ///
+        /// - Returns: whether it is complete.
+        private mutating func complete(
+            _ part: Part, _ machine: inout Machine, _ done: inout Int, _ work: Int
+        ) throws(GrammarError) -> Bool {
+            if parts[part] != nil { return true }
+            var walk =
+                walks.removeValue(forKey: part)
+                ?? MaskWalk(part.state, tokenCount: vocabulary.tokenCount)
+            var isComplete = try walk.prepare(&machine, &done, work)
+            var baseMask: TokenMask?
+            if isComplete, let state = walk.base {
+                let base = Part(section: part.section, state: state)
+                isComplete = try complete(base, &machine, &done, work)
+                baseMask = parts[base]
+            }
+            if isComplete {
+                let section = vocabulary.sections[part.section]
+                isComplete = try walk.advance(in: section, baseMask, &machine, &done, work)
+            }
+            if isComplete { parts[part] = walk.mask } else { walks[part] = walk }
+            return isComplete
         }
     }
 
@@ -41,15 +106,12 @@ public final class CompiledGrammar: Sendable {
         self.vocabulary = vocabulary
         let machine = try Machine(source)
         start = machine.start
-        core = Mutex(Core(machine: machine))
+        core = Mutex(Core(machine: machine, masks: Masks(vocabulary)))
     }
 
     /// Roughly what has been worked out so far.
     public var byteCount: Int {
-        let words = (vocabulary.tokenCount + 63) / 64
-        return core.withLock {
-            $0.machine.byteCount + 8 * words * $0.maskCount + 64 * $0.masks.count
-        }
+        core.withLock { $0.machine.byteCount + $0.all.reduce(0) { $0 + $1.byteCount } }
     }
 
     public func mayEnd(_ state: Int32) -> Bool { core.withLock { $0.machine.accepts(state) } }
@@ -84,58 +146,30 @@ public final class CompiledGrammar: Sendable {
     /// A bit for each token that may come next. It has no fewer than `next` takes, and may have a few more: where a count
     /// of characters is far from its end its bounds are not looked at.
     ///
-    /// - Parameter work: what may be done of it at once.
+    /// - Parameters:
+    ///   - work: what may be done of it at once.
+    ///   - other: tokens that are not the grammar's.
     /// - Returns: nil when there is more to do; the next call goes on.
-    public func mask(_ state: Int32, work: Int) throws(GrammarError) -> [UInt64]? {
+    public func mask(
+        _ state: Int32, work: Int, of other: TokenVocabulary? = nil
+    ) throws(GrammarError) -> [UInt64]? {
         try locked { (core) throws(GrammarError) in
-            if let known = core.masks[state] { return known.words }
-            let words = (vocabulary.tokenCount + 63) / 64
-            if 8 * words * core.maskCount > Self.mostMaskBytes { core.forgetMasks() }
+            let key = other.map { ObjectIdentifier($0) }
+            let found = key.map { core.others[$0]?.known[state] } ?? core.masks.known[state]
+            if let found { return found.words }
+            let byteCount = core.all.reduce(0) { $0 + $1.byteCount }
+            if byteCount > Self.mostMaskBytes { core.forgetMasks() }
             guard core.machine.byteCount <= Self.mostBytes else {
                 throw GrammarError(.tooComplex, "the grammar has too many places in texts")
             }
-            var (parts, done): ([Part], Int) = ([], 0)
-            for (index, section) in vocabulary.sections.enumerated() {
-                let relaxed = core.machine.relaxed(state, beyond: section.longest)
-                let part = Part(section: index, state: relaxed)
-                guard try complete(part, &core, &done, work) else { return nil }
-                parts.append(part)
+            guard let other, let key else {
+                return try core.masks.mask(state, &core.machine, work)
             }
-            var mask = core.unions[parts] ?? TokenMask(tokenCount: vocabulary.tokenCount)
-            if core.unions[parts] == nil {
-                for part in parts {
-                    if let tokens = core.parts[part] { mask.formUnion(tokens) }
-                }
-                core.unions[parts] = mask
-            }
-            core.masks[state] = mask
-            return mask.words
+            // Out of its place meanwhile, so that it is not copied.
+            var masks = core.others.removeValue(forKey: key) ?? Masks(other)
+            defer { core.others[key] = masks }
+            return try masks.mask(state, &core.machine, work)
         }
-    }
-
-    /// Goes on with a part of a mask.
-    ///
-    /// - Returns: whether it is complete.
-    private func complete(
-        _ part: Part, _ core: inout Core, _ done: inout Int, _ work: Int
-    ) throws(GrammarError) -> Bool {
-        if core.parts[part] != nil { return true }
-        var walk =
-            core.walks.removeValue(forKey: part)
-            ?? MaskWalk(part.state, tokenCount: vocabulary.tokenCount)
-        var isComplete = try walk.prepare(&core.machine, &done, work)
-        var baseMask: TokenMask?
-        if isComplete, let state = walk.base {
-            let base = Part(section: part.section, state: state)
-            isComplete = try complete(base, &core, &done, work)
-            baseMask = core.parts[base]
-        }
-        if isComplete {
-            let section = vocabulary.sections[part.section]
-            isComplete = try walk.advance(in: section, baseMask, &core.machine, &done, work)
-        }
-        if isComplete { core.parts[part] = walk.mask } else { core.walks[part] = walk }
-        return isComplete
     }
 
     /// Tokens that a state leaves no choice about, as a tokenizer would most likely cut them; none where that takes work.

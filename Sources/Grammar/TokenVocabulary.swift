@@ -75,6 +75,11 @@ public final class TokenVocabulary: Sendable {
     let tokenCount: Int
     let bytes: [[UInt8]?]
 
+    /// What a token is, by its number.
+    public func bytes(of token: Int) -> [UInt8]? {
+        bytes.indices.contains(token) ? bytes[token] : nil
+    }
+
     private static let sizes = [10, 30]
     private static let shortest = 32
 

@@ -99,12 +99,12 @@ public final class LanguageModel: Sendable {
     ///   - name: what reports call it.
     /// - Throws: ``MartletError``. What cannot be computed exactly is refused with a code that names the field or tensor.
     public func adapter(at path: String, name: String? = nil) async throws -> Adapter {
-        let (checkpoint, format) = (checkpoint, adapterFormat)
+        let (checkpoint, format, generator) = (checkpoint, adapterFormat, generator)
         return try await MartletError.wrapping {
             try await Background.run {
                 let file = try AdapterFile.open(
-                    path: path, base: checkpoint, limits: AdapterLimits())
-                if let text = file.text { try ModelText.check(text) }
+                    path: path, base: checkpoint, limits: AdapterLimits()
+                ).settled(try generator.text(of: .base).settled)
                 let weights = try DeviceAdapter(file, base: checkpoint, format: format)
                 let name = name ?? URL(fileURLWithPath: path).lastPathComponent
                 return Adapter(name: name, weights: weights)

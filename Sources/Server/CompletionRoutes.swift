@@ -250,6 +250,16 @@ struct CompletionRoutes {
 
     // MARK: Prompts to exchanges
 
+    /// What cannot be completed does not wait for its adapter; that may have tokens of its own.
+    private func checkFirst(_ prepared: PreparedRequest) throws {
+        guard !registry.baseNames.contains(prepared.model) || prepared.mix != nil else {
+            return try check(prepared, for: .base)
+        }
+        for prompt in prepared.prompts where prompt.text == nil {
+            try generator.check(length: prompt.tokens.count, prepared.options)
+        }
+    }
+
     private func check(_ prepared: PreparedRequest, for model: TextModel) throws {
         try prepared.check(contextLength: generator.contextLength)
         for prompt in prepared.prompts {
@@ -268,10 +278,7 @@ struct CompletionRoutes {
             account.name(operation, prepared.model, digest: nil)
         }
         prepared.options.flow = try context.flow(prepared.sampling.priority)
-        // An adapter may have tokens of its own.
-        if registry.baseNames.contains(prepared.model), prepared.mix == nil {
-            try check(prepared, for: .base)
-        }
+        try checkFirst(prepared)
         let asked = ContinuousClock.now
         let model = try await registry.model(
             prepared.model, mixing: prepared.mix, context)
@@ -287,7 +294,7 @@ struct CompletionRoutes {
         prepared.options.prefixScope = prefixSharing.scope(
             salt: prepared.sampling.cacheSalt, of: context.tenant, for: model)
         try Task.checkCancellation()
-        if model.text.hasOwnTokens, !prepared.prompts.isEmpty {
+        if model.text.hasOwnTokenizer, !prepared.prompts.isEmpty {
             prepared = try await texts.run(byteCount: prepared.byteCount, with: model) {
                 [prepared] in
                 var own = prepared

@@ -118,7 +118,7 @@ struct EmbeddingRoutes {
             var prompts = prompts
             if registry.baseNames.contains(texts.model) { try check(prompts, options, for: .base) }
             let model = try await registry.model(texts.model, context)
-            if model.text.hasOwnTokens {
+            if model.text.hasOwnTokenizer {
                 prompts = try await completions.texts.run(
                     byteCount: body.bytes.count, with: model
                 ) {

@@ -1,6 +1,6 @@
 /// Tokens that are found in the text before anything else: chat markers and their like.
 struct AddedTokens: Sendable {
-    struct Token: Sendable {
+    struct Token: Sendable, Equatable {
         var id: Int32
         var content: [UInt8]
         /// Not shown when special tokens are skipped.

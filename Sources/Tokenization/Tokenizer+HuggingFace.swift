@@ -17,7 +17,23 @@ extension Tokenizer {
 extension Tokenizer.Definition {
     static let tokenLimit = 1 << 22
 
-    fileprivate mutating func readModel(_ model: JSON) throws(TokenizerError) {
+    /// Takes another way to make tokens of a text, over the same vocabulary and merges.
+    mutating func read(parts json: JSON) throws(TokenizerError) {
+        let model = json["model"] ?? .null
+        try checkModel(model)
+        guard model["byte_fallback"]?.boolValue ?? false == !isByteLevel else {
+            throw TokenizerError("its model's byte_fallback is not the base's")
+        }
+        readSettings(model)
+        normalizers = []
+        (prependsSpace, stripsFirstSpace, prefix, suffix) = (.never, false, [], [])
+        try readNormalizer(json["normalizer"] ?? .null)
+        try readPreTokenizer(json["pre_tokenizer"] ?? .null)
+        try readPostProcessor(json["post_processor"] ?? .null)
+        try checkDecoder(json["decoder"] ?? .null)
+    }
+
+    private func checkModel(_ model: JSON) throws(TokenizerError) {
         let type = model["type"]?.stringValue ?? "BPE"
         guard type == "BPE" else {
             throw TokenizerError("the tokenizer model \(type) is not supported; supported is BPE")
@@ -27,6 +43,18 @@ extension Tokenizer.Definition {
                 throw TokenizerError("the tokenizer's \(field) is not supported")
             }
         }
+    }
+
+    private mutating func readSettings(_ model: JSON) {
+        ignoresMerges = model["ignore_merges"]?.boolValue ?? false
+        fusesUnknown = model["fuse_unk"]?.boolValue ?? false
+        unknownToken = model["unk_token"]?.stringValue.flatMap { id(of: $0) }
+        isByteLevel = !(model["byte_fallback"]?.boolValue ?? false)
+        preTokenizer = isByteLevel ? .gpt2 : .whole
+    }
+
+    fileprivate mutating func readModel(_ model: JSON) throws(TokenizerError) {
+        try checkModel(model)
         guard let vocabulary = model["vocab"]?.objectValue, let merges = model["merges"]?.arrayValue
         else { throw TokenizerError("the tokenizer has no vocab or no merges") }
         reserve(vocabulary.count)
@@ -46,11 +74,7 @@ extension Tokenizer.Definition {
             guard parts.count == 2 else { throw TokenizerError("merge \(rank) is not a pair") }
             try addMerge(parts[0], parts[1], rank: rank)
         }
-        ignoresMerges = model["ignore_merges"]?.boolValue ?? false
-        fusesUnknown = model["fuse_unk"]?.boolValue ?? false
-        if let unknown = model["unk_token"]?.stringValue { unknownToken = id(of: unknown) }
-        isByteLevel = !(model["byte_fallback"]?.boolValue ?? false)
-        preTokenizer = isByteLevel ? .gpt2 : .whole
+        readSettings(model)
     }
 
     mutating func addMerge(_ left: String, _ right: String, rank: Int) throws(TokenizerError) {
@@ -172,7 +196,7 @@ extension Tokenizer.Definition {
             else {
                 throw TokenizerError("an added token has no id or no content")
             }
-            try setToken(content, id: id)
+            try setAddedToken(content, id: id)
             var token = AddedTokens.Token(id: Int32(id), content: Array(content.utf8))
             token.isSpecial = entry["special"]?.boolValue ?? false
             token.singleWord = entry["single_word"]?.boolValue ?? false
@@ -201,7 +225,10 @@ extension Tokenizer.Definition {
             } else if let name = item["SpecialToken"]?["id"]?.stringValue {
                 let special = json["special_tokens"]?[name]?["ids"]?.arrayValue?.compactMap(
                     \.integerValue)
-                guard let special, special.allSatisfy({ tokens.indices.contains($0) }) else {
+                guard let special,
+                    special.allSatisfy({ tokens.indices.contains($0) || furtherTokens.contains($0) }
+                    )
+                else {
                     throw TokenizerError("the post-processor names the unknown token \(name)")
                 }
                 if seesText {

@@ -1,3 +1,5 @@
+public import JSONTree
+
 /// Text to token ids and back, as the `tokenizers` package does it for the supported families:
 /// byte-level BPE (GPT-2, Llama 3, Qwen2, SmolLM) and SentencePiece-style BPE with byte fallback
 /// (Llama 2, Mistral).
@@ -26,16 +28,40 @@ public struct Tokenizer: Sendable {
         var ignoresMerges = false
         var unknownToken: Int32?
         var fusesUnknown = false
+        /// Ids that an adapter adds to `tokens`.
+        var furtherTokens: Set<Int> = []
         /// Put before and after a text when special tokens are asked for.
         var prefix: [Int32] = []
         var suffix: [Int32] = []
 
         enum Prepending: Sendable { case always, first, never }
 
+        /// Whether a text without added tokens becomes the same tokens, and these the same text.
+        func makesTokens(like other: Definition, knowsAllBytes: Bool) -> Bool {
+            normalizers == other.normalizers && preTokenizer == other.preTokenizer
+                && isByteLevel == other.isByteLevel && prependsSpace == other.prependsSpace
+                && stripsFirstSpace == other.stripsFirstSpace
+                && ignoresMerges == other.ignoresMerges && prefix == other.prefix
+                && suffix == other.suffix
+                && (knowsAllBytes
+                    || unknownToken == other.unknownToken && fusesUnknown == other.fusesUnknown)
+        }
+
         func id(of token: String) -> Int32? { ids[Array(token.utf8)] }
 
         var specialTokens: Set<Int32> {
             Set((addedTokens + normalizedAddedTokens).filter(\.isSpecial).map(\.id))
+        }
+
+        /// Ids that are only added tokens, which are no parts of words.
+        private(set) var onlyAdded: Set<Int32> = []
+
+        /// Puts an added token at its id.
+        mutating func setAddedToken(_ token: String, id: Int) throws(TokenizerError) {
+            if self.id(of: token) != Int32(truncatingIfNeeded: id) {
+                onlyAdded.insert(Int32(truncatingIfNeeded: id))
+            }
+            try setToken(token, id: id)
         }
 
         /// Puts a token at its id.
@@ -60,14 +86,14 @@ public struct Tokenizer: Sendable {
         mutating func reserve(_ tokenCount: Int) { ids.reserveCapacity(tokenCount) }
     }
 
-    private let definition: Definition
+    private var definition: Definition
     private var addedTokens: AddedTokens
     private var normalizedAddedTokens: AddedTokens
     /// What each token stands for, by id.
     private let tokenBytes: [[UInt8]]
     /// Single bytes: as tokens of a byte-level vocabulary, or as `<0x..>`.
     private let byteTokens: [Int32?]
-    private let wordTokens: [[UInt8]: Int32]
+    private var wordTokens: [[UInt8]: Int32]
     /// Tokens of one character, for vocabularies of text.
     private let scalarTokens: [Unicode.Scalar: Int32]
     private var specialTokens: Set<Int32>
@@ -101,6 +127,7 @@ public struct Tokenizer: Sendable {
         for (id, token) in definition.tokens.enumerated() {
             let isAdded = addedIDs.contains(Int32(id))
             tokenBytes.append(Tokenizer.bytes(of: token, isByteLevel: definition.isByteLevel))
+            if definition.onlyAdded.contains(Int32(id)) { continue }
             if definition.isByteLevel {
                 guard let bytes = ByteAlphabet.bytes(of: token) else { continue }
                 if bytes.count == 1, !isAdded { byteTokens[Int(bytes[0])] = Int32(id) }
@@ -141,17 +168,33 @@ public struct Tokenizer: Sendable {
         }
     }
 
-    /// The same tokenizer with further tokens. It shares this one's memory.
-    public func adding(_ additions: [Addition]) -> Tokenizer {
+    /// The same tokenizer with further tokens, or with some that have other settings. It shares this one's memory.
+    ///
+    /// - Parameter parts: another way to make tokens of a text: a `tokenizer.json` without its vocabulary and merges.
+    ///   `additions` are all tokens then that are looked for before anything else.
+    /// - Throws: `TokenizerError` for parts that are not supported.
+    public func adding(
+        _ additions: [Addition], parts: JSON? = nil
+    ) throws(TokenizerError) -> Tokenizer {
+        var other = self
         let ids = Set(additions.map { Int32(truncatingIfNeeded: $0.id) })
+        other.definition.furtherTokens = Set(additions.map(\.id))
+        if let parts { try other.definition.read(parts: parts) }
+        if other.definition.ignoresMerges, !definition.ignoresMerges {
+            for (id, bytes) in tokenBytes.enumerated()
+            where !definition.onlyAdded.contains(Int32(id)) && !bytes.isEmpty {
+                other.wordTokens[bytes] = Int32(id)
+            }
+        }
         // Of the definition only the lists of added tokens are wanted.
         var lists = Definition()
-        lists.normalizers = definition.normalizers
-        lists.addedTokens = definition.addedTokens.filter { !ids.contains($0.id) }
-        lists.normalizedAddedTokens = definition.normalizedAddedTokens.filter {
-            !ids.contains($0.id)
+        lists.normalizers = other.definition.normalizers
+        if parts == nil {
+            lists.addedTokens = definition.addedTokens.filter { !ids.contains($0.id) }
+            lists.normalizedAddedTokens = definition.normalizedAddedTokens.filter {
+                !ids.contains($0.id)
+            }
         }
-        var other = self
         for addition in additions
         where (0..<Definition.tokenLimit).contains(addition.id) && !addition.content.isEmpty {
             let (id, content) = (addition.id, addition.content)
@@ -168,11 +211,35 @@ public struct Tokenizer: Sendable {
             other.further.ids[Array(content.utf8)] = id
             other.further.end = max(other.further.end, id + 1)
         }
+        other.definition.addedTokens = lists.addedTokens
+        other.definition.normalizedAddedTokens = lists.normalizedAddedTokens
         other.addedTokens = AddedTokens(lists.addedTokens)
         other.normalizedAddedTokens = AddedTokens(lists.normalizedAddedTokens)
         other.specialTokens = lists.specialTokens
         return other
     }
+
+    /// What it adds to another one over the same vocabulary.
+    ///
+    /// - Returns: ids of tokens that the other lacks or has with other settings; nil where texts become tokens another
+    ///   way, or where the other has added tokens that this one lacks.
+    public func additions(to other: Tokenizer) -> Set<Int>? {
+        guard definition.makesTokens(like: other.definition, knowsAllBytes: knowsAllBytes) else {
+            return nil
+        }
+        var additions: Set<Int> = []
+        for list in [\Definition.addedTokens, \Definition.normalizedAddedTokens] {
+            let (own, others) = (definition[keyPath: list], other.definition[keyPath: list])
+            let known = Dictionary(others.map { ($0.id, $0) }) { first, _ in first }
+            let ids = Set(own.map(\.id))
+            guard others.allSatisfy({ ids.contains($0.id) }) else { return nil }
+            for token in own where known[token.id] != token { additions.insert(Int(token.id)) }
+        }
+        return additions
+    }
+
+    /// Whether no text needs the unknown token.
+    private var knowsAllBytes: Bool { !byteTokens.contains(nil) }
 
     /// The byte of a token like `<0x0A>`.
     private static func fallbackByte(_ token: String) -> UInt8? {

@@ -20,13 +20,15 @@ enum AdapterShelf {
     }
 
     /// - Parameters:
+    ///   - text: the base's.
     ///   - isBusy: whether the engine has requests.
     ///   - tell: told of what goes wrong on the way.
     /// - Throws: whatever makes it unusable, and what is wrong with an adapter that the command line
     ///   names on its own.
     static func open(
         _ settings: ModelSettings, model: LoadedModel, baseNames: [String], policy: SourcePolicy,
-        justInTime: [String], isBusy: @escaping @Sendable () -> Bool, progress: Progress,
+        justInTime: [String], text: ModelText, isBusy: @escaping @Sendable () -> Bool,
+        progress: Progress,
         tell: (News) -> Void
     ) async throws -> AdapterLibrary {
         var configuration = AdapterLibrary.Configuration()
@@ -34,7 +36,7 @@ enum AdapterShelf {
         configuration.justInTime = justInTime
         configuration.reservedNames = Set(baseNames)
         configuration.isBusy = isBusy
-        configuration.check = ModelText.check
+        configuration.settle = text.settled
         let base = model.checkpoint
         var disk: PackStore?
         do {

@@ -41,7 +41,7 @@ struct Assembly {
         let engine = InferenceEngine(limits: model.limits) { model.makeCore() }
         let library = try await AdapterShelf.open(
             settings, model: model, baseNames: baseNames, policy: policy, justInTime: justInTime,
-            isBusy: { engine.isBusy }, progress: progress, tell: tell)
+            text: text, isBusy: { engine.isBusy }, progress: progress, tell: tell)
         self.engine = engine
         self.library = library
         registry = ModelRegistry(

@@ -200,6 +200,30 @@ struct ToolAdapterTests {
         }
     }
 
+    /// Rows before the invocation are the base's, which has other tokens.
+    @Test(arguments: ["peft-shrunk", "peft-resized"])
+    func invokedAdaptersHaveTheBasesVocabulary(_ name: String) throws {
+        let base = try Checkpoint.open(path: "\(Self.folder)/llama/model")
+        let folder = try TemporaryFolder()
+        let source = "\(Self.folder)/llama/\(name)"
+        let config = try JSON(
+            parsing: Array(
+                Data(contentsOf: URL(fileURLWithPath: source + "/adapter_config.json"))))
+        var object = try #require(config.objectValue)
+        object["alora_invocation_tokens"] = [5, 6]
+        try folder.write(JSON.object(object).text(), to: "adapter_config.json")
+        try FileManager.default.copyItem(
+            atPath: source + "/adapter_model.safetensors",
+            toPath: folder.path("adapter_model.safetensors"))
+        for reading in [FileReading.header, .copied] {
+            let error = #expect(throws: ModelFileError.self) {
+                try AdapterFile.open(
+                    path: folder.path(""), base: base, limits: AdapterLimits(), reading: reading)
+            }
+            #expect(error?.code == .unsupportedField)
+        }
+    }
+
     @Test func whatTheBaseHasIsNotKept() throws {
         let base = try Checkpoint.open(path: "\(Self.folder)/llama/model")
         func rows(_ name: String) throws -> [Int] {

@@ -86,6 +86,11 @@ struct AdapterTextTests {
             ("tokenizer.json", "[", "tokenizer.json"),
             (
                 "tokenizer.json",
+                #"{"model":{"vocab":{"a":3,"</s>":2}},"added_tokens":[{"id":7,"content":"x"},{"id":7,"content":"y"}]}"#,
+                "two tokens"
+            ),
+            (
+                "tokenizer.json",
                 #"{"model":{"vocab":{"a":3,"</s>":2,"b":9}},"added_tokens":[{"id":5,"content":"<end>"}]}"#,
                 "vocabulary"
             ),
@@ -98,16 +103,6 @@ struct AdapterTextTests {
                 "tokenizer.json",
                 #"{"model":{"vocab":{"a":3,"</s>":2},"merges":["a a"]},"added_tokens":[{"id":5,"content":"<end>"}]}"#,
                 "merges"
-            ),
-            (
-                "tokenizer.json",
-                #"{"model":{"vocab":{"a":3,"</s>":2},"byte_fallback":true},"added_tokens":[{"id":5,"content":"<end>"}]}"#,
-                "byte_fallback"
-            ),
-            (
-                "tokenizer.json",
-                #"{"model":{"vocab":{"a":3,"</s>":2}},"normalizer":{"type":"NFC"},"added_tokens":[{"id":5,"content":"<end>"}]}"#,
-                "normalizer"
             ),
             ("tokenizer_config.json", #"{"add_bos_token":true}"#, "add_bos_token"),
             ("tokenizer_config.json", #"{"split_special_tokens":true}"#, "split_special_tokens"),
@@ -132,12 +127,10 @@ struct AdapterTextTests {
         #expect(error?.message.contains(name) == true, "\(String(describing: error))")
     }
 
-    /// Tools write one tokenizer in several ways.
-    @Test func tokensOfItsOwnAreTakenAndTheRestIsTheBases() throws {
+    @Test func tokensAndTheWayToMakeThemAreTaken() throws {
         try folder.write(
             """
-            {"truncation":{"max_length":9},"normalizer":{"type":"Sequence","normalizers":[]},"pre_tokenizer":null,
-            "post_processor":{"type":"ByteLevel","trim_offsets":true},
+            {"truncation":{"max_length":9},"normalizer":{"type":"NFC"},"pre_tokenizer":null,
             "model":{"type":"BPE","dropout":null,"fuse_unk":false,"merges":[],"vocab":{"</s>":2,"a":3}},
             "added_tokens":[{"id":5,"content":"<end>"},{"id":3,"content":"a","special":true,"lstrip":true},
             {"id":7,"content":"<new>","special":true,"normalized":false}]}
@@ -146,12 +139,34 @@ struct AdapterTextTests {
             #"{"eos_token":"<new>","added_tokens_decoder":{"5":{"content":"<end>","special":true},"8":{"content":"<more>"}}}"#,
             to: "tokenizer_config.json")
         let text = try #require(try open().text)
-        #expect(text.addedTokens.map(\.id) == [3, 7, 8])
-        #expect(text.addedTokens[0].stripsLeft && text.addedTokens[0].isSpecial)
-        #expect(text.addedTokens[1].isSpecial && !text.addedTokens[1].isNormalized)
+        #expect(text.addedTokens.map(\.id) == [5, 3, 7, 8])
+        #expect(text.addedTokens[1].stripsLeft && text.addedTokens[1].isSpecial)
+        #expect(text.addedTokens[2].isSpecial && !text.addedTokens[2].isNormalized)
         #expect(text.endTokens == [7])
+        let parts = try #require(text.tokenizer)
+        #expect(parts["normalizer"]?["type"] == "NFC" && parts["model"]?["fuse_unk"] == false)
+        #expect(parts["model"]?["vocab"] == nil && parts["model"]?["merges"] == nil)
         #expect(AdapterText(text.json, vocabularySize: 9) == text)
-        #expect(AdapterText(text.json, vocabularySize: 8) == nil)
+        let short = try JSON(parsing: Array(text.summary.utf8))
+        #expect(short["added_tokens"] == 4 && short["tokenizer"] == "its own")
+        // The base's file adds nothing.
+        try FileManager.default.removeItem(atPath: folder.path("tokenizer.json"))
+        try FileManager.default.removeItem(atPath: folder.path("tokenizer_config.json"))
+        try FileManager.default.copyItem(
+            atPath: folder.path("base/tokenizer.json"), toPath: folder.path("tokenizer.json"))
+        #expect(try open().text == nil)
+    }
+
+    /// Tools rename tokens that a base has reserved; those that are parts of words keep their names.
+    @Test func reservedTokensMayGetAnotherName() throws {
+        try folder.write(
+            #"{"model":{"vocab":{"a":3,"</s>":2}},"added_tokens":[{"id":5,"content":"<tool>"}]}"#,
+            to: "tokenizer.json")
+        #expect(try open().text?.addedTokens.map(\.content) == ["<tool>"])
+        try folder.write(
+            #"{"model":{"vocab":{"a":3,"</s>":2}},"added_tokens":[{"id":3,"content":"<tool>"}]}"#,
+            to: "tokenizer.json")
+        #expect(throws: ModelFileError.self) { try open() }
     }
 
     @Test func aTemplateThatIsNoTextIsRefused() throws {

@@ -1,4 +1,5 @@
 import Foundation
+import Generation
 import JSONTree
 import ModelFiles
 import TestSupport
@@ -125,6 +126,26 @@ struct AddedTokenTests {
             let prompt = try await server.post(
                 "/v1/completions", #"{"model":"shrunk","prompt":[5,127],"max_tokens":1}"#)
             #expect(prompt.code == "invalid_token")
+        }
+    }
+
+    /// Most adapters come with a tokenizer that is the base's, written anew.
+    @Test func whatIsTheBasesWayIsNotKept() throws {
+        for (name, tokens) in [
+            ("tools/tied/spare", [126, 127]), ("tools/tied/resized", [126, 127, 128]),
+            ("tools/tied/shrunk", []), ("tools/llama/hf-trainer", []),
+            ("tools/llama/unsloth", []), ("tools/llama/trl-sft", []),
+            ("tools/llama/torchtune", []), ("tools/llama/axolotl", []),
+            ("tools/llama/llamafactory", []), ("tools/llama/peft-resized", [128, 129, 130]),
+        ] {
+            let family = name.split(separator: "/").prefix(2).joined(separator: "/")
+            let base = try Checkpoint.open(path: Repository.family(family) + "/model")
+            let own = try ModelText(base, try Tokenizer(base.tokenizer))
+            let file = try AdapterFile.open(
+                path: Repository.family(name), base: base, limits: AdapterLimits()
+            ).settled(own.settled)
+            #expect(file.text?.tokenizer == nil, "\(name)")
+            #expect((file.text?.addedTokens ?? []).map(\.id) == tokens, "\(name)")
         }
     }
 

@@ -104,7 +104,13 @@ struct TinyServer {
         }
         var configuration = AdapterLibrary.Configuration()
         configuration.reservedNames = ["base"]
-        configuration.check = ModelText.check
+        let text =
+            family == "llama"
+            ? try ModelText(
+                try Tokenizer(huggingFace: tokenizer), template: template, toolTemplate: template,
+                templateVariables: JSON.Object())
+            : try ModelText(checkpoint, try Tokenizer(checkpoint.tokenizer))
+        configuration.settle = text.settled
         let library = try AdapterLibrary(
             configuration: configuration, base: checkpoint, format: .bf16,
             sources: try SourceClient(), disk: nil, catalog: nil)
@@ -113,12 +119,6 @@ struct TinyServer {
                 ($0, try AdapterSource($1))
             },
             keepsOthers: false)
-        let text =
-            family == "llama"
-            ? try ModelText(
-                try Tokenizer(huggingFace: tokenizer), template: template, toolTemplate: template,
-                templateVariables: JSON.Object())
-            : try ModelText(checkpoint, try Tokenizer(checkpoint.tokenizer))
         let generator = TextGenerator(checkpoint: checkpoint, engine: engine, text: text)
         var server = APIServer.Configuration()
         server.version = "test"

@@ -62,10 +62,13 @@ extension AdapterFile {
             vocabularySize: base.configuration.vocabularySize, limits: limits)
         if !text.isEmpty { self.text = text }
         try reader.checkNothingIsLeft()
-        guard invocation.isEmpty || replaced.isEmpty && tokenRows.isEmpty else {
+        // Tokens before the invocation are the base's.
+        guard
+            invocation.isEmpty || replaced.isEmpty && tokenRows.isEmpty && vocabularySize == nil
+        else {
             throw ModelFileError(
                 .unsupportedField,
-                "\(folder): alora_invocation_tokens is not supported beside weights that replace the base's"
+                "\(folder): alora_invocation_tokens is not supported beside weights that replace the base's, or another vocabulary"
             )
         }
     }

@@ -133,6 +133,17 @@ package struct AdapterFile: Sendable {
         return file
     }
 
+    /// The same with its text as somebody makes of it.
+    package consuming func settled(
+        _ settle: (AdapterText) throws(ModelFileError) -> AdapterText
+    ) throws(ModelFileError) -> AdapterFile {
+        guard let text else { return self }
+        var file = self
+        let settled = try settle(text)
+        file.text = settled.isEmpty ? nil : settled
+        return file
+    }
+
     /// What the configuration means for the arithmetic, in a form that does not depend on how it was
     /// written; part of the adapter's digest.
     package var normalizedConfiguration: JSON {

@@ -5,21 +5,25 @@ internal import Tensors
 /// What an adapter brings beside its weights: how a conversation is written for it, how its answers are drawn and
 /// what ends them. What it does not say is as the base has it.
 ///
-/// It is read from `chat_template.jinja`, `tokenizer.json`, `tokenizer_config.json` and `generation_config.json`. The tokenizer
-/// has to be the base's but for tokens that it adds.
+/// It is read from `chat_template.jinja`, `tokenizer.json`, `tokenizer_config.json` and `generation_config.json`. The tokenizer's
+/// vocabulary has to be the base's but for tokens that it adds.
 package struct AdapterText: Sendable, Equatable {
     /// In the form of `tokenizer_config.json`: a text, or a list of named ones.
     package var chatTemplate: JSON?
     /// Special tokens by the names that templates know them by.
     package var templateVariables = JSON.Object()
-    /// Tokens that the base's tokenizer lacks, or has with other settings.
+    /// Tokens that the base's tokenizer lacks, or has with other settings; with `tokenizer` all that are looked for first.
     package var addedTokens: [AddedToken] = []
+    /// How texts become tokens, where that may be another way than the base's: a `tokenizer.json` without vocabulary and merges.
+    package var tokenizer: JSON?
     /// What ends a completion, whatever `generation` says.
     package var endTokens: [Int] = []
     /// Takes the place of the base's; without end tokens of its own it leaves those.
     package var generation: GenerationDefaults?
 
     package var isEmpty: Bool { self == AdapterText() }
+    /// Whether texts become other tokens with it than with the base alone.
+    package var hasOwnTokenizer: Bool { !addedTokens.isEmpty || tokenizer != nil }
 
     private init() {}
 
@@ -43,22 +47,26 @@ package struct AdapterText: Sendable, Equatable {
             let path = folder + "/" + name
             return FileManager.default.fileExists(atPath: path) ? path : nil
         }
-        var tokens = AdapterTokens(
-            tokenizer, vocabularySize: vocabularySize, limit: limits.tokens)
-        if let path = path("tokenizer.json") {
-            let json = try readJSON(path, byteLimit: Self.tokenizerByteLimit)
-            try tokens.read(json, source: path)
+        let (file, config) = (path("tokenizer.json"), path("tokenizer_config.json"))
+        if file != nil || config != nil {
+            var tokens = AdapterTokens(
+                tokenizer, vocabularySize: vocabularySize, limit: limits.tokens)
+            if let file {
+                let json = try readJSON(file, byteLimit: Self.tokenizerByteLimit)
+                try tokens.read(json, source: file)
+            }
+            if let path = config {
+                let config = try readJSON(path, byteLimit: Self.byteLimit)
+                // Settings of those that are known are in tokenizer.json.
+                let listed = try AdapterText.addedTokens(of: config, source: path)
+                try tokens.add(
+                    listed.filter { tokens.ids(of: $0.content)?.contains($0.id) == false },
+                    source: path)
+                try read(config, tokens, tokenizer, vocabularySize, source: path)
+            }
+            addedTokens = tokens.added
+            self.tokenizer = tokens.parts
         }
-        if let path = path("tokenizer_config.json") {
-            let config = try readJSON(path, byteLimit: Self.byteLimit)
-            // Settings of those that are known are in tokenizer.json.
-            let listed = try AdapterText.addedTokens(of: config, source: path)
-            try tokens.add(
-                listed.filter { tokens.ids(of: $0.content)?.contains($0.id) == false }, source: path
-            )
-            try read(config, tokens, tokenizer, source: path)
-        }
-        addedTokens = tokens.added
         if let path = path("chat_template.jinja") {
             chatTemplate = try AdapterText.template(path)
         }
@@ -117,7 +125,7 @@ package struct AdapterText: Sendable, Equatable {
 
     private mutating func read(
         _ config: JSON, _ tokens: AdapterTokens, _ tokenizer: Checkpoint.TokenizerSource,
-        source: String
+        _ vocabularySize: Int, source: String
     ) throws(ModelFileError) {
         guard let members = config.objectValue?.members else {
             throw ModelFileError(.malformedFile, "\(source) is not a JSON object")
@@ -158,7 +166,9 @@ package struct AdapterText: Sendable, Equatable {
                 guard let text = value.stringValue ?? value["content"]?.stringValue else { break }
                 try check(text, name)
                 templateVariables[name] = .string(text)
-                if name == "eos_token" { endTokens = tokens.ids(of: text) ?? [] }
+                if name == "eos_token" {
+                    endTokens = (tokens.ids(of: text) ?? []).filter { $0 < vocabularySize }
+                }
             case "add_bos_token", "add_eos_token", "add_prefix_space":
                 guard let base = tokenizer.setting(name), base != value else { break }
                 throw refuse(name, "is \(value.text()), in the base it is \(base.text())")
@@ -177,6 +187,7 @@ package struct AdapterText: Sendable, Equatable {
         json["chat_template"] = chatTemplate
         if !templateVariables.isEmpty { json["tokens"] = .object(templateVariables) }
         if !addedTokens.isEmpty { json["added_tokens"] = .array(addedTokens.map(\.json)) }
+        json["tokenizer"] = tokenizer
         if !endTokens.isEmpty { json["end_tokens"] = .array(endTokens.map { .integer($0) }) }
         json["generation"] = generation?.json
         return .object(json)
@@ -190,6 +201,7 @@ package struct AdapterText: Sendable, Equatable {
                 chatTemplate.arrayValue?.compactMap { $0["name"] } ?? ["default"])
         }
         if !addedTokens.isEmpty { short["added_tokens"] = .integer(addedTokens.count) }
+        if tokenizer != nil { short["tokenizer"] = "its own" }
         return JSON.object(short).text()
     }
 
@@ -203,10 +215,10 @@ package struct AdapterText: Sendable, Equatable {
             tokens.allSatisfy({ (0..<vocabularySize).contains($0 ?? -1) })
         else { return nil }
         endTokens = tokens.compactMap { $0 }
+        tokenizer = json["tokenizer"]
         let added = json["added_tokens"]?.arrayValue ?? []
         addedTokens = added.compactMap { AddedToken($0) }
         guard addedTokens.count == added.count,
-            addedTokens.allSatisfy({ $0.id < vocabularySize }),
             Set(addedTokens.map(\.id)).count == added.count
         else { return nil }
         guard let generation = json["generation"] else { return }

@@ -4,6 +4,7 @@ import Generation
 import JSONTree
 import ModelFiles
 import Tensors
+import Tokenization
 
 /// What can be said of an adapter's files.
 struct AdapterReport {
@@ -11,9 +12,15 @@ struct AdapterReport {
     private let digest: AdapterDigest
 
     init(path: String, base: Checkpoint) throws {
-        file = try AdapterFile.open(path: path, base: base, limits: AdapterLimits())
-        if let text = file.text { try ModelText.check(text) }
+        file = try AdapterReport.open(path, base)
         digest = AdapterDigest(of: file)
+    }
+
+    /// As a server does.
+    private static func open(_ path: String, _ base: Checkpoint) throws -> AdapterFile {
+        let file = try AdapterFile.open(path: path, base: base, limits: AdapterLimits())
+        guard file.text != nil, let tokenizer = try? Tokenizer(base.tokenizer) else { return file }
+        return try file.settled(try ModelText(base, tokenizer).settled)
     }
 
     // MARK: Many
@@ -41,9 +48,7 @@ struct AdapterReport {
         for path in paths {
             for adapter in adapters(at: path) {
                 do {
-                    let file = try AdapterFile.open(
-                        path: adapter.path, base: base, limits: AdapterLimits())
-                    if let text = file.text { try ModelText.check(text) }
+                    let file = try open(adapter.path, base)
                     let digest = try DeviceAdapter(file, base: base, format: .f32).digest
                     print("\(adapter.name.padded(to: 24))ok  \(digest)")
                 } catch {
@@ -158,6 +163,7 @@ struct AdapterReport {
             let rest = text.addedTokens.count > 8 ? " …" : ""
             add("added tokens", "\(text.addedTokens.count): \(tokens)\(rest)")
         }
+        if text.tokenizer != nil { add("tokenizer", "its own, over the base's vocabulary") }
         for (name, value) in text.templateVariables.members { add(name, value.stringValue ?? "") }
         let ends = text.endTokens + (text.generation?.endTokens ?? [])
         if !ends.isEmpty {
