@@ -75,8 +75,8 @@ struct AdapterTextTests {
                 #"3 is "new", in the base it is "a""#
             ),
             (
-                "tokenizer_config.json", #"{"added_tokens_decoder":{"100000":{"content":"new"}}}"#,
-                "no row is for it"
+                "tokenizer_config.json", #"{"added_tokens_decoder":{"5000000":{"content":"new"}}}"#,
+                "added_tokens_decoder"
             ),
             (
                 "tokenizer_config.json", #"{"added_tokens_decoder":{"7":{"content":""}}}"#,

@@ -160,7 +160,7 @@ struct AddedTokenTests {
         try folder.write(
             """
             {"added_tokens_decoder":{"128":{"content":"yes","special":false,"normalized":true},
-            "129":{"content":"<mark>","special":true}}}
+            "129":{"content":"<mark>","special":true},"500":{"content":"<far>","special":false}}}
             """, to: "tokenizer_config.json")
         try await TinyServer.run(
             adapters: [], sources: [("text", folder.path(""))], family: "tools/tied"
@@ -172,6 +172,13 @@ struct AddedTokenTests {
                 )
                 return answer.json["choices"]?.arrayValue?.first ?? answer.json
             }
+            // No row is for it.
+            let far = try await server.post(
+                "/v1/completions", #"{"model":"text","prompt":"he<far>","max_tokens":1}"#)
+            #expect(far.code == "invalid_token")
+            let free = try await complete(#""guided_regex":"(<far>|no)""#)
+            #expect(free?["text"] == "no" || free?["text"] == "<far>", "\(free?.text() ?? "")")
+            #expect(Self.tokens(free).allSatisfy { $0 < 131 })
             let bias = #","logit_bias":{"128":100,"129":90}"#
             let chosen = try await complete(#""guided_choice":["yes","no"]"#, bias)
             #expect(chosen?["text"] == "yes", "\(chosen?.text() ?? "")")

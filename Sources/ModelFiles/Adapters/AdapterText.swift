@@ -49,8 +49,7 @@ package struct AdapterText: Sendable, Equatable {
         }
         let (file, config) = (path("tokenizer.json"), path("tokenizer_config.json"))
         if file != nil || config != nil {
-            var tokens = AdapterTokens(
-                tokenizer, vocabularySize: vocabularySize, limit: limits.tokens)
+            var tokens = AdapterTokens(tokenizer, limit: limits.tokens)
             if let file {
                 let json = try readJSON(file, byteLimit: Self.tokenizerByteLimit)
                 try tokens.read(json, source: file)

@@ -3,8 +3,6 @@ internal import JSONTree
 /// An adapter's tokens beside those of its base. The vocabulary and the merges have to be the base's.
 struct AdapterTokens {
     private let base: Checkpoint.TokenizerSource
-    /// Tokens that a sequence with the adapter may have.
-    private let vocabularySize: Int
     private let limit: Int
     /// The base's, by their texts.
     private let known: [String: [Int]]
@@ -18,9 +16,8 @@ struct AdapterTokens {
     /// How texts become tokens: a `tokenizer.json` without its vocabulary and merges.
     private(set) var parts: JSON?
 
-    init(_ base: Checkpoint.TokenizerSource, vocabularySize: Int, limit: Int) {
+    init(_ base: Checkpoint.TokenizerSource, limit: Int) {
         self.base = base
-        self.vocabularySize = vocabularySize
         self.limit = limit
         var known: [String: [Int]] = [:]
         var taken: [Int: String] = [:]
@@ -63,9 +60,9 @@ struct AdapterTokens {
         return found.sorted()
     }
 
-    /// Takes over an adapter's description of tokens.
+    /// Takes over an adapter's description of tokens. One without a row is refused where a prompt needs it, as the base's are.
     ///
-    /// - Throws: `ModelFileError` for a token that the base calls otherwise, or that has no row.
+    /// - Throws: `ModelFileError` for a token that the base calls otherwise.
     mutating func add(_ tokens: [AddedToken], source: String) throws(ModelFileError) {
         if case .absent = base { return }
         for token in tokens {
@@ -87,12 +84,6 @@ struct AdapterTokens {
                 continue
             }
             if ofBase.isEmpty {
-                guard token.id < vocabularySize else {
-                    throw ModelFileError(
-                        .unsupportedField,
-                        "\(source): its token \"\(text)\" is number \(token.id), and embedding and head have \(vocabularySize) rows: no row is for it"
-                    )
-                }
                 if let other = taken[token.id], !other.isEmpty {
                     throw ModelFileError(
                         .unsupportedField,
