@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from transformers import (Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, GraniteConfig,
                           GraniteForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, MixtralConfig, MixtralForCausalLM,
                           Olmo2Config, Olmo2ForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM,
-                          SmolLM3Config, SmolLM3ForCausalLM)
+                          SeedOssConfig, SeedOssForCausalLM, SmolLM3Config, SmolLM3ForCausalLM)
 from transformers.generation import LogitsProcessorList
 
 SEED = 7
@@ -55,8 +55,11 @@ FAMILIES = {
     # As llama.cpp has it: experts in every layer, whose weights come to one.
     "qwen3moe": (Qwen3MoeForCausalLM, Qwen3MoeConfig(**SIZES, head_dim=10, num_experts=6, num_experts_per_tok=3, moe_intermediate_size=20, norm_topk_prob=True)),
     "mixtral": (MixtralForCausalLM, MixtralConfig(**SIZES, num_local_experts=4, num_experts_per_tok=2)),
+    "seed_oss": (SeedOssForCausalLM, SeedOssConfig(**SIZES, head_dim=10, attention_bias=True, attention_out_bias=True, mlp_bias=True)),
 }
 PHI, MOE = ("phi3", "phi4"), ("qwen3_moe", "qwen3moe", "mixtral")
+# llama.cpp has Mistral as Llama, no dense layers in Qwen 3 MoE, and a name for a norm of Seed-OSS that means another here.
+NO_GGUF = ("mistral", "qwen3_moe", "seed_oss")
 FIRST = ("llama", "mistral", "qwen2", "qwen3")
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 QV, EMBEDDING, HEAD = ["q_proj", "v_proj"], "base_model.model.model.embed_tokens.", "base_model.model.lm_head."
@@ -639,8 +642,7 @@ def main(output, *names):
         model.save_pretrained(f"{folder}/model")
         os.path.exists(f"{folder}/model/generation_config.json") and os.remove(f"{folder}/model/generation_config.json")
         expected, cases = {"base": logits(model)}, {}
-        # llama.cpp's conversion of Qwen 3 MoE has no dense layers.
-        if family not in ("mistral", "qwen3_moe"): write_gguf(family, config, model, f"{folder}/model.gguf")
+        if family not in NO_GGUF: write_gguf(family, config, model, f"{folder}/model.gguf")
         for name, (settings, change) in cases_of(family).items():
             path = f"{folder}/{name}"
             make(kind, f"{folder}/model", path, settings)
@@ -659,7 +661,7 @@ def main(output, *names):
             else: shutil.copytree(f"{folder}/{source}", path)
             edit(path, change)
             cases[f"refused-{name}"] = {"code": code}
-        if family not in ("mistral", "qwen3_moe"):
+        if family not in NO_GGUF:
             write_gguf_lora(family, config, f"{folder}/all-linear", f"{folder}/all-linear.gguf", 8.0)
             write_gguf_lora(family, config, f"{folder}/plain", f"{folder}/alpha-zero.gguf", 0.0)
             reference = load(kind, f"{folder}/model", f"{folder}/plain")

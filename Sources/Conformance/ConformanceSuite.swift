@@ -12,12 +12,12 @@ package struct ConformanceSuite {
     /// Those with a case for every rule of PEFT's.
     package static let firstFamilies = ["llama", "mistral", "qwen2", "qwen3"]
     /// Those that GPUs run.
-    package static let deviceFamilies = firstFamilies + ["phi3"]
+    package static let deviceFamilies = firstFamilies + ["phi3", "seed_oss"]
     /// All; the others have the cases that a family may change.
     package static let families =
         firstFamilies + [
             "smollm3", "granite", "olmo2", "gemma2", "gemma3_text", "phi3", "phi4", "qwen3_moe",
-            "qwen3moe", "mixtral",
+            "qwen3moe", "mixtral", "seed_oss",
         ]
 
     package let tokens: [Int32]

@@ -83,7 +83,7 @@ package struct Family: Sendable {
 
     package static let all: [Family] = [
         .llama, .mistral, .qwen2, .qwen3, .smollm3, .granite, .olmo2, .gemma2, .gemma3, .phi3,
-        .qwen3MoE, .mixtral,
+        .qwen3MoE, .mixtral, .seedOSS,
     ]
 }
 
