@@ -58,8 +58,8 @@ FAMILIES = {
     "seed_oss": (SeedOssForCausalLM, SeedOssConfig(**SIZES, head_dim=10, attention_bias=True, attention_out_bias=True, mlp_bias=True)),
 }
 PHI, MOE = ("phi3", "phi4"), ("qwen3_moe", "qwen3moe", "mixtral")
-# llama.cpp has Mistral as Llama, no dense layers in Qwen 3 MoE, and a name for a norm of Seed-OSS that means another here.
-NO_GGUF = ("mistral", "qwen3_moe", "seed_oss")
+# llama.cpp has Mistral as Llama, and no dense layers in Qwen 3 MoE.
+NO_GGUF = ("mistral", "qwen3_moe")
 FIRST = ("llama", "mistral", "qwen2", "qwen3")
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 QV, EMBEDDING, HEAD = ["q_proj", "v_proj"], "base_model.model.model.embed_tokens.", "base_model.model.lm_head."
@@ -545,6 +545,7 @@ def architecture(family):
 
 
 def gguf_name(family, module):
+    if (family, module) == ("seed_oss", "post_attention_layernorm"): return "post_attention_norm"
     return (GGUF_NORMS.get(module) if family in ("olmo2", "gemma2", "gemma3_text") else None) or GGUF_NAMES[module]
 
 

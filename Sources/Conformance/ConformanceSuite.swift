@@ -11,7 +11,7 @@ internal import Foundation
 package struct ConformanceSuite {
     /// Those with a case for every rule of PEFT's.
     package static let firstFamilies = ["llama", "mistral", "qwen2", "qwen3"]
-    /// Those that GPUs run.
+    /// Those that GPUs run: they depart in nothing from Llama's form, or in what the kernels have.
     package static let deviceFamilies = firstFamilies + ["phi3", "seed_oss"]
     /// All; the others have the cases that a family may change.
     package static let families =

@@ -80,7 +80,8 @@ struct ConformanceTests {
         }
     }
 
-    @Test(arguments: families.filter { !["mistral", "qwen3_moe", "seed_oss"].contains($0) })
+    /// llama.cpp has Mistral as Llama, and no dense layers in Qwen 3 MoE.
+    @Test(arguments: families.filter { !["mistral", "qwen3_moe"].contains($0) })
     func theSameOnAGGUFBase(_ family: String) throws {
         try Self.run(family, modelFile: "model.gguf", Self.onCPU(KernelSet.available[0]))
     }

@@ -45,6 +45,32 @@ struct FamilyTests {
         #expect(refusals > 60)
     }
 
+    /// What is absent is transformers' default, and what is null follows from the rest.
+    @Test func seedOSSReadsItsBiasesOneByOne() throws {
+        func read(_ changes: [String: JSON?]) throws -> ModelConfiguration {
+            try Self.read("seed_oss") { for (name, value) in changes { $0[name] = value } }
+        }
+        let attention: Set<Projection> = [.query, .key, .value]
+        let absent: JSON? = .none
+        let bare: [String: JSON?] = [
+            "attention_bias": absent, "attention_out_bias": absent, "mlp_bias": absent,
+            "head_dim": absent,
+        ]
+        let found = try read(bare)
+        #expect(found.biasedProjections == attention && found.headDimension == 128)
+        #expect(try read(["head_dim": .some(.null)]).headDimension == 6)
+        #expect(
+            try read(["attention_out_bias": .some(false), "mlp_bias": .some(false)])
+                .biasedProjections == attention)
+        #expect(
+            try read(["attention_bias": .some(false)]).biasedProjections
+                == [.output, .gate, .up, .down])
+        for name in ["sliding_window", "attention_chunk_size"] {
+            let error = #expect(throws: ModelFileError.self) { try read([name: .some(4)]) }
+            #expect(error?.message.contains(name) == true)
+        }
+    }
+
     /// Experts that no token would take are not passed over.
     @Test func surplusExpertsAreRefused() throws {
         let model = Repository.conformance("qwen3_moe/model")

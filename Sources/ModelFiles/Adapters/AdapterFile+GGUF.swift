@@ -17,8 +17,10 @@ extension AdapterFile {
         }
         try require("general.type", ["adapter"], .unsupportedFile)
         try require("adapter.type", ["lora"], .unsupportedFile)
-        // GGUF files of Mistral models say llama.
-        let architecture = base.family.architecture ?? "llama"
+        guard let architecture = base.family.adapterArchitecture else {
+            throw ModelFileError(
+                .wrongBaseModel, "\(path): GGUF adapters are not for \(base.family.name) models")
+        }
         try require("general.architecture", [architecture], .wrongBaseModel)
         for (key, value) in file.metadata where key.hasPrefix("adapter.") {
             switch key {

@@ -32,7 +32,7 @@ extension Family {
 
     static let mixtral = Family(
         // GGUF calls it llama.
-        "mixtral", architecture: nil, interleavesHalves: true,
+        "mixtral", architecture: nil, adapterArchitecture: "llama", interleavesHalves: true,
         expertNames: ExpertNames(
             router: "block_sparse_moe.gate", experts: "block_sparse_moe.experts", gate: "w1",
             up: "w3", down: "w2"),

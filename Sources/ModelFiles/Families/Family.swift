@@ -8,6 +8,10 @@ package struct Family: Sendable {
     package let name: String
     /// GGUF's `general.architecture`; nil where such files say another's, or do not run.
     package let architecture: String?
+    /// The same of adapters, which may say another family's.
+    let adapterArchitecture: String?
+    /// Names of a layer's tensors in GGUF files that mean something else than other families': what those call them.
+    let ggufNames: [String: String]
     /// How llama.cpp's conversion leaves queries and keys: with their rotary halves interleaved, or as they were.
     let interleavesHalves: Bool
     /// Whether the projections of a site with several are one module: `qkv_proj`, `gate_up_proj`.
@@ -64,7 +68,8 @@ package struct Family: Sendable {
     }
 
     init(
-        _ name: String, architecture: String?, interleavesHalves: Bool = false,
+        _ name: String, architecture: String?, adapterArchitecture: String? = nil,
+        ggufNames: [String: String] = [:], interleavesHalves: Bool = false,
         fusesProjections: Bool = false, expertNames: ExpertNames? = nil, defaults: Defaults,
         read: @escaping @Sendable (inout ModelConfiguration, Fields) throws(ModelFileError) -> Void,
         readGGUF:
@@ -73,6 +78,8 @@ package struct Family: Sendable {
     ) {
         self.name = name
         self.architecture = architecture
+        self.adapterArchitecture = adapterArchitecture ?? architecture
+        self.ggufNames = ggufNames
         self.interleavesHalves = interleavesHalves
         self.fusesProjections = fusesProjections
         self.expertNames = expertNames

@@ -15,7 +15,7 @@ extension Family {
 
     static let mistral = Family(
         // GGUF calls it llama: without a window they are the same.
-        "mistral", architecture: nil, interleavesHalves: true,
+        "mistral", architecture: nil, adapterArchitecture: "llama", interleavesHalves: true,
         defaults: Defaults(contextLength: 131_072, keyValueHeadCount: 8),
         read: { (c, fields) throws(ModelFileError) in
             c.biasedProjections = []

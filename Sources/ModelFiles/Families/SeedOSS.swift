@@ -1,6 +1,7 @@
 extension Family {
     static let seedOSS = Family(
-        "seed_oss", architecture: nil,
+        "seed_oss", architecture: "seed_oss",
+        ggufNames: ["post_attention_norm.weight": "ffn_norm.weight"],
         defaults: Defaults(contextLength: 524_288, keyValueHeadCount: 8, headDimension: 128),
         read: { (c, fields) throws(ModelFileError) in
             // An absent one is transformers' default, a null one follows from the others.
@@ -11,9 +12,6 @@ extension Family {
             // Transformers obeys these in any decoder's configuration.
             for name in ["sliding_window", "attention_chunk_size"] {
                 try fields.refuse(name, because: "Seed-OSS's tokens see all before them")
-            }
-            guard try fields.bool("is_causal", default: true) else {
-                throw fields.unsupported("is_causal", "false", supported: "true")
             }
             try c.setWindows(fields) { _ in false }
         })

@@ -287,12 +287,12 @@ package struct Fields {
         return numbers
     }
 
-    /// `attention_bias`.
+    /// Of all four of attention, by `attention_bias`.
     func attentionBiases() throws(ModelFileError) -> Set<Projection> {
         try bool("attention_bias", default: false) ? [.query, .key, .value, .output] : []
     }
 
-    /// `attention_bias` and `mlp_bias`.
+    /// The same, and of all three of feed-forward, by `mlp_bias`.
     func biases() throws(ModelFileError) -> Set<Projection> {
         let feedForward = try bool("mlp_bias", default: false)
         return try attentionBiases().union(feedForward ? [.gate, .up, .down] : [])

@@ -139,7 +139,8 @@ extension ModelConfiguration {
         case "output.weight": return [TensorPart(.head)]
         default: break
         }
-        guard let (layer, part) = layer(of: name, prefix: "blk.") else { return [] }
+        guard let (layer, stored) = layer(of: name, prefix: "blk.") else { return [] }
+        let part = family.ggufNames[String(stored)].map { $0[...] } ?? stored
         switch part {
         case "attn_norm.weight": return [TensorPart(.attentionNorm(layer: layer))]
         case "post_attention_norm.weight": return [TensorPart(.attentionOutputNorm(layer: layer))]
