@@ -338,32 +338,38 @@ def trl(suite):
 
 # MARK: MLX
 
-def mlx(suite):
+def mlx_tied(suite):
+    """A change of the embedding is one of the head, where both are one."""
+    keys = ["self_attn.v_proj", "model.embed_tokens"]
+    mlx(suite, TIED, (("mlx-tables", dict(lora_parameters=dict(rank=2, scale=2.0, dropout=0.0, keys=keys)), None),))
+
+
+def mlx(suite, of=BASE, cases=None):
     from types import SimpleNamespace
     import mlx.core as mx
     from mlx_lm import lora as command
     from mlx_lm.tuner.utils import load_adapters
     from mlx_lm.utils import load
     class Rows:
-        def __init__(self): self.rows = [(tokenizer()(t)["input_ids"][:16], 0) for t in texts()]
+        def __init__(self): self.rows = [(tokenizer(of)(t)["input_ids"][:16], 0) for t in texts()]
         def __getitem__(self, i): return self.rows[i]
         def __len__(self): return len(self.rows)
         def process(self, row): return row
-    for name, change, code in (
+    for name, change, code in cases or (
         ("mlx", {}, None),
         ("mlx-dora", dict(fine_tune_type="dora"), None),
         ("mlx-keys", dict(lora_parameters=dict(rank=3, scale=2.0, dropout=0.1, keys=["self_attn.q_proj", "mlp.down_proj"]), num_layers=1), None),
         ("mlx-tables", dict(lora_parameters=dict(rank=2, scale=2.0, dropout=0.0, keys=["self_attn.v_proj", "model.embed_tokens", "lm_head"])), None),
         ("mlx-full", dict(fine_tune_type="full", num_layers=1), "unsupported_peft_type"),
     ):
-        args = command.CONFIG_DEFAULTS | dict(model=BASE, train=True, data="data", fine_tune_type="lora", num_layers=-1 if name == "mlx" else 2, batch_size=2,
+        args = command.CONFIG_DEFAULTS | dict(model=of, train=True, data="data", fine_tune_type="lora", num_layers=-1 if name == "mlx" else 2, batch_size=2,
             iters=2, learning_rate=0.05, steps_per_report=1, steps_per_eval=1000, val_batches=0, save_every=2, adapter_path="out",
             lora_parameters=dict(rank=2, scale=2.0, dropout=0.0), seed=SEED) | change
         mx.random.seed(SEED); np.random.seed(SEED)
-        model = float32(load(BASE)[0])
+        model = float32(load(of)[0])
         # -1 is all layers.
         command.train_model(SimpleNamespace(**args), model, Rows(), Rows())
-        again = float32(load(BASE)[0])
+        again = float32(load(of)[0])
         load_adapters(again, "out"); again.eval()
         expected = torch.from_numpy(np.array(again(mx.array([TOKENS]))[0].astype(mx.float32)))
         how = "saved by the tool"
@@ -552,14 +558,14 @@ def gguf(suite):
 
 def main(output, *names):
     output = os.path.abspath(output)
-    tools = {f.__name__.replace("_", "-"): f for f in (peft, tied, hf_trainer, trl, unsloth, axolotl, llamafactory, ms_swift, torchtune, mlx, gguf)}
+    tools = {f.__name__.replace("_", "-"): f for f in (peft, tied, hf_trainer, trl, unsloth, axolotl, llamafactory, ms_swift, torchtune, mlx, mlx_tied, gguf)}
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)
         make_base(BASE)
         make_base(TIED, hidden_size=32, intermediate_size=48, tie_word_embeddings=True)
         llama, other = Suite(output, "llama", BASE), Suite(output, "tied", TIED)
         for name in names or tools:
-            try: tools[name](other if name == "tied" else llama); print("made", name)
+            try: tools[name](other if name in ("tied", "mlx-tied") else llama); print("made", name)
             except ImportError as error:
                 if names: raise
                 print("left as they are:", name, error)

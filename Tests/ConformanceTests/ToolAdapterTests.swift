@@ -133,6 +133,16 @@ struct ToolAdapterTests {
         }
     }
 
+    /// mlx-lm drops a head's change where the head is the embedding.
+    @Test func mlxHeadOfTiedBaseIsRefused() throws {
+        let base = try Checkpoint.open(path: "\(Self.folder)/tied/model")
+        let error = #expect(throws: ModelFileError.self) {
+            _ = try AdapterFile.open(
+                path: "\(Self.folder)/llama/mlx-tables", base: base, limits: AdapterLimits())
+        }
+        #expect(error?.code == .unexpectedTensor)
+    }
+
     // MARK: More tokens than the base
 
     /// Whatever the vocabularies of a batch's adapters, each row's logits are of its own, and the same as alone.

@@ -35,6 +35,8 @@ extension AdapterFile {
         ).tensors
         try limits.check(tensors, source: folder)
         var found: [Target: (a: StoredTensor?, b: StoredTensor?, m: StoredTensor?)] = [:]
+        // The embedding's as they stand.
+        var (tableA, tableB): (StoredTensor?, StoredTensor?)
         for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
             guard let dot = name.lastIndex(of: "."),
                 ["lora_a", "lora_b", "m"].contains(name[name.index(after: dot)...])
@@ -50,9 +52,14 @@ extension AdapterFile {
             let halves = try (isA ? parts.map { TensorPart($0.role) } : parts)
                 .split(turned, source: folder)
             for (role, own) in halves {
+                // MLX has no head to change where the head is the embedding.
                 guard let target = Target(role),
-                    configuration.trains(target, of: base.configuration)
+                    configuration.trains(target, of: base.configuration),
+                    !(target == .head && base.configuration.tiesEmbeddings)
                 else { throw AdapterFile.unexpected(tensor, folder) }
+                if target == .embedding, !isM {
+                    if isA { tableA = tensor } else { tableB = tensor }
+                }
                 switch name[name.index(after: dot)...] {
                 case "lora_a": found[target, default: (nil, nil, nil)].a = own
                 case "lora_b": found[target, default: (nil, nil, nil)].b = own
@@ -96,11 +103,13 @@ extension AdapterFile {
         guard !deltas.isEmpty else {
             throw ModelFileError(.missingTensor, "\(folder) holds no tensors")
         }
-        if base.configuration.tiesEmbeddings, deltas[.embedding] != nil || deltas[.head] != nil {
-            throw ModelFileError(
-                .unsupportedField,
-                "\(folder): a change of embed_tokens is not supported where the head is the embedding"
-            )
+        if base.configuration.tiesEmbeddings, let tableA, let tableB {
+            // The head is the embedding, with its change: x · Bᵀ · Aᵀ.
+            let head = Delta(a: tableB, b: tableA, scale: configuration.scale)
+            try AdapterFile.checkShapes(
+                head, of: .head, base: base.configuration, limits: limits, source: folder,
+                trainedOn: configuration.model)
+            deltas[.head] = head
         }
         path = folder
         self.deltas = deltas
