@@ -12,8 +12,6 @@ package enum AdapterPart: String, Hashable, Sendable {
     case generation = "generation_config.json"
 
     package static let texts: [AdapterPart] = [.template, .tokens, .tokenizer, .generation]
-    /// Those that have a limit of their own.
-    static let small = [configuration, template, tokenizer, generation]
 
     package var fileName: String { rawValue }
 

@@ -67,8 +67,8 @@ package struct SourceClient: Sendable {
         for file in pinned.files {
             let before = done
             var limit = policy.byteLimit - done
-            if isAdapter, AdapterPart.small.contains(where: { $0.fileName == file.name }) {
-                limit = min(limit, policy.configurationByteLimit)
+            if isAdapter {
+                limit = min(limit, policy.byteLimit(of: AdapterPart(rawValue: file.name)))
             }
             let download = Download(
                 transport: transport, service: service, file: file, folder: folder,

@@ -19,8 +19,19 @@ package struct SourcePolicy: Hashable, Sendable {
 
     /// Bytes of all files of a source together.
     package var byteLimit = 8 << 30
-    /// Bytes of `adapter_config.json`.
+    /// Bytes of `adapter_config.json`, and of each file beside it but for weights and `tokenizer.json`.
     package var configurationByteLimit = 4 << 20
+    /// Bytes of `tokenizer.json`.
+    package var tokenizerByteLimit = 64 << 20
+
+    func byteLimit(of part: AdapterPart?) -> Int {
+        switch part {
+        case .configuration, .template, .tokenizer, .generation: configurationByteLimit
+        case .tokens: tokenizerByteLimit
+        case .weights, .gguf, .mlx, nil: byteLimit
+        }
+    }
+
     package var redirectLimit = 5
     package var retries = RetrySchedule()
     package var connectTimeout = Duration.seconds(10)

@@ -16,6 +16,13 @@ extension AdapterLibrary {
                 "The adapter \(digest.short) is not on the disk, and no name has its source.")
         }
         let imported = try await bring(alias)
+        if imported.adapter.digest != digest, !imported.revision.isEmpty,
+            imported.revision == alias.revision
+        {
+            // The same files make another adapter than they did: more of them is read since, or the base's tokenizer
+            // has changed. `lease` looks again.
+            try await point(alias, at: imported)
+        }
         // The name may have gone meanwhile.
         await discard(imported.adapter.digest)
         guard imported.adapter.digest == digest else {

@@ -156,7 +156,7 @@ extension AdapterLibrary {
     }
 
     /// Makes a name stand for what its source holds, unless the name has changed meanwhile.
-    private func point(_ alias: AliasRecord, at imported: Imported) async throws {
+    func point(_ alias: AliasRecord, at imported: Imported) async throws {
         let record = record(of: imported.adapter)
         let isWanted = try await change {
             guard var next = self.state.withLock({ $0.names[alias.name]?.alias }),

@@ -7,13 +7,13 @@ package import Tensors
 ///
 /// The header is little-endian words: magic, version (of this file and of the panels), format, bytes
 /// of memory; the base's fingerprint and the adapter's digest (4 each); the memory's checksum (3); the
-/// bytes of the base's name; the bytes of the adapter's text as JSON; the words of the shape; the shape;
-/// the name and the text, each padded to words; the header's checksum (3). The memory begins at the next
+/// bytes of the base's name; the bytes of the adapter's text as JSON; the words of the shape; the base's tokenizer
+/// for a text, else 0; the shape; the name and the text, each padded to words; the header's checksum (3). The memory begins at the next
 /// multiple of 4096.
 package enum AdapterPack {
     private static let magic: UInt64 = 0x314B_4341_504C_544D
     private static let version: UInt64 = 4
-    private static let fixedCount = 18
+    private static let fixedCount = 19
     private static let nameLimit = 1 << 10
 
     /// Writes an adapter durably: under another name first, which then becomes `path`.
@@ -54,6 +54,10 @@ package enum AdapterPack {
                 header.format == format
             else {
                 throw PackError(path, "has a damaged header, or one of another base or adapter")
+            }
+            // What a text leaves out is as the base's tokenizer has it.
+            guard header.text == nil || header.tokenizer == fingerprint.tokenizer else {
+                throw PackError(path, "was made with another tokenizer of the base", .missing)
             }
             let layout = AdapterLayout(header.shape, base: base.configuration, format: format)
             guard layout.byteCount == header.memoryByteCount,
@@ -136,7 +140,8 @@ package enum AdapterPack {
         let shape = adapter.shape.words(for: base.configuration)
         let text = (adapter.text?.json.text()).map { Array($0.utf8) } ?? []
         let counts = Counts(shape: shape.count, text: text.count)
-        words += [UInt64(name.count), UInt64(text.count), UInt64(shape.count)] + shape
+        words += [UInt64(name.count), UInt64(text.count), UInt64(shape.count)]
+        words += [text.isEmpty ? 0 : fingerprint.tokenizer] + shape
         name += Array(repeating: 0, count: nameLimit - name.count)
         var bytes = words.littleEndianBytes + name + text
         bytes += Array(repeating: 0, count: counts.end - bytes.count)
@@ -151,6 +156,7 @@ package enum AdapterPack {
         var fingerprint: [UInt64]
         var digest: [UInt64]
         var checksum: [UInt64]
+        var tokenizer: UInt64
         var shape: AdapterShape
         var text: AdapterText?
         var baseModelName: String?
@@ -164,7 +170,7 @@ package enum AdapterPack {
                 Checksum(of: Array(bytes[..<counts.end])).words == Array(words[end..<end + 3]),
                 words[(end + 3)...].allSatisfy({ $0 == 0 }),
                 words[0] == magic, words[1] == version, words[16] == counts.text,
-                words[17] == counts.shape,
+                words[17] == counts.shape, counts.text > 0 || words[18] == 0,
                 let format = WeightFormat.allCases.first(where: { $0.packCode == words[2] }),
                 let memoryByteCount = Int(exactly: words[3]), words[15] <= nameLimit,
                 let shape = AdapterShape(
@@ -176,6 +182,7 @@ package enum AdapterPack {
             fingerprint = Array(words[4..<8])
             digest = Array(words[8..<12])
             checksum = Array(words[12..<15])
+            tokenizer = words[18]
             self.shape = shape
             let name = bytes[shapeEnd * 8..<shapeEnd * 8 + Int(words[15])]
             baseModelName = name.isEmpty ? nil : String(decoding: name, as: UTF8.self)

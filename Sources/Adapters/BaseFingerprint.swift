@@ -1,14 +1,16 @@
 internal import Crypto
+internal import JSONTree
 package import ModelFiles
 internal import Synchronization
 package import Tensors
 
 /// What a base model is, as far as an adapter's pack depends on it: shapes, and every byte of every
 /// tensor. DoRA's norms are of the base's weights, and so are the changes of biases, so a pack that is
-/// right for one fine-tune of a checkpoint is wrong for the next.
+/// right for one fine-tune of a checkpoint is wrong for the next. What a pack says of tokens depends on the base's tokenizer.
 package struct BaseFingerprint: Hashable, Sendable {
-    /// Four of them.
+    /// Of shapes and tensors: four of them.
     let words: [UInt64]
+    let tokenizer: UInt64
 
     /// Hexadecimal, 16 digits, for the name of a folder.
     package var short: String { BaseFingerprint.digits(words[0]) }
@@ -29,6 +31,9 @@ package struct BaseFingerprint: Hashable, Sendable {
         hash.add(BaseFingerprint.shape(of: base.configuration))
         for digest in digests.withLock({ $0 }) { hash.add(digest) }
         words = hash.bytes.littleEndianWords
+        var texts = TextHash()
+        texts.add(base.tokenizer)
+        tokenizer = texts.bytes.littleEndianWords[0]
     }
 
     /// Reads every tensor, unless an earlier process has and wrote in `folder` what it found. That
@@ -51,7 +56,7 @@ package struct BaseFingerprint: Hashable, Sendable {
         let name = key.bytes.littleEndianWords.map(BaseFingerprint.digits).joined()
         let path = "\(folder)/\(name).base"
         if let words = BaseFingerprint.remembered(in: path) {
-            self.init(words: words)
+            self.init(words: Array(words[..<4]), tokenizer: words[4])
             return
         }
         willRead()
@@ -62,7 +67,8 @@ package struct BaseFingerprint: Hashable, Sendable {
         BinaryFile.remove(partial)
         do {
             let file = try BinaryFile(creating: partial)
-            try file.write((words + Checksum(of: words.littleEndianBytes).words).littleEndianBytes)
+            let all = words + [tokenizer]
+            try file.write((all + Checksum(of: all.littleEndianBytes).words).littleEndianBytes)
             try file.synchronize()
             try BinaryFile.rename(partial, to: path)
         } catch {
@@ -70,15 +76,19 @@ package struct BaseFingerprint: Hashable, Sendable {
         }
     }
 
-    private init(words: [UInt64]) { self.words = words }
+    private init(words: [UInt64], tokenizer: UInt64) {
+        self.words = words
+        self.tokenizer = tokenizer
+    }
 
+    /// - Returns: `words` and `tokenizer`.
     private static func remembered(in path: String) -> [UInt64]? {
-        guard let file = try? BinaryFile(reading: path), file.byteCount == 7 * 8,
+        guard let file = try? BinaryFile(reading: path), file.byteCount == 8 * 8,
             let bytes = try? file.bytes(at: 0, count: file.byteCount)
         else { return nil }
         let words = bytes.littleEndianWords
-        let isWhole = Checksum(of: Array(words[..<4]).littleEndianBytes).words == Array(words[4...])
-        return isWhole ? Array(words[..<4]) : nil
+        let isWhole = Checksum(of: Array(words[..<5]).littleEndianBytes).words == Array(words[5...])
+        return isWhole ? Array(words[..<5]) : nil
     }
 
     private static func shape(of c: ModelConfiguration) -> String {
@@ -88,5 +98,27 @@ package struct BaseFingerprint: Hashable, Sendable {
     private static func digits(_ word: UInt64) -> String {
         let text = String(word, radix: 16)
         return String(repeating: "0", count: 16 - text.count) + text
+    }
+}
+
+extension TextHash {
+    /// All that makes tokens of texts.
+    fileprivate mutating func add(_ source: Checkpoint.TokenizerSource) {
+        switch source {
+        case .absent: add("absent")
+        case .huggingFace(let tokenizer, _): add(tokenizer.text())
+        case .gguf(let metadata):
+            for (name, value) in metadata.sorted(by: { $0.key < $1.key })
+            where name.hasPrefix("tokenizer.ggml.") {
+                add(name)
+                add(value)
+            }
+        }
+    }
+
+    private mutating func add(_ value: GGUFValue) {
+        guard let list = value.array else { return add("\(value)") }
+        add("\(list.count)")
+        for element in list { element.string.map { add($0) } ?? add("\(element)") }
     }
 }

@@ -4,7 +4,6 @@ package import ChatTemplates
 internal import Grammar
 package import JSONTree
 package import ModelFiles
-internal import Synchronization
 package import Tokenization
 
 /// A conversation as a request has it.
@@ -31,13 +30,9 @@ package struct ModelText: Sendable {
     package let tokenizer: Tokenizer
     /// Tokens that are not the base's, or not in the same way, as grammars have them; nil for none.
     let ownTokens: OwnTokens?
-    private let template: ChatTemplate?
-    /// Renders conversations with tools; often the same one.
-    private let toolTemplate: ChatTemplate?
+    private let templates: Templates
     /// What every rendering sees, such as `bos_token`.
     private let templateVariables: JSON.Object
-    /// How the model writes what is not plain text.
-    package let format: AnswerFormat
 
     /// The base's.
     ///
@@ -55,48 +50,18 @@ package struct ModelText: Sendable {
     ) throws(TemplateError) {
         self.tokenizer = tokenizer
         ownTokens = nil
-        (self.template, self.toolTemplate, format) = try Self.templates(
-            template, toolTemplate, templateVariables)
+        templates = Templates(template, forTools: toolTemplate, templateVariables)
         self.templateVariables = templateVariables
-    }
-
-    /// Reads the templates, and finds by trying how the model writes calls and thoughts.
-    private static func templates(
-        _ template: String?, _ toolTemplate: String?, _ templateVariables: JSON.Object
-    ) throws(TemplateError) -> (ChatTemplate?, ChatTemplate?, AnswerFormat) {
-        let forTools = toolTemplate
-        let plain = try template.map { (text) throws(TemplateError) in try ChatTemplate(text) }
-        let tools =
-            toolTemplate == template
-            ? plain
-            : try toolTemplate.map { (text) throws(TemplateError) in try ChatTemplate(text) }
-        // A short conversation takes few steps.
-        var limits = ChatTemplate.Limits()
-        limits.stepCount = 50_000
-        limits.outputByteCount = 1 << 20
-        let source = forTools ?? ""
-        let compiled = try? ChatTemplate(source, limits: limits)
-        do throws(FormatError) {
-            let format = try AnswerFormat.find(source: source) { messages, tools in
-                var values = templateVariables
-                values["messages"] = .array(messages)
-                values["tools"] = tools
-                values["add_generation_prompt"] = false
-                return try? compiled?.render(values)
-            }
-            return (plain, tools, format)
-        } catch {
-            throw TemplateError(.syntax, error.description, line: 1)
-        }
+        _ = try templates.parsed()
     }
 
     /// An adapter's, which is the base's where the adapter says nothing.
-    private init(_ text: AdapterText, over base: ModelText) throws {
+    init(_ text: AdapterText, over base: ModelText) throws {
         if text.chatTemplate == nil {
-            (template, toolTemplate, format) = (base.template, base.toolTemplate, base.format)
+            templates = base.templates
         } else {
-            (template, toolTemplate, format) = try Self.templates(
-                text.chatTemplate(forTools: false), text.chatTemplate(forTools: true),
+            templates = Templates(
+                text.chatTemplate(forTools: false), forTools: text.chatTemplate(forTools: true),
                 base.templateVariables)
         }
         let additions = text.addedTokens.map(Tokenizer.Addition.init)
@@ -116,7 +81,9 @@ package struct ModelText: Sendable {
     @Sendable
     package func settled(_ text: AdapterText) throws(ModelFileError) -> AdapterText {
         do {
-            let own = try ModelText(text, over: self).tokenizer
+            let all = try ModelText(text, over: self)
+            _ = try all.templates.parsed()
+            let own = all.tokenizer
             guard text.hasOwnTokenizer, let additions = own.additions(to: tokenizer) else {
                 return text
             }
@@ -140,9 +107,23 @@ package struct ModelText: Sendable {
             })
     }
 
-    /// The text of a conversation, by the chat template.
+    private var parsedTemplates: Templates.Parsed {
+        get throws(GenerationError) {
+            do { return try templates.parsed() } catch {
+                throw GenerationError(.templateFailed, "\(error)")
+            }
+        }
+    }
+
+    /// How the model writes what is not plain text. Finding out takes a while, for an adapter's template at the first call.
+    package var format: AnswerFormat {
+        get throws(GenerationError) { try parsedTemplates.format }
+    }
+
+    /// The text of a conversation, by the chat template. It takes a while.
     func render(_ conversation: Conversation) throws(GenerationError) -> String {
-        guard let template = conversation.tools == nil ? template : toolTemplate else {
+        let templates = try parsedTemplates
+        guard let template = conversation.tools == nil ? templates.plain : templates.forTools else {
             throw GenerationError(
                 .noChatTemplate,
                 "This model has no chat template. Use /v1/completions, or serve a model that has one."
@@ -185,42 +166,6 @@ package struct ModelText: Sendable {
         throw GenerationError(
             .notShown(parameter),
             "\(parameter) would not reach the model: its chat template has no place for \(word).")
-    }
-
-    /// The texts of adapters that were used lately, by their digests, since making one parses and tries a template: not
-    /// for the tasks that serve everybody.
-    final class Cache: Sendable {
-        let base: ModelText
-        private let state = Mutex(State())
-        private static let limit = 256
-        /// Trees of tokens take memory.
-        private static let tokenLimit = 100_000
-
-        private struct State {
-            var known: [AdapterDigest: ModelText] = [:]
-            var tokenCount = 0
-        }
-
-        init(_ base: ModelText) { self.base = base }
-
-        func text(of adapter: DeviceAdapter?) throws(GenerationError) -> ModelText {
-            guard let adapter, let own = adapter.text else { return base }
-            if let found = state.withLock({ $0.known[adapter.digest] }) { return found }
-            do {
-                let made = try ModelText(own, over: base)
-                state.withLock { state in
-                    state.tokenCount += own.addedTokens.count
-                    if state.known.count >= Cache.limit || state.tokenCount > Cache.tokenLimit {
-                        state = State()
-                        state.tokenCount = own.addedTokens.count
-                    }
-                    state.known[adapter.digest] = made
-                }
-                return made
-            } catch {
-                throw GenerationError(.templateFailed, "\(error)")
-            }
-        }
     }
 }
 

@@ -13,16 +13,24 @@ public final class CompiledGrammar: Sendable {
         var machine: Machine
         /// Of the grammar's own tokens, and of what adapters have instead.
         var masks: Masks
-        var others: [ObjectIdentifier: Masks] = [:]
-
-        var all: [Masks] { [masks] + others.values }
+        /// Those that grew last are at the end.
+        var others: [Masks] = []
 
         /// What can be made again.
         mutating func forgetMasks() {
             masks = Masks(masks.vocabulary)
-            others = [:]
+            others = []
         }
+
+        func place(of vocabulary: TokenVocabulary) -> Int? {
+            others.lastIndex { $0.vocabulary === vocabulary }
+        }
+
+        var maskByteCount: Int { others.reduce(masks.byteCount) { $0 + $1.byteCount } }
     }
+
+    /// Vocabularies beside the grammar's own, of adapters that came lately.
+    private static let otherLimit = 16
 
     /// Masks of one vocabulary's tokens.
     private struct Masks {
@@ -111,7 +119,7 @@ public final class CompiledGrammar: Sendable {
 
     /// Roughly what has been worked out so far.
     public var byteCount: Int {
-        core.withLock { $0.machine.byteCount + $0.all.reduce(0) { $0 + $1.byteCount } }
+        core.withLock { $0.machine.byteCount + $0.maskByteCount }
     }
 
     public func mayEnd(_ state: Int32) -> Bool { core.withLock { $0.machine.accepts(state) } }
@@ -154,20 +162,23 @@ public final class CompiledGrammar: Sendable {
         _ state: Int32, work: Int, of other: TokenVocabulary? = nil
     ) throws(GrammarError) -> [UInt64]? {
         try locked { (core) throws(GrammarError) in
-            let key = other.map { ObjectIdentifier($0) }
-            let found = key.map { core.others[$0]?.known[state] } ?? core.masks.known[state]
+            let found =
+                other.map { core.place(of: $0).flatMap { core.others[$0].known[state] } }
+                ?? core.masks.known[state]
             if let found { return found.words }
-            let byteCount = core.all.reduce(0) { $0 + $1.byteCount }
-            if byteCount > Self.mostMaskBytes { core.forgetMasks() }
+            if core.maskByteCount > Self.mostMaskBytes { core.forgetMasks() }
             guard core.machine.byteCount <= Self.mostBytes else {
                 throw GrammarError(.tooComplex, "the grammar has too many places in texts")
             }
-            guard let other, let key else {
-                return try core.masks.mask(state, &core.machine, work)
-            }
+            guard let other else { return try core.masks.mask(state, &core.machine, work) }
             // Out of its place meanwhile, so that it is not copied.
-            var masks = core.others.removeValue(forKey: key) ?? Masks(other)
-            defer { core.others[key] = masks }
+            var masks = core.place(of: other).map { core.others.remove(at: $0) } ?? Masks(other)
+            while core.others.count >= Self.otherLimit,
+                let idle = core.others.firstIndex(where: \.walks.isEmpty)
+            {
+                core.others.remove(at: idle)
+            }
+            defer { core.others.append(masks) }
             return try masks.mask(state, &core.machine, work)
         }
     }

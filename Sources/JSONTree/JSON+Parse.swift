@@ -5,13 +5,17 @@ extension JSON {
         public var depth: Int
         /// Of a member's name.
         public var nameByteCount: Int
+        /// Values of all kinds. Each takes memory, however short its text.
+        public var valueCount: Int
 
         public init(
-            byteCount: Int = 512 << 20, depth: Int = 128, nameByteCount: Int = 512 << 20
+            byteCount: Int = 512 << 20, depth: Int = 128, nameByteCount: Int = 512 << 20,
+            valueCount: Int = .max
         ) {
             self.byteCount = byteCount
             self.depth = depth
             self.nameByteCount = nameByteCount
+            self.valueCount = valueCount
         }
     }
 
@@ -50,6 +54,7 @@ private struct Parser {
     let limits: JSON.Limits
     var position = 0
     var depth = 0
+    var valueCount = 0
 
     init(bytes: [UInt8], limits: JSON.Limits) {
         self.bytes = bytes
@@ -85,6 +90,10 @@ private struct Parser {
 
     private mutating func value() throws(JSONError) -> JSON {
         skipSpace()
+        valueCount += 1
+        guard valueCount <= limits.valueCount else {
+            throw failure("more than \(limits.valueCount) values")
+        }
         switch next {
         case UInt8(ascii: "{"):
             return try nested { (parser) throws(JSONError) in try parser.object() }

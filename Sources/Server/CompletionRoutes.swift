@@ -206,7 +206,7 @@ struct CompletionRoutes {
         let (text, tokens) = try generator.tokens(of: Conversation(request), for: model.text)
         prepared.prompts = [PreparedRequest.Prompt(tokens)]
         let own = try generator.text(of: model.text)
-        var format = own.format
+        var format = try own.format
         let use = request.tools.map {
             ToolUse(
                 tools: $0, names: request.toolChoice.names, isNeeded: request.toolChoice.isNeeded,

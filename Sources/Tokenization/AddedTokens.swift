@@ -18,43 +18,54 @@ struct AddedTokens: Sendable {
         case text(Range<Int>)
     }
 
-    /// A place in the tree of all tokens' bytes.
-    private struct Node {
-        var next: [UInt8: Int] = [:]
-        var token: Token?
-    }
+    /// In the order of their bytes.
+    private var tokens: [Token] = []
+    /// Those with a first byte are from its place up to the next one's.
+    private var places = Array(repeating: 0, count: 257)
 
-    private var nodes = [Node()]
-
-    var isEmpty: Bool { nodes.count == 1 }
+    var isEmpty: Bool { tokens.isEmpty }
 
     /// Of several tokens with one text the lowest id counts.
     init(_ tokens: [Token]) {
-        for token in tokens where !token.content.isEmpty {
-            var place = 0
-            for byte in token.content {
-                if let next = nodes[place].next[byte] {
-                    place = next
-                } else {
-                    nodes.append(Node())
-                    nodes[place].next[byte] = nodes.count - 1
-                    place = nodes.count - 1
-                }
-            }
-            if (nodes[place].token?.id ?? .max) > token.id { nodes[place].token = token }
+        let sorted = tokens.filter { !$0.content.isEmpty }.sorted {
+            $0.content == $1.content
+                ? $0.id < $1.id : $0.content.lexicographicallyPrecedes($1.content)
         }
+        for token in sorted where token.content != self.tokens.last?.content {
+            self.tokens.append(token)
+            places[Int(token.content[0]) + 1] += 1
+        }
+        for byte in 0..<256 { places[byte + 1] += places[byte] }
     }
 
     /// The longest token that begins at a place.
     private func token(in text: [UInt8], at start: Int) -> Token? {
-        var (place, position) = (0, start)
+        // Those that begin as the text does; of them all but the first are longer than what was compared.
+        var (low, high) = (places[Int(text[start])], places[Int(text[start]) + 1])
+        var position = start + 1
         var longest: Token?
-        while position < text.count, let next = nodes[place].next[text[position]] {
-            place = next
+        while low < high {
+            if tokens[low].content.count == position - start {
+                longest = tokens[low]
+                low += 1
+            }
+            guard position < text.count else { break }
+            let (byte, depth) = (text[position], position - start)
+            low = partition(low..<high) { $0.content[depth] >= byte }
+            high = partition(low..<high) { $0.content[depth] > byte }
             position += 1
-            longest = nodes[place].token ?? longest
         }
         return longest
+    }
+
+    /// The first place of a range from which on something is so.
+    private func partition(_ range: Range<Int>, _ isBehind: (Token) -> Bool) -> Int {
+        var (low, high) = (range.lowerBound, range.upperBound)
+        while low < high {
+            let middle = (low + high) / 2
+            if isBehind(tokens[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 
     /// Splits text at the tokens, leftmost first, longest first.

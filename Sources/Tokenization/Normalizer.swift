@@ -6,6 +6,16 @@ enum Normalizer: Sendable, Equatable {
     case prepend(String)
     case replace(String, with: String)
 
+    /// Whether it makes few bytes of each: one character of another, or one before a text.
+    var isSmall: Bool {
+        switch self {
+        case .canonicalComposition: true
+        case .prepend(let text): text.unicodeScalars.count <= 1
+        case .replace(let pattern, let content):
+            pattern.unicodeScalars.count == 1 && content.unicodeScalars.count <= 1
+        }
+    }
+
     func apply(to text: String) -> String {
         guard !text.isEmpty else { return text }
         switch self {

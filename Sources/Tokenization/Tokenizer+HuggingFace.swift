@@ -16,6 +16,10 @@ extension Tokenizer {
 
 extension Tokenizer.Definition {
     static let tokenLimit = 1 << 22
+    /// Tokens before a text, and behind it.
+    private static let frameLimit = 64
+    /// Of an adapter.
+    private static let normalizerLimit = 8
 
     /// Takes another way to make tokens of a text, over the same vocabulary and merges.
     mutating func read(parts json: JSON) throws(TokenizerError) {
@@ -25,10 +29,20 @@ extension Tokenizer.Definition {
             throw TokenizerError("its model's byte_fallback is not the base's")
         }
         readSettings(model)
+        let known = normalizers
         normalizers = []
         (prependsSpace, stripsFirstSpace, prefix, suffix) = (.never, false, [], [])
         try readNormalizer(json["normalizer"] ?? .null)
         try readPreTokenizer(json["pre_tokenizer"] ?? .null)
+        // An adapter's file may not make much of little.
+        guard
+            normalizers == known
+                || normalizers.count <= Self.normalizerLimit && normalizers.allSatisfy(\.isSmall)
+        else {
+            throw TokenizerError(
+                "of normalizers that the base lacks up to \(Self.normalizerLimit) are supported, each of one character"
+            )
+        }
         try readPostProcessor(json["post_processor"] ?? .null)
         try checkDecoder(json["decoder"] ?? .null)
     }
@@ -235,6 +249,10 @@ extension Tokenizer.Definition {
                     suffix += special.map { Int32($0) }
                 } else {
                     prefix += special.map { Int32($0) }
+                }
+                guard max(prefix.count, suffix.count) <= Self.frameLimit else {
+                    throw TokenizerError(
+                        "the post-processor puts more than \(Self.frameLimit) tokens at an end")
                 }
             } else {
                 throw TokenizerError("the post-processor's template has an unknown part")

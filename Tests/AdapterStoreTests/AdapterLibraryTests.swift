@@ -2,6 +2,8 @@ import AdapterSources
 import AdapterStore
 import Adapters
 import Catalog
+import Foundation
+import ModelFiles
 import TestSupport
 import Testing
 
@@ -47,6 +49,54 @@ struct AdapterLibraryTests {
             #expect(try fixture.packed(leases[0].adapter) == fixture.adapters[0].pack)
             #expect(try fixture.files(in: "staging").isEmpty)
         }
+    }
+
+    /// A later version may read more of the same files, or the base's tokenizer may have changed: names go on.
+    @Test func theSameFilesMayMakeAnotherAdapter() async throws {
+        let fixture = try LibraryFixture(adapterCount: 1, equalSizes: true)
+        var files = fixture.adapters[0].files
+        files["chat_template.jinja"] = Array("{{ messages }}".utf8)
+        let source = try fixture.place(files, as: "a")
+        fixture.settle = { text in
+            var less = text
+            less.chatTemplate = nil
+            return less
+        }
+        let first: AdapterDigest
+        do {
+            let library = try fixture.open()
+            for name in ["a", "b"] {
+                try await library.put(name: name, source: source, replaces: false)
+            }
+            first = try await library.lease("a").adapter.digest
+        }
+        fixture.close()
+        fixture.settle = AdapterLibrary.Configuration().settle
+        // As one that is of another version is.
+        let packs = fixture.faults.folder + "/packs"
+        for name in try fixture.files(in: "packs") {
+            try FileManager.default.removeItem(atPath: packs + "/" + name)
+        }
+        var again: AdapterLibrary?
+        try await until("the folder is free") {
+            again = try? fixture.open()
+            return again != nil
+        }
+        let library = try #require(again)
+        for name in ["a", "b"] {
+            let lease = try await library.lease(name)
+            #expect(lease.adapter.digest != first && lease.adapter.text?.chatTemplate != nil)
+            #expect(library.entry(name)?.digest == lease.adapter.digest)
+        }
+        // Other files are another matter.
+        for name in try fixture.files(in: "packs") {
+            try FileManager.default.removeItem(atPath: packs + "/" + name)
+        }
+        for name in ["a", "b"] { _ = try library.demote(name: name) }
+        files["chat_template.jinja"] = Array("{{ tools }}".utf8)
+        try fixture.place(files, as: "a")
+        let error = await #expect(throws: LibraryError.self) { try await library.lease("a") }
+        #expect(error?.code == .conflict)
     }
 
     @Test func leasedAndPinnedAdaptersStay() async throws {

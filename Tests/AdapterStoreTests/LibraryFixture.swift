@@ -18,6 +18,7 @@ final class LibraryFixture {
     /// Prefixes of sources that requests may name.
     var justInTime: [String] = []
     var namesPerClient = 1000
+    var settle = AdapterLibrary.Configuration().settle
     private let fingerprint: BaseFingerprint
     /// Of the library that was opened last.
     private(set) var faults: Faults
@@ -56,6 +57,7 @@ final class LibraryFixture {
         configuration.hooks = hooks
         configuration.justInTime = justInTime
         configuration.namesPerClient = namesPerClient
+        configuration.settle = settle
         let disk = try PackStore(
             folder: faults.folder, quota: diskQuota, base: engine.checkpoint,
             fingerprint: fingerprint, format: LibraryFixture.format, hooks: hooks)

@@ -100,6 +100,30 @@ struct AdapterPackTests {
                 == AdapterPack.byteCount(of: adapter, base: base.checkpoint))
     }
 
+    /// What it leaves out is as the base's tokenizer has it.
+    @Test func aTextIsForOneTokenizer() throws {
+        let base = try TinyBase("tools/tied")
+        let copy = base.folder.path("model")
+        try FileManager.default.copyItem(
+            atPath: Repository.family("tools/tied") + "/model", toPath: copy)
+        let path = copy + "/tokenizer.json"
+        let text = String(
+            decoding: try Data(contentsOf: URL(fileURLWithPath: path)), as: UTF8.self)
+        let other = text.replacing("\"fuse_unk\": false", with: "\"fuse_unk\": true")
+        #expect(other != text)
+        try Data(other.utf8).write(to: URL(fileURLWithPath: path))
+        let fingerprint = BaseFingerprint(of: try Checkpoint.open(path: copy))
+        func read(_ name: String) throws -> DeviceAdapter {
+            let adapter = try base.engine.adapter(name)
+            return try AdapterPack.read(
+                try base.write(adapter, to: name), digest: adapter.digest, base: base.checkpoint,
+                fingerprint: fingerprint, format: base.format)
+        }
+        let error = #expect(throws: PackError.self) { try read("resized") }
+        #expect(error?.kind == .missing)
+        _ = try base.read(base.folder.path("resized"), base.engine.adapter("resized").digest)
+    }
+
     // MARK: Damage
 
     /// A part of a pack, for flips to be spread over all of it.
@@ -170,8 +194,9 @@ struct AdapterPackTests {
         arguments: [
             (0, 0), (1, 0), (1, 3), (1, 5), (2, 0), (2, 1), (2, 4), (2, 9), (3, 0), (3, .max),
             (4, 0), (8, 0), (12, 0), (14, 0), (15, 1025), (15, .max), (16, 1), (16, .max), (17, 0),
-            (17, 36), (17, 38), (17, .max), (18, 1), (20, 0), (20, 513), (20, 1 << 34), (20, .max),
-            (21, 1 << 32), (50, 1), (50, .max), (51, 1), (52, 1), (53, 1), (54, 1), (54, 2),
+            (17, 36), (17, 38), (17, .max), (18, 1), (19, 1), (21, 0), (21, 513), (21, 1 << 34),
+            (21, .max),
+            (22, 1 << 32), (51, 1), (51, .max), (52, 1), (53, 1), (54, 1), (55, 1), (55, 2),
         ] as [(Int, UInt64)])
     func aHeaderThatLiesIsRefused(_ word: Int, _ value: UInt64) throws {
         let base = try TinyBase()
@@ -179,7 +204,7 @@ struct AdapterPackTests {
         let path = try base.write(adapter)
         let whole = try base.bytes("pack")
         let partCount = AdapterFile.Target.all(for: base.checkpoint.configuration).count
-        let end = (18 + 2 * partCount + 5) * 8 + 1024
+        let end = (19 + 2 * partCount + 5) * 8 + 1024
         func resealed(_ change: (inout [UInt8]) -> Void) -> [UInt8] {
             var bytes = whole
             change(&bytes)
@@ -207,9 +232,9 @@ struct AdapterPackTests {
             (0..<8).reduce(0) { $0 | Int(bytes[place * 8 + $1]) << (8 * $1) }
         }
         let (textCount, shapeCount) = (word(16), word(17))
-        let place = 18 + shapeCount - 1
+        let place = 19 + shapeCount - 1
         #expect(word(place) == 131)
-        let end = ((18 + shapeCount) * 8 + 1024 + textCount + 7) / 8 * 8
+        let end = ((19 + shapeCount) * 8 + 1024 + textCount + 7) / 8 * 8
         func reseal() {
             let seal = Checksum(of: Array(bytes[..<end])).words
             bytes.replaceSubrange(end..<end + 24, with: seal.flatMap(Self.littleEndian))

@@ -40,6 +40,24 @@ struct BaseFingerprintTests {
         #expect(BaseFingerprint(of: try Checkpoint.open(path: path)) == before)
     }
 
+    /// Packs hold what adapters say beside the base's tokenizer.
+    @Test func anotherTokenizerMakesAnotherFingerprint() throws {
+        let path = try model()
+        var seen: Set<BaseFingerprint> = []
+        for text in ["{}", #"{"model":{"vocab":{"a":3}}}"#, #"{"model":{"vocab":{"a":4}}}"#] {
+            try Data(text.utf8).write(to: URL(fileURLWithPath: path + "/tokenizer.json"))
+            let base = try Checkpoint.open(path: path)
+            for _ in 0..<2 {
+                let fingerprint = BaseFingerprint(
+                    of: base, rememberedIn: folder.url.path, now: 1 << 40, team: team)
+                seen.insert(fingerprint)
+                #expect(fingerprint == BaseFingerprint(of: base))
+            }
+        }
+        // The folder of a base's packs and names stays the same.
+        #expect(seen.count == 3 && Set(seen.map(\.short)).count == 1)
+    }
+
     @Test func aBaseIsReadOnceAsLongAsItsFilesAreTheSame() throws {
         let path = try model()
         var reads = 0
@@ -59,7 +77,7 @@ struct BaseFingerprintTests {
         // What is remembered of it is damaged, or is not a file.
         for name in try FileManager.default.contentsOfDirectory(atPath: folder.url.path)
         where name.hasSuffix(".base") {
-            try Data(repeating: 0, count: 56).write(to: folder.url.appendingPathComponent(name))
+            try Data(repeating: 0, count: 64).write(to: folder.url.appendingPathComponent(name))
         }
         #expect(try fingerprint() == second && reads == 4)
         #expect(try fingerprint() == second && reads == 4)

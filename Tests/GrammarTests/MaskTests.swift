@@ -89,6 +89,30 @@ struct MaskTests {
         #expect(place > 2)
     }
 
+    /// Adapters with tokens of their own come and go; what is kept for them is bounded, and masks are the same.
+    @Test func vocabulariesComeAndGo() throws {
+        let source = GrammarSource.pattern("(yes|no|maybe)[0-9]{0,40}")
+        let grammar = try CompiledGrammar(source, Self.vocabulary)
+        let others = (0..<60).map { number in
+            TokenVocabulary(["yes", "no\(number)", "\(number)", "x"].map { Array($0.utf8) })
+        }
+        var masks: [[UInt64]?] = Array(repeating: nil, count: others.count)
+        // All of them at once, a little at a time.
+        for _ in 0..<2000 where masks.contains(nil) {
+            for (place, other) in others.enumerated() where masks[place] == nil {
+                masks[place] = try grammar.mask(grammar.start, work: 30, of: other)
+            }
+        }
+        for mask in masks { #expect(mask == [0b0011]) }
+        var byteCount = 0
+        for number in 100..<400 {
+            let other = TokenVocabulary(["yes\(number)", "n"].map { Array($0.utf8) })
+            while try grammar.mask(grammar.start, work: .max, of: other) == nil {}
+            if number == 130 { byteCount = grammar.byteCount }
+        }
+        #expect(grammar.byteCount == byteCount)
+    }
+
     /// Looking ahead has little work to spend: what it gave up is not taken for what there is.
     @Test func whatIsGivenUpIsAskedAgain() throws {
         let names = (0..<1500).map { ("p\($0)", JSON.object(JSON.Object([("const", 1)]))) }

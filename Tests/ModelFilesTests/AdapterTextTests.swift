@@ -83,6 +83,20 @@ struct AdapterTextTests {
                 "added_tokens_decoder"
             ),
             ("tokenizer.json", #"{"added_tokens":[{"id":7}]}"#, "added_tokens"),
+            (
+                "tokenizer.json",
+                #"{"added_tokens":[{"id":7,"content":"\#(String(repeating: "x", count: 257))"}]}"#,
+                "256 bytes"
+            ),
+            (
+                "tokenizer_config.json",
+                #"{"added_tokens_decoder":{"7":{"content":"\#(String(repeating: "x", count: 257))"}}}"#,
+                "256 bytes"
+            ),
+            (
+                "tokenizer.json", "[" + String(repeating: "0,", count: 4 << 20) + "0]",
+                "more than 4194304 values"
+            ),
             ("tokenizer.json", "[", "tokenizer.json"),
             (
                 "tokenizer.json",
@@ -155,6 +169,31 @@ struct AdapterTextTests {
         try FileManager.default.copyItem(
             atPath: folder.path("base/tokenizer.json"), toPath: folder.path("tokenizer.json"))
         #expect(try open().text == nil)
+    }
+
+    /// Older tools write no other file of tokens; what they say of the base's tokens counts too.
+    @Test func settingsWithoutATokenizerFileAreTaken() throws {
+        try folder.write(
+            #"{"added_tokens_decoder":{"5":{"content":"<end>","special":true,"lstrip":true},"7":{"content":"<new>"}}}"#,
+            to: "tokenizer_config.json")
+        let text = try #require(try open().text)
+        #expect(text.addedTokens.map(\.id) == [5, 7] && text.tokenizer == nil)
+        #expect(text.addedTokens[0].isSpecial && text.addedTokens[0].stripsLeft)
+    }
+
+    /// A base's own configuration may list tokens that its tokenizer does not have.
+    @Test func tokensThatOnlyTheBasesConfigurationListsAreNew() throws {
+        try folder.write(
+            #"{"added_tokens_decoder":{"9":{"content":"<listed>"}}}"#,
+            to: "base/tokenizer_config.json")
+        try folder.write(
+            #"{"added_tokens_decoder":{"9":{"content":"<listed>"}},"eos_token":"<listed>"}"#,
+            to: "tokenizer_config.json")
+        let file = try AdapterFile.open(
+            path: folder.url.path, base: try Checkpoint.open(path: folder.path("base")),
+            limits: AdapterLimits())
+        #expect(file.text?.addedTokens.map(\.content) == ["<listed>"])
+        #expect(file.text?.endTokens == [9])
     }
 
     /// Tools rename tokens that a base has reserved; those that are parts of words keep their names.

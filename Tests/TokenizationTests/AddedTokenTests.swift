@@ -191,6 +191,57 @@ struct AddedTokenTests {
         #expect(!fewer.encode(first.content, addsSpecialTokens: false).contains(first.id))
     }
 
+    /// The leftmost token first, the longest of those that begin there, and of two with one text the lower id.
+    @Test(arguments: 1...20)
+    func tokensAreFoundLeftmostAndLongest(_ seed: Int) throws {
+        let base = try TokenizerGoldenTests.Golden("gpt2").tokenizer
+        var generator = SeededGenerator(seed: UInt64(seed))
+        func text(_ most: Int) -> String {
+            String(
+                (0..<Int.random(in: 1...most, using: &generator)).map { _ in
+                    "xyé".randomElement(using: &generator) ?? "x"
+                })
+        }
+        let additions = (0..<12).map {
+            Tokenizer.Addition(id: base.tokenCount + $0, content: text(5))
+        }
+        let own = try base.adding(additions.shuffled(using: &generator))
+        for _ in 0..<200 {
+            let text = text(40)
+            var (expected, rest, stretch): ([Int], Substring, String) = ([], text[...], "")
+            func flush() {
+                expected += base.encode(stretch, addsSpecialTokens: false)
+                stretch = ""
+            }
+            while let first = rest.first {
+                let found = additions.filter { rest.hasPrefix($0.content) }
+                    .max { ($0.content.count, $1.id) < ($1.content.count, $0.id) }
+                if let found {
+                    flush()
+                    expected.append(found.id)
+                } else {
+                    stretch.append(first)
+                }
+                rest = rest.dropFirst(found?.content.count ?? 1)
+            }
+            flush()
+            #expect(own.encode(text, addsSpecialTokens: false) == expected, "\(text)")
+        }
+    }
+
+    /// Normalizers of the base's own are no burden, however they are.
+    @Test func theBasesNormalizersAreTaken() throws {
+        let file = try TokenizerGoldenTests.golden("gpt2.tokenizer")
+        var object = try #require(file.objectValue)
+        object["normalizer"] = ["type": "Replace", "pattern": ["String": "``"], "content": "\"\""]
+        let base = try Tokenizer(huggingFace: .object(object))
+        var parts = object
+        parts["model"] = ["type": "BPE"]
+        let additions = (object["added_tokens"]?.arrayValue ?? []).map(Self.addition)
+        let own = try base.adding(additions, parts: .object(parts))
+        #expect(own.additions(to: base) == [] && own.encode("``a") == base.encode("\"\"a"))
+    }
+
     @Test func partsThatAreNotSupportedAreRefused() throws {
         let base = try TokenizerGoldenTests.Golden("gpt2").tokenizer
         for parts in [
@@ -201,6 +252,23 @@ struct AddedTokenTests {
                 "post_processor": [
                     "type": "TemplateProcessing", "single": [["SpecialToken": ["id": "<s>"]]],
                     "special_tokens": ["<s>": ["ids": [100_000_000]]],
+                ]
+            ],
+            // What makes much of little.
+            ["normalizer": ["type": "Replace", "pattern": ["String": "a"], "content": "aa"]],
+            ["normalizer": ["type": "Replace", "pattern": ["String": "ab"], "content": "a"]],
+            ["normalizer": ["type": "Prepend", "prepend": "ab"]],
+            [
+                "normalizer": [
+                    "type": "Sequence",
+                    "normalizers": .array(Array(repeating: ["type": "NFC"], count: 9)),
+                ]
+            ],
+            [
+                "post_processor": [
+                    "type": "TemplateProcessing",
+                    "single": .array(Array(repeating: ["SpecialToken": ["id": "<s>"]], count: 65)),
+                    "special_tokens": ["<s>": ["ids": [5]]],
                 ]
             ],
         ] as [JSON] {

@@ -32,6 +32,7 @@ package struct AdapterText: Sendable, Equatable {
     /// Of one file, of a tokenizer's, and of all that is kept of them.
     private static let byteLimit = 4 << 20
     package static let tokenizerByteLimit = 64 << 20
+    private static let tokenizerValueLimit = 4 << 20
     package static let jsonByteLimit = 1 << 20
 
     /// - Parameters:
@@ -51,16 +52,14 @@ package struct AdapterText: Sendable, Equatable {
         if file != nil || config != nil {
             var tokens = AdapterTokens(tokenizer, limit: limits.tokens)
             if let file {
-                let json = try readJSON(file, byteLimit: Self.tokenizerByteLimit)
+                let json = try readJSON(
+                    file, byteLimit: Self.tokenizerByteLimit, valueLimit: Self.tokenizerValueLimit)
                 try tokens.read(json, source: file)
             }
             if let path = config {
                 let config = try readJSON(path, byteLimit: Self.byteLimit)
-                // Settings of those that are known are in tokenizer.json.
-                let listed = try AdapterText.addedTokens(of: config, source: path)
                 try tokens.add(
-                    listed.filter { tokens.ids(of: $0.content)?.contains($0.id) == false },
-                    source: path)
+                    try AdapterText.addedTokens(of: config, source: path), source: path)
                 try read(config, tokens, tokenizer, vocabularySize, source: path)
             }
             addedTokens = tokens.added
@@ -115,7 +114,9 @@ package struct AdapterText: Sendable, Equatable {
         for (id, entry) in config["added_tokens_decoder"]?.objectValue?.members ?? [] {
             guard let id = Int(id), let token = AddedToken(entry, id: id) else {
                 throw ModelFileError(
-                    .invalidField, "\(source): added_tokens_decoder has no token at \(id)")
+                    .invalidField,
+                    "\(source): added_tokens_decoder has no token of up to \(AddedToken.mostBytes) bytes at \(id)"
+                )
             }
             tokens.append(token)
         }

@@ -23,14 +23,10 @@ struct AdapterTokens {
         var taken: [Int: String] = [:]
         switch base {
         case .absent: break
-        case .huggingFace(let tokenizer, let config):
+        case .huggingFace(let tokenizer, _):
             for entry in tokenizer["added_tokens"]?.arrayValue ?? [] {
                 guard let token = AddedToken(entry) else { continue }
                 known[token.content, default: []].append(token.id)
-            }
-            for (id, entry) in config["added_tokens_decoder"]?.objectValue?.members ?? [] {
-                guard let id = Int(id), let token = AddedToken(entry, id: id) else { continue }
-                known[token.content, default: []].append(id)
             }
             // Added tokens may get another text, as tools do with reserved ones.
             for (text, id) in tokenizer["model"]?["vocab"]?.objectValue?.members ?? [] {
@@ -60,7 +56,7 @@ struct AdapterTokens {
         return found.sorted()
     }
 
-    /// Takes over an adapter's description of tokens. One without a row is refused where a prompt needs it, as the base's are.
+    /// Takes over an adapter's description of tokens; of several the first one counts. One without a row is refused where a prompt needs it, as the base's are.
     ///
     /// - Throws: `ModelFileError` for a token that the base calls otherwise.
     mutating func add(_ tokens: [AddedToken], source: String) throws(ModelFileError) {
@@ -116,7 +112,9 @@ struct AdapterTokens {
         let tokens = entries.compactMap { AddedToken($0) }
         guard tokens.count == entries.count else {
             throw ModelFileError(
-                .invalidField, "\(source): added_tokens has an entry without an id or a content")
+                .invalidField,
+                "\(source): added_tokens has an entry without an id, or without a content of up to \(AddedToken.mostBytes) bytes"
+            )
         }
         if let difference = difference(of: tokenizer, tokens) {
             throw ModelFileError(
@@ -154,11 +152,18 @@ struct AdapterTokens {
             return a == b || Self.merges(a) == Self.merges(b) ? nil : "list of merges"
         case .gguf(let metadata):
             let stored = StoredVocabulary(metadata)
+            var ids = Set(added.map(\.id))
             for (text, id) in vocabulary?.objectValue?.members ?? [] {
                 guard let id = id.integerValue, stored.has(text, at: id) else {
                     return "vocabulary"
                 }
+                ids.insert(id)
             }
+            let lacksOne = stored.texts.indices.contains {
+                stored.isPlain($0) && !stored.isUnused($0) && !ids.contains($0)
+            }
+            if lacksOne { return "vocabulary" }
+            // Where scores stand for merges, these follow from the vocabulary.
             guard let known = metadata["tokenizer.ggml.merges"]?.array else { return nil }
             let isSame =
                 Self.merges(own["model"]?["merges"]) == known.map { Self.pair($0.string ?? "") }

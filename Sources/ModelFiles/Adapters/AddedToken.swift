@@ -14,7 +14,7 @@ package struct AddedToken: Sendable, Equatable {
     /// Looked for in normalized text.
     package var isNormalized = false
 
-    private static let mostBytes = 4096
+    static let mostBytes = 256
     private static let idLimit = 1 << 22
 
     /// - Parameter id: where the description does not say it.

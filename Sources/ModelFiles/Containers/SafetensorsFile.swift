@@ -133,7 +133,7 @@ func openFile(
 
 /// Reads and parses a JSON file.
 package func readJSON(
-    _ path: String, byteLimit: Int = 512 << 20
+    _ path: String, byteLimit: Int = 512 << 20, valueLimit: Int = .max
 ) throws(ModelFileError) -> JSON {
     let bytes: [UInt8]
     do {
@@ -144,7 +144,7 @@ package func readJSON(
         throw ModelFileError(.unreadableFile, "\(error)")
     }
     do {
-        return try JSON(parsing: bytes)
+        return try JSON(parsing: bytes, limits: JSON.Limits(valueCount: valueLimit))
     } catch {
         throw ModelFileError(.malformedFile, "\(path) is \(error)")
     }

@@ -59,9 +59,10 @@ package struct Checkpoint: Sendable {
     /// Bytes of all tensors as stored.
     package var storedByteCount: Int { tensors.values.reduce(0) { $0 + $1.storedByteCount } }
 
-    /// Of the files that hold the tensors, in the order of their paths.
+    /// Of the files that hold the tensors, in the order of their paths, and of the tokenizer's.
     package var fileVersions: [FileVersion] {
         files.sorted { $0.path < $1.path }.map(\.version)
+            + [FileVersion(of: path + "/tokenizer.json")].compactMap { $0 }
     }
 
     private var files: [MappedFile] {
