@@ -1,6 +1,6 @@
 public import JSONTree
 
-/// How a model writes what is not plain text: its thoughts, and calls of tools.
+/// How a model writes what is not plain text: its thoughts, and tool calls.
 public struct AnswerFormat: Sendable, Hashable {
     public var calls: CallFormat?
     public var thoughts: ThoughtFormat?

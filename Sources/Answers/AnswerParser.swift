@@ -8,7 +8,7 @@ public enum AnswerPart: Sendable, Equatable {
     case call(name: String, arguments: String)
 }
 
-/// Reads an answer as it comes: thoughts, text and calls of tools.
+/// Reads an answer as it comes: thoughts, text and tool calls.
 ///
 /// What comes of it depends on the text alone, not on how it is cut. Nothing is lost: what looks like a call and is none, or
 /// is cut off, is text. White space around calls and thoughts is the format's and not shown.

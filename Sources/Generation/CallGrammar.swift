@@ -2,7 +2,7 @@ package import Answers
 package import Grammar
 internal import JSONTree
 
-/// What an answer may be, as a grammar, where it has calls of tools, thoughts, or a form.
+/// What an answer may be, as a grammar, where it has tool calls, thoughts, or a form.
 package enum CallGrammar {
     /// An answer that calls tools as a request allows it.
     ///
@@ -12,7 +12,7 @@ package enum CallGrammar {
         guard let calls = format.calls, calls != .pythonic else {
             throw GenerationError(
                 .notShown("tool_choice"),
-                "Calls of tools cannot be enforced here: how this model writes them is not known from its chat template."
+                "Tool calls cannot be enforced here: how this model writes them is not known from its chat template."
             )
         }
         let tools = try use.allowed.map { Tool(name: $0.name, schema: try schema(of: $0)) }
