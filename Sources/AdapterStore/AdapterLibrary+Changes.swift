@@ -264,11 +264,11 @@ extension AdapterLibrary {
     package func warm(name: String) async throws {
         guard serves(name), entry(name)?.tier != .host else {
             // There is nothing to bring, or nobody has the name.
-            _ = try await lease(try await digest(of: name), name: name)
+            _ = try await current(name)
             return
         }
         try await throttle.background {
-            _ = try await self.lease(try await self.digest(of: name), name: name)
+            _ = try await self.current(name)
         }
     }
 

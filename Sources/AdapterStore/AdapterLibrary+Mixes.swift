@@ -40,8 +40,7 @@ extension AdapterLibrary {
                     .notMixable,
                     "\"\(part.name)\" is a mix itself: name its parts in \"\(name)\" instead.")
             }
-            let digest = try await digest(of: part.name)
-            leases.append((try await lease(digest, name: part.name), Float(part.scale)))
+            leases.append((try await current(part.name).lease, Float(part.scale)))
         }
         let mix = try mix(leases.map { ($0.lease.adapter, $0.scale) })
         guard mix.byteCount <= configuration.hostBudget else {

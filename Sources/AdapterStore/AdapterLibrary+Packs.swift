@@ -20,8 +20,18 @@ extension AdapterLibrary {
             imported.revision == alias.revision
         {
             // The same files make another adapter than they did: more of them is read since, or the base's tokenizer
-            // has changed. `lease` looks again.
-            try await point(alias, at: imported)
+            // has changed. `current` looks again.
+            let names = state.withLock { $0.names.aliases(of: digest) }
+            for other in names
+            where (other.source, other.revision) == (alias.source, alias.revision) {
+                do {
+                    try await point(other, at: imported)
+                } catch {
+                    await discard(imported.adapter.digest)
+                    throw error
+                }
+                events.send(.replaced(other.name, digest: imported.adapter.digest.description))
+            }
         }
         // The name may have gone meanwhile.
         await discard(imported.adapter.digest)
@@ -32,6 +42,22 @@ extension AdapterLibrary {
             )
         }
         return Loaded(adapter: imported.adapter, tier: .source)
+    }
+
+    /// A lease of what a name stands for, which is looked up once more where its source made another adapter than it did.
+    func current(
+        _ name: String, isRequest: Bool = false, isNew: Bool = false
+    ) async throws -> (digest: AdapterDigest, lease: AdapterLease) {
+        let digest = try await digest(of: name)
+        do {
+            return (
+                digest, try await lease(digest, name: name, isRequest: isRequest, isNew: isNew)
+            )
+        } catch let error as LibraryError where error.code == .conflict {
+            let found = try await self.digest(of: name)
+            guard found != digest else { throw error }
+            return (found, try await lease(found, name: name, isRequest: isRequest, isNew: isNew))
+        }
     }
 
     enum PackReading {
@@ -53,7 +79,16 @@ extension AdapterLibrary {
             return .whole(try await perform(on: queue) { try reader(digest, $0) })
         } catch let error as PackError {
             switch error.kind {
-            case .missing: disk.withLock { $0?.remove(digest, edition: edition) }
+            case .missing:
+                disk.withLock { $0?.remove(digest, edition: edition) }
+                return .absent
+            case .foreign:
+                // Where a name was pointed at it, it may be all that there is of an adapter, and of use again.
+                let names = state.withLock { $0.names.aliases(of: digest) }
+                if !names.allSatisfy(\.isPointed) {
+                    disk.withLock { $0?.remove(digest, edition: edition) }
+                }
+                return .absent
             case .unreadable: throw LibraryError(.diskFailed, error.description)
             case .damaged:
                 // Whoever read it at the same time may have made it again since.

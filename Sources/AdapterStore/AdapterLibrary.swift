@@ -201,16 +201,7 @@ package final class AdapterLibrary: Sendable {
     package func lease(_ name: String) async throws -> AdapterLease {
         let start = seconds
         let isNew = state.withLock { $0.names[name]?.digest == nil }
-        var digest = try await digest(of: name)
-        let lease: AdapterLease
-        do {
-            lease = try await self.lease(digest, name: name, isRequest: true, isNew: isNew)
-        } catch let error as LibraryError where error.code == .conflict {
-            let found = try await self.digest(of: name)
-            guard found != digest else { throw error }
-            digest = found
-            lease = try await self.lease(digest, name: name, isRequest: true, isNew: isNew)
-        }
+        let (digest, lease) = try await current(name, isRequest: true, isNew: isNew)
         let now = seconds
         state.withLock { state in
             if isNew {

@@ -74,6 +74,11 @@ package struct NameTable: Sendable {
         return holders[digest]?.names.first.flatMap { entries[$0]?.alias }
     }
 
+    /// Names that stand for an adapter.
+    package func aliases(of digest: AdapterDigest) -> [AliasRecord] {
+        (holders[digest]?.names.sorted() ?? []).compactMap { entries[$0]?.alias }
+    }
+
     /// Makes a name stand for something.
     ///
     /// - Returns: what it stood for before.

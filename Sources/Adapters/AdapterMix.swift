@@ -99,6 +99,7 @@ package struct AdapterMix: Sendable {
         }
         return DeviceAdapter(
             digest: digest, shape: shape, text: parts.lazy.compactMap(\.adapter.text).first,
+            isTokenized: parts.contains(where: \.adapter.isTokenized),
             baseModelName: parts.lazy.compactMap(\.adapter.baseModelName).first, table: table,
             expertTable: nil, own: nil, memory: memory)
     }

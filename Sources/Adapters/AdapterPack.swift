@@ -8,11 +8,11 @@ package import Tensors
 /// The header is little-endian words: magic, version (of this file and of the panels), format, bytes
 /// of memory; the base's fingerprint and the adapter's digest (4 each); the memory's checksum (3); the
 /// bytes of the base's name; the bytes of the adapter's text as JSON; the words of the shape; the base's tokenizer
-/// for a text, else 0; the shape; the name and the text, each padded to words; the header's checksum (3). The memory begins at the next
+/// where the adapter's files say which tokens it has, else 0; the shape; the name and the text, each padded to words; the header's checksum (3). The memory begins at the next
 /// multiple of 4096.
 package enum AdapterPack {
     private static let magic: UInt64 = 0x314B_4341_504C_544D
-    private static let version: UInt64 = 4
+    private static let version: UInt64 = 5
     private static let fixedCount = 19
     private static let nameLimit = 1 << 10
 
@@ -55,9 +55,9 @@ package enum AdapterPack {
             else {
                 throw PackError(path, "has a damaged header, or one of another base or adapter")
             }
-            // What a text leaves out is as the base's tokenizer has it.
-            guard header.text == nil || header.tokenizer == fingerprint.tokenizer else {
-                throw PackError(path, "was made with another tokenizer of the base", .missing)
+            let isTokenized = header.tokenizer != 0
+            guard !isTokenized || header.tokenizer == fingerprint.tokenizer else {
+                throw PackError(path, "was made with another tokenizer of the base", .foreign)
             }
             let layout = AdapterLayout(header.shape, base: base.configuration, format: format)
             guard layout.byteCount == header.memoryByteCount,
@@ -72,7 +72,8 @@ package enum AdapterPack {
             }
             return DeviceAdapter(
                 digest: digest, shape: header.shape, text: header.text,
-                baseModelName: header.baseModelName, table: layout.table(in: memory),
+                isTokenized: isTokenized, baseModelName: header.baseModelName,
+                table: layout.table(in: memory),
                 expertTable: layout.expertTable(in: memory),
                 own: layout.ownWeights(in: memory), memory: memory)
         } catch let error as PackError {
@@ -141,7 +142,7 @@ package enum AdapterPack {
         let text = (adapter.text?.json.text()).map { Array($0.utf8) } ?? []
         let counts = Counts(shape: shape.count, text: text.count)
         words += [UInt64(name.count), UInt64(text.count), UInt64(shape.count)]
-        words += [text.isEmpty ? 0 : fingerprint.tokenizer] + shape
+        words += [adapter.isTokenized ? fingerprint.tokenizer : 0] + shape
         name += Array(repeating: 0, count: nameLimit - name.count)
         var bytes = words.littleEndianBytes + name + text
         bytes += Array(repeating: 0, count: counts.end - bytes.count)
@@ -170,7 +171,7 @@ package enum AdapterPack {
                 Checksum(of: Array(bytes[..<counts.end])).words == Array(words[end..<end + 3]),
                 words[(end + 3)...].allSatisfy({ $0 == 0 }),
                 words[0] == magic, words[1] == version, words[16] == counts.text,
-                words[17] == counts.shape, counts.text > 0 || words[18] == 0,
+                words[17] == counts.shape,
                 let format = WeightFormat.allCases.first(where: { $0.packCode == words[2] }),
                 let memoryByteCount = Int(exactly: words[3]), words[15] <= nameLimit,
                 let shape = AdapterShape(
@@ -203,6 +204,8 @@ package struct PackError: Error, CustomStringConvertible {
         /// Its bytes are not what they should be.
         case damaged
         case missing
+        /// Nothing is wrong with it, but the base has another tokenizer now.
+        case foreign
         /// The system could not read it now; nothing is said about its bytes.
         case unreadable
     }

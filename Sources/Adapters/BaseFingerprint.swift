@@ -10,6 +10,7 @@ package import Tensors
 package struct BaseFingerprint: Hashable, Sendable {
     /// Of shapes and tensors: four of them.
     let words: [UInt64]
+    /// Never 0.
     let tokenizer: UInt64
 
     /// Hexadecimal, 16 digits, for the name of a folder.
@@ -33,7 +34,7 @@ package struct BaseFingerprint: Hashable, Sendable {
         words = hash.bytes.littleEndianWords
         var texts = TextHash()
         texts.add(base.tokenizer)
-        tokenizer = texts.bytes.littleEndianWords[0]
+        tokenizer = max(1, texts.bytes.littleEndianWords[0])
     }
 
     /// Reads every tensor, unless an earlier process has and wrote in `folder` what it found. That

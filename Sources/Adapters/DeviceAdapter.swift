@@ -12,6 +12,8 @@ package final class DeviceAdapter: Sendable {
     package let shape: AdapterShape
     /// What it says beside its weights; nil for most.
     package let text: AdapterText?
+    /// See `AdapterFile`.
+    let isTokenized: Bool
     /// What the adapter says it was trained on.
     package let baseModelName: String?
     /// By `DeviceAdapter.update`.
@@ -157,24 +159,28 @@ package final class DeviceAdapter: Sendable {
         }
         self.init(
             digest: AdapterDigest(of: file, pace: pace), shape: shape, text: file.text,
-            baseModelName: file.baseModelName, table: table, expertTable: expertTable, own: own,
+            isTokenized: file.isTokenized, baseModelName: file.baseModelName, table: table,
+            expertTable: expertTable, own: own,
             memory: memory)
     }
 
     /// The same bytes under another digest: many adapters to a device, for measurements.
     package func copy(as digest: AdapterDigest) -> DeviceAdapter {
         DeviceAdapter(
-            digest: digest, shape: shape, text: text, baseModelName: baseModelName, table: table,
-            expertTable: expertTable, own: own, memory: memory)
+            digest: digest, shape: shape, text: text, isTokenized: isTokenized,
+            baseModelName: baseModelName, table: table, expertTable: expertTable, own: own,
+            memory: memory)
     }
 
     init(
-        digest: AdapterDigest, shape: AdapterShape, text: AdapterText?, baseModelName: String?,
-        table: LowRankTable, expertTable: LowRankTable?, own: OwnWeights?, memory: Buffer
+        digest: AdapterDigest, shape: AdapterShape, text: AdapterText?, isTokenized: Bool,
+        baseModelName: String?, table: LowRankTable, expertTable: LowRankTable?, own: OwnWeights?,
+        memory: Buffer
     ) {
         self.digest = digest
         self.shape = shape
         self.text = text
+        self.isTokenized = isTokenized
         self.baseModelName = baseModelName
         self.table = table
         self.expertTable = expertTable

@@ -4,6 +4,7 @@ internal import ChatTemplates
 internal import JSONTree
 internal import ModelFiles
 internal import Synchronization
+internal import Tokenization
 
 extension ModelText {
     /// Chat templates, and what trying them says of answers. Reading one and trying it takes a while: that is done when
@@ -107,8 +108,7 @@ extension ModelText {
             if let found = state.withLock({ $0.find(adapter.digest) }) { return found }
             do {
                 let made = try ModelText(own, over: base)
-                // A token is in several lists, and a template parsed.
-                let bytes = 300 * own.addedTokens.count + 8 * own.json.text().utf8.count
+                let bytes = made.tokenizer.ownByteCount + 8 * own.json.text().utf8.count
                 state.withLock { $0.keep(made, of: adapter.digest, bytes) }
                 return made
             } catch {

@@ -235,6 +235,10 @@ private struct Parser {
         guard let text = String(validating: utf8, as: UTF8.self) else {
             throw JSONError("a string is not UTF-8", at: offset)
         }
+        guard !text.hasTooManyMarks else {
+            throw JSONError(
+                "a string has more than \(String.markLimit) combining marks in a row", at: offset)
+        }
         return text
     }
 

@@ -50,9 +50,12 @@ struct AddedTokens: Sendable {
                 low += 1
             }
             guard position < text.count else { break }
+            guard low < high else { break }
             let (byte, depth) = (text[position], position - start)
-            low = partition(low..<high) { $0.content[depth] >= byte }
-            high = partition(low..<high) { $0.content[depth] > byte }
+            if tokens[low].content[depth] != byte || tokens[high - 1].content[depth] != byte {
+                low = partition(low..<high) { $0.content[depth] >= byte }
+                high = partition(low..<high) { $0.content[depth] > byte }
+            }
             position += 1
         }
         return longest

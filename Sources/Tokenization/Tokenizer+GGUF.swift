@@ -98,8 +98,7 @@ extension Tokenizer.Definition {
         }
         encoder.reserve(vocabulary.merges.count)
         for (rank, merge) in vocabulary.merges.enumerated() {
-            let parts = merge.split(separator: " ", omittingEmptySubsequences: false).map(
-                String.init)
+            let parts = Self.pair(merge)
             guard parts.count == 2 else { throw TokenizerError("merge \(rank) is not a pair") }
             try addMerge(parts[0], parts[1], rank: rank)
         }

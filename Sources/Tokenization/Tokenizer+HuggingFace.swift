@@ -80,8 +80,7 @@ extension Tokenizer.Definition {
         for (rank, merge) in merges.enumerated() {
             let parts: [String]
             if let text = merge.stringValue {
-                parts = text.split(separator: " ", omittingEmptySubsequences: false).map(
-                    String.init)
+                parts = Self.pair(text)
             } else {
                 parts = merge.arrayValue?.compactMap(\.stringValue) ?? []
             }
@@ -89,6 +88,13 @@ extension Tokenizer.Definition {
             try addMerge(parts[0], parts[1], rank: rank)
         }
         readSettings(model)
+    }
+
+    /// The parts of a merge that is one text. A mark behind the space does not join it.
+    static func pair(_ text: String) -> [String] {
+        text.utf8.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false).map {
+            String(decoding: $0, as: UTF8.self)
+        }
     }
 
     mutating func addMerge(_ left: String, _ right: String, rank: Int) throws(TokenizerError) {

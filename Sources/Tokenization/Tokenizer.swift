@@ -100,6 +100,9 @@ public struct Tokenizer: Sendable {
     /// What an adapter adds to the model's; its own ids are not in the lists.
     private var further = FurtherTokens()
 
+    /// Bytes that it takes beside the tokenizer that it was made of, roughly.
+    public private(set) var ownByteCount = 0
+
     private struct FurtherTokens {
         var texts: [Int: String] = [:]
         var bytes: [Int: [UInt8]] = [:]
@@ -185,6 +188,7 @@ public struct Tokenizer: Sendable {
             where !definition.onlyAdded.contains(Int32(id)) && !bytes.isEmpty {
                 other.wordTokens[bytes] = Int32(id)
             }
+            other.ownByteCount = 96 * other.wordTokens.count
         }
         // Of the definition only the lists of added tokens are wanted.
         var lists = Definition()
@@ -204,6 +208,8 @@ public struct Tokenizer: Sendable {
             token.stripsLeft = addition.stripsLeft
             token.stripsRight = addition.stripsRight
             lists.place(token, isNormalized: addition.isNormalized)
+            // It is in several lists.
+            other.ownByteCount += 300 + 4 * content.utf8.count
             guard definition.id(of: content) != Int32(id) else { continue }
             other.further.texts[id] = content
             other.further.bytes[id] = Tokenizer.bytes(

@@ -98,6 +98,21 @@ struct JSONTests {
                 == .string(String(repeating: "\n\u{E9}", count: 200_000)))
     }
 
+    /// Swift compares texts with many marks in quadratic time, so a request could hold up a server for hours.
+    @Test func longRunsOfMarksAreRefused() {
+        for mark in ["\u{301}", "\u{F73}", #"\u0316"#, "\u{301}\u{316}"] {
+            let count = mark.unicodeScalars.count == 2 ? 256 : 512
+            let most = "e" + String(repeating: mark, count: count)
+            #expect(throws: Never.self) { try JSON(parsing: #"["\#(most)e\#(most)"]"#) }
+            for text in [#"["\#(most)\#(mark)"]"#, #"{"\#(most)\#(mark)":1}"#] {
+                let error = #expect(throws: JSONError.self) { try JSON(parsing: text) }
+                #expect(error?.description.contains("combining marks") == true)
+            }
+        }
+        let letters = String(repeating: "日本é\u{940}", count: 10_000)
+        #expect(throws: Never.self) { try JSON(parsing: "\"\(letters)\"") }
+    }
+
     @Test func longNamesAreRefused() {
         let limits = JSON.Limits(nameByteCount: 8)
         #expect(throws: JSONError.self) { try JSON(parsing: #"{"123456789":1}"#, limits: limits) }

@@ -118,6 +118,7 @@ extension AdapterFile {
             folder: folder, tokenizer: base.tokenizer,
             vocabularySize: base.configuration.vocabularySize, limits: limits)
         if !text.isEmpty { self.text = text }
+        isTokenized = AdapterText.isTokenized(folder)
     }
 
     private static func unexpected(_ tensor: StoredTensor, _ folder: String) -> ModelFileError {

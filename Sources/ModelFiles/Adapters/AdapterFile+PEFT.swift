@@ -61,6 +61,7 @@ extension AdapterFile {
             folder: folder, tokenizer: base.tokenizer,
             vocabularySize: base.configuration.vocabularySize, limits: limits)
         if !text.isEmpty { self.text = text }
+        isTokenized = AdapterText.isTokenized(folder)
         try reader.checkNothingIsLeft()
         // Tokens before the invocation are the base's.
         guard

@@ -103,6 +103,8 @@ package struct AdapterFile: Sendable {
     /// Rows of its embedding and head, where they are not as many as the base's. It has all those beyond the base's itself.
     package var vocabularySize: Int?
     package var text: AdapterText?
+    /// Whether its files say which tokens it has. What `text` leaves out of that is as the base's tokenizer has it.
+    package var isTokenized = false
     /// What the adapter says it was trained on; advisory.
     package var baseModelName: String?
 

@@ -22,6 +22,13 @@ package struct AdapterText: Sendable, Equatable {
     package var generation: GenerationDefaults?
 
     package var isEmpty: Bool { self == AdapterText() }
+
+    /// Whether a folder says which tokens its adapter has, be they the base's.
+    static func isTokenized(_ folder: String) -> Bool {
+        ["tokenizer.json", "tokenizer_config.json"].contains {
+            FileManager.default.fileExists(atPath: folder + "/" + $0)
+        }
+    }
     /// Whether texts become other tokens with it than with the base alone.
     package var hasOwnTokenizer: Bool { !addedTokens.isEmpty || tokenizer != nil }
 
@@ -58,8 +65,12 @@ package struct AdapterText: Sendable, Equatable {
             }
             if let path = config {
                 let config = try readJSON(path, byteLimit: Self.byteLimit)
+                let listed = try AdapterText.addedTokens(of: config, source: path)
+                // Settings of those that are known are in tokenizer.json, where there is one.
                 try tokens.add(
-                    try AdapterText.addedTokens(of: config, source: path), source: path)
+                    listed.filter {
+                        file == nil || tokens.ids(of: $0.content)?.contains($0.id) != true
+                    }, source: path)
                 try read(config, tokens, tokenizer, vocabularySize, source: path)
             }
             addedTokens = tokens.added
@@ -95,8 +106,11 @@ package struct AdapterText: Sendable, Equatable {
             guard bytes.count <= byteLimit else {
                 throw ModelFileError(.limitExceeded, "\(path) is larger than \(byteLimit) bytes")
             }
-            guard let text = String(validating: bytes, as: UTF8.self) else {
-                throw ModelFileError(.malformedFile, "\(path) is not UTF-8")
+            guard let text = String(validating: bytes, as: UTF8.self), !text.hasTooManyMarks else {
+                throw ModelFileError(
+                    .malformedFile,
+                    "\(path) is not UTF-8, or has more than \(String.markLimit) combining marks in a row"
+                )
             }
             return .string(text)
         } catch let error as ModelFileError {

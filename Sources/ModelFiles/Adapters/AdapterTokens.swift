@@ -3,15 +3,17 @@ internal import JSONTree
 /// An adapter's tokens beside those of its base. The vocabulary and the merges have to be the base's.
 struct AdapterTokens {
     private let base: Checkpoint.TokenizerSource
+    /// Of a GGUF base.
+    private let stored: StoredVocabulary?
     private let limit: Int
-    /// The base's, by their texts.
-    private let known: [String: [Int]]
+    /// The base's, by the bytes of their texts: Swift's strings are equal when they only look the same.
+    private let known: [[UInt8]: [Int]]
     /// Texts of the base's that no adapter can give another token of these numbers.
     private let taken: [Int: String]
     /// All that are looked for in texts first: of the adapter's `tokenizer.json`, or only those that the base lacks.
     private(set) var added: [AddedToken] = []
     private var places: [Int: Int] = [:]
-    private var ids: [String: Int] = [:]
+    private var ids: [[UInt8]: Int] = [:]
     private var newCount = 0
     /// How texts become tokens: a `tokenizer.json` without its vocabulary and merges.
     private(set) var parts: JSON?
@@ -19,14 +21,15 @@ struct AdapterTokens {
     init(_ base: Checkpoint.TokenizerSource, limit: Int) {
         self.base = base
         self.limit = limit
-        var known: [String: [Int]] = [:]
+        var known: [[UInt8]: [Int]] = [:]
+        var stored: StoredVocabulary?
         var taken: [Int: String] = [:]
         switch base {
         case .absent: break
         case .huggingFace(let tokenizer, _):
             for entry in tokenizer["added_tokens"]?.arrayValue ?? [] {
                 guard let token = AddedToken(entry) else { continue }
-                known[token.content, default: []].append(token.id)
+                known[Array(token.content.utf8), default: []].append(token.id)
             }
             // Added tokens may get another text, as tools do with reserved ones.
             for (text, id) in tokenizer["model"]?["vocab"]?.objectValue?.members ?? [] {
@@ -35,10 +38,12 @@ struct AdapterTokens {
         case .gguf(let metadata):
             let vocabulary = StoredVocabulary(metadata)
             for (id, text) in vocabulary.texts.enumerated() where !vocabulary.isUnused(id) {
-                known[text, default: []].append(id)
+                known[Array(text.utf8), default: []].append(id)
                 if vocabulary.isPlain(id) { taken[id] = text }
             }
+            stored = vocabulary
         }
+        self.stored = stored
         self.known = known
         self.taken = taken
     }
@@ -46,8 +51,9 @@ struct AdapterTokens {
     /// The ids of a text that is a token, the adapter's own included; nil where there is no tokenizer to ask.
     func ids(of text: String) -> [Int]? {
         if case .absent = base { return nil }
-        var found = Set(known[text] ?? [])
-        if let own = ids[text] { found.insert(own) }
+        let bytes = Array(text.utf8)
+        var found = Set(known[bytes] ?? [])
+        if let own = ids[bytes] { found.insert(own) }
         if case .huggingFace(let tokenizer, _) = base,
             let id = tokenizer["model"]?["vocab"]?[text]?.integerValue
         {
@@ -62,6 +68,11 @@ struct AdapterTokens {
     mutating func add(_ tokens: [AddedToken], source: String) throws(ModelFileError) {
         if case .absent = base { return }
         for token in tokens {
+            var token = token
+            // Texts and prompts have it as the base writes it.
+            if let stored, stored.has(token.content, at: token.id) {
+                token.content = stored.texts[token.id]
+            }
             let text = token.content.prefix(100)
             let ofBase = ids(of: token.content) ?? []
             guard ofBase.isEmpty || ofBase.contains(token.id) else {
@@ -71,7 +82,7 @@ struct AdapterTokens {
                 )
             }
             if let place = places[token.id] {
-                guard added[place].content == token.content else {
+                guard added[place].content.utf8.elementsEqual(token.content.utf8) else {
                     throw ModelFileError(
                         .unsupportedField,
                         "\(source): it has two tokens of the number \(token.id), one is \"\(text)\""
@@ -94,7 +105,7 @@ struct AdapterTokens {
                 }
             }
             places[token.id] = added.count
-            ids[token.content] = token.id
+            ids[Array(token.content.utf8)] = token.id
             added.append(token)
         }
     }
@@ -140,6 +151,7 @@ struct AdapterTokens {
     /// - Parameter added: the tokens that it adds.
     private func difference(of own: JSON, _ added: [AddedToken]) -> String? {
         let vocabulary = own["model"]?["vocab"]
+        let ownMerges = (own["model"]?["merges"]?.arrayValue ?? []).map(Self.merge)
         switch base {
         case .absent: return nil
         case .huggingFace(let tokenizer, _):
@@ -148,10 +160,10 @@ struct AdapterTokens {
             guard Self.has(all: vocabulary, in: known, or: ofBase),
                 Self.has(all: known, in: vocabulary, or: added)
             else { return "vocabulary" }
-            let (a, b) = (own["model"]?["merges"], tokenizer["model"]?["merges"])
-            return a == b || Self.merges(a) == Self.merges(b) ? nil : "list of merges"
+            let merges = tokenizer["model"]?["merges"]?.arrayValue ?? []
+            return ownMerges == merges.map(Self.merge) ? nil : "list of merges"
         case .gguf(let metadata):
-            let stored = StoredVocabulary(metadata)
+            let stored = stored ?? StoredVocabulary(metadata)
             var ids = Set(added.map(\.id))
             for (text, id) in vocabulary?.objectValue?.members ?? [] {
                 guard let id = id.integerValue, stored.has(text, at: id) else {
@@ -165,28 +177,25 @@ struct AdapterTokens {
             if lacksOne { return "vocabulary" }
             // Where scores stand for merges, these follow from the vocabulary.
             guard let known = metadata["tokenizer.ggml.merges"]?.array else { return nil }
-            let isSame =
-                Self.merges(own["model"]?["merges"]) == known.map { Self.pair($0.string ?? "") }
-            return isSame ? nil : "list of merges"
+            let merges = known.map { Array(($0.string ?? "").utf8) }
+            return ownMerges == merges ? nil : "list of merges"
         }
     }
 
     private static func has(all: JSON?, in other: JSON?, or more: [AddedToken]) -> Bool {
-        let more = Dictionary(more.map { ($0.content, $0.id) }) { first, _ in first }
+        let more = Dictionary(more.map { (Array($0.content.utf8), $0.id) }) { first, _ in first }
         return (all?.objectValue?.members ?? []).allSatisfy { text, id in
-            id == other?[text] ?? more[text].map { .integer($0) }
+            id == other?[text] ?? more[Array(text.utf8)].map { .integer($0) }
         }
     }
 
-    /// Pairs, which files write as one text or as two.
-    private static func merges(_ json: JSON?) -> [[String]] {
-        (json?.arrayValue ?? []).map { merge in
-            merge.stringValue.map(pair) ?? (merge.arrayValue ?? []).map { $0.stringValue ?? "" }
-        }
-    }
-
-    private static func pair(_ text: String) -> [String] {
-        text.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
+    /// A pair, which files write as one text or as two: its bytes with a space between.
+    private static func merge(_ json: JSON) -> [UInt8] {
+        if let text = json.stringValue { return Array(text.utf8) }
+        return Array(
+            (json.arrayValue ?? []).map { Array(($0.stringValue ?? "").utf8) }.joined(separator: [
+                0x20
+            ]))
     }
 }
 
@@ -208,10 +217,19 @@ private struct StoredVocabulary {
     /// Whether it is neither a control token nor one that a user has defined.
     func isPlain(_ id: Int) -> Bool { type(id) != 3 && type(id) != 4 }
 
-    /// Converters write spaces into tokens that users have defined, where the tokenizer has marks for them.
+    /// Converters write spaces into tokens that users have defined, where the tokenizer has marks for them, and keep the name of
+    /// a byte where the tokenizer has its character (Gemma's tabulator).
     func has(_ text: String, at id: Int) -> Bool {
         guard texts.indices.contains(id) else { return false }
-        return texts[id] == text
-            || type(id) == 4 && texts[id] == text.replacing("\u{2581}", with: " ")
+        if texts[id].utf8.elementsEqual(text.utf8) { return true }
+        switch type(id) {
+        case 4: return texts[id].utf8.elementsEqual(text.replacing("\u{2581}", with: " ").utf8)
+        case 6:
+            let bytes = Array(text.utf8)
+            let digits = texts[id].dropFirst(3).dropLast()
+            return bytes.count == 1 && texts[id].utf8.count == 6
+                && UInt8(digits, radix: 16) == bytes[0]
+        default: return false
+        }
     }
 }

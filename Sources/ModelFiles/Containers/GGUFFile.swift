@@ -1,3 +1,4 @@
+internal import JSONTree
 package import Tensors
 
 /// A GGUF file, version 2 or 3, little-endian: typed metadata, then tensors.
@@ -206,7 +207,11 @@ private struct GGUFReader {
         else { throw malformed("a string runs past the end") }
         position += length
         // Token texts may be any bytes; what is not UTF-8 becomes U+FFFD, as llama.cpp prints it.
-        return String(decoding: bytes, as: UTF8.self)
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard !text.hasTooManyMarks else {
+            throw malformed("a string has more than \(String.markLimit) combining marks in a row")
+        }
+        return text
     }
 
     mutating func value() throws(ModelFileError) -> GGUFValue {
