@@ -41,6 +41,13 @@ enum Filters {
         _ interpreter: inout Interpreter
     ) throws(TemplateError) -> Value {
         try check(name, arguments, interpreter)
+        return try interpreter.bounded(try result(of: name, value, arguments, &interpreter))
+    }
+
+    private static func result(
+        of name: String, _ value: Value, _ arguments: CallArguments,
+        _ interpreter: inout Interpreter
+    ) throws(TemplateError) -> Value {
         switch name {
         case "default", "d":
             let usesFalse = arguments.value(1, "boolean")?.isTrue ?? false

@@ -67,7 +67,7 @@ extension Interpreter {
             guard case .function(let function) = callee else {
                 throw fail("cannot call \(callee.kind)")
             }
-            return try function.call(&self, try evaluate(arguments))
+            return try bounded(try function.call(&self, try evaluate(arguments)))
         case .filter(let value, let name, let arguments):
             let value = try evaluate(value)
             return try Filters.apply(name, to: value, try weighed(arguments), &self)
@@ -87,7 +87,7 @@ extension Interpreter {
             return left.isTrue ? left : try evaluate(right)
         case .binary(let symbol, let left, let right):
             let left = try evaluate(left)
-            return try Operators.apply(symbol, left, try evaluate(right), &self)
+            return try bounded(try Operators.apply(symbol, left, try evaluate(right), &self))
         case .conditional(let value, let condition, let otherwise):
             if try evaluate(condition).isTrue { return try evaluate(value) }
             return try otherwise.map { (expression) throws(TemplateError) in

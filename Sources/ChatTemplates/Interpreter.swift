@@ -1,3 +1,5 @@
+internal import JSONTree
+
 /// Runs a template's statements under limits on steps, output and depth.
 struct Interpreter {
     private(set) var output = ""
@@ -42,6 +44,17 @@ struct Interpreter {
             throw fail("a text of more than \(limits.outputByteCount) bytes", .limit)
         }
         try spend(bytes / Interpreter.bytesPerStep)
+    }
+
+    /// What was made here, unless comparing it would take long.
+    func bounded(_ value: Value) throws(TemplateError) -> Value {
+        switch value {
+        case .string(let text) where text.hasTooManyMarks,
+            .markup(let text) where text.hasTooManyMarks:
+            throw fail(
+                "a text with more than \(String.markLimit) combining marks in a row", .limit)
+        default: return value
+        }
     }
 
     /// How large a value is that is to be written, compared or put into another one.
@@ -206,6 +219,7 @@ struct Interpreter {
         scopes.append([:])
         defer { scopes.removeLast() }
         _ = try execute(body)
+        _ = try bounded(.string(output))
         return output
     }
 

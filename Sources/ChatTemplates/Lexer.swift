@@ -1,3 +1,5 @@
+internal import JSONTree
+
 /// What a template's text consists of.
 struct Token: Equatable {
     enum Kind: Equatable {
@@ -337,6 +339,9 @@ struct Lexer {
         }
         guard at(0) != nil else { throw fail("an open string") }
         position += 1
+        guard !String(text).hasTooManyMarks else {
+            throw fail("a text with more than \(String.markLimit) combining marks in a row")
+        }
         return String(text)
     }
 }

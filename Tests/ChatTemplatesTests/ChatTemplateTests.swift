@@ -118,6 +118,14 @@ struct ChatTemplateTests {
         "{% set s = 'x' * 100000 %}{{ s | replace('x', s) | length }}",
         "{% macro f() %}{{ 0" + String(repeating: "+1", count: 150)
             + "+f()|length }}{% endmacro %}{{ f() }}",
+        // Texts that would take long to compare.
+        #"{{ [{'a': 1}] | map(attribute='e' + '\u0301\u0316' * 300) | list }}"#,
+        #"{{ messages['a' ~ '\u0301' * 600] }}"#, #"{{ '\u0301' * 513 }}"#,
+        #"{{ 'aaaa' | replace('a', '\u0301' * 200) | length }}"#,
+        #"{{ ['aaaa'] | map('replace', 'a', '\u0301' * 200) | list | length }}"#,
+        #"{{ 'a'.join(['\u0301' * 300] * 3).replace('a', '') }}"#,
+        #"{% set a %}{{ '\u0301' * 400 }}{{ '\u0301' * 400 }}{% endset %}{{ a == 'a' }}"#,
+        #"{% macro f() %}{{ '\u0301' * 400 }}{{ '\u0301' * 400 }}{% endmacro %}{{ f() == 'a' }}"#,
         "{{ 'x' * 999999999 }}", "{{ range(999999999) | list }}", "{{ '%s' | indent(99999999) }}",
     ])
     func neverRunsAway(_ source: String) throws {

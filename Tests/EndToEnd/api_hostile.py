@@ -21,6 +21,7 @@ def nested(depth):
 
 
 # Each with the statuses that it may have: what is understood is answered, what is not is refused, and a full server says so.
+MARKS = "a" + "\u0301\u0316" * 400_000
 REFUSED, EITHER = {400, 413}, {200, 400, 413, 429, 503}
 KINDS = {
     "escapes": (lambda r: '{"model":"base","prompt":"' + '\\"' * 1_900_000 + '","max_tokens":1}', EITHER),
@@ -29,6 +30,9 @@ KINDS = {
     "words": (lambda r: completion(prompt="hello world " * 300_000), EITHER),
     "digits": (lambda r: completion(prompt="1" * 2_000_000), EITHER),
     "combining marks": (lambda r: completion(prompt="a" + "\u0301\u0316" * 400_000), EITHER),
+    "marks in parameters": (lambda r: chat(messages=user("x"), **r.choice([
+        {"response_format": {"type": MARKS}}, {"tools": [{"type": MARKS}]}, {"tool_choice": MARKS}, {"reasoning_effort": MARKS}, {"structured_outputs": {"regex": MARKS}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": MARKS}}}}, {"user": MARKS}])), REFUSED),
     "spaces": (lambda r: completion(prompt=" " * 2_000_000 + "x"), EITHER),
     "deep arrays": (lambda r: "[" * 2_000_000, REFUSED),
     "deep objects": (lambda r: '{"a":' * 500_000, REFUSED),
