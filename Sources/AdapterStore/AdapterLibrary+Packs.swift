@@ -24,12 +24,7 @@ extension AdapterLibrary {
             let names = state.withLock { $0.names.aliases(of: digest) }
             for other in names
             where (other.source, other.revision) == (alias.source, alias.revision) {
-                do {
-                    try await point(other, at: imported)
-                } catch {
-                    await discard(imported.adapter.digest)
-                    throw error
-                }
+                try await point(other, at: imported)
                 events.send(.replaced(other.name, digest: imported.adapter.digest.description))
             }
         }

@@ -128,13 +128,7 @@ extension AdapterLibrary {
             throw LibraryError(.notFound, "The adapter \"\(name)\" was removed meanwhile.")
         }
         do {
-            let imported = try await bring(alias)
-            do {
-                try await point(alias, at: imported)
-            } catch {
-                await discard(imported.adapter.digest)
-                throw error
-            }
+            try await point(alias, at: try await bring(alias))
         } catch let error as ModelFileError {
             await note(fault: "\(error)", of: alias)
             throw error
@@ -158,18 +152,24 @@ extension AdapterLibrary {
     /// Makes a name stand for what its source holds, unless the name has changed meanwhile.
     func point(_ alias: AliasRecord, at imported: Imported) async throws {
         let record = record(of: imported.adapter)
-        let isWanted = try await change {
-            guard var next = self.state.withLock({ $0.names[alias.name]?.alias }),
-                next.standsFor(alias)
-            else { return false }
-            next.digest = record.digest
-            next.revision = imported.revision
-            next.fault = nil
-            next.updated = Date().timeIntervalSince1970
-            try self.store(next, record, isOperators: false)
-            return true
+        do {
+            let isWanted = try await change {
+                guard var next = self.state.withLock({ $0.names[alias.name]?.alias }),
+                    next.standsFor(alias)
+                else { return false }
+                next.digest = record.digest
+                next.revision = imported.revision
+                next.fault = nil
+                next.updated = Date().timeIntervalSince1970
+                try self.store(next, record, isOperators: false)
+                return true
+            }
+            if isWanted { return keep(imported.adapter) }
+        } catch {
+            await discard(imported.adapter.digest)
+            throw error
         }
-        if isWanted { keep(imported.adapter) } else { await discard(imported.adapter.digest) }
+        await discard(imported.adapter.digest)
     }
 
     /// Throws away the pack of an adapter that was read and that came to stand for nothing.

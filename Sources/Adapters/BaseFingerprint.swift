@@ -56,8 +56,8 @@ package struct BaseFingerprint: Hashable, Sendable {
         for tensor in base.storedTensors { tensor.packed.map { key.add($0.layout) } }
         let name = key.bytes.littleEndianWords.map(BaseFingerprint.digits).joined()
         let path = "\(folder)/\(name).base"
-        if let words = BaseFingerprint.remembered(in: path) {
-            self.init(words: Array(words[..<4]), tokenizer: words[4])
+        if let known = BaseFingerprint.remembered(in: path) {
+            self = known
             return
         }
         willRead()
@@ -82,14 +82,13 @@ package struct BaseFingerprint: Hashable, Sendable {
         self.tokenizer = tokenizer
     }
 
-    /// - Returns: `words` and `tokenizer`.
-    private static func remembered(in path: String) -> [UInt64]? {
+    private static func remembered(in path: String) -> BaseFingerprint? {
         guard let file = try? BinaryFile(reading: path), file.byteCount == 8 * 8,
             let bytes = try? file.bytes(at: 0, count: file.byteCount)
         else { return nil }
         let words = bytes.littleEndianWords
         let isWhole = Checksum(of: Array(words[..<5]).littleEndianBytes).words == Array(words[5...])
-        return isWhole ? Array(words[..<5]) : nil
+        return isWhole ? Self(words: Array(words[..<4]), tokenizer: words[4]) : nil
     }
 
     private static func shape(of c: ModelConfiguration) -> String {

@@ -51,8 +51,7 @@ struct Interpreter {
         switch value {
         case .string(let text) where text.hasTooManyMarks,
             .markup(let text) where text.hasTooManyMarks:
-            throw fail(
-                "a text with more than \(String.markLimit) combining marks in a row", .limit)
+            throw fail("a text with \(String.tooManyMarks)", .limit)
         default: return value
         }
     }

@@ -339,9 +339,8 @@ struct Lexer {
         }
         guard at(0) != nil else { throw fail("an open string") }
         position += 1
-        guard !String(text).hasTooManyMarks else {
-            throw fail("a text with more than \(String.markLimit) combining marks in a row")
-        }
-        return String(text)
+        let result = String(text)
+        guard !result.hasTooManyMarks else { throw fail("a text with \(String.tooManyMarks)") }
+        return result
     }
 }

@@ -130,9 +130,7 @@ public final class CompiledGrammar: Sendable {
 
     /// What it is after a token; nil when the token cannot come there.
     public func next(_ state: Int32, _ token: Int32) throws(GrammarError) -> Int32? {
-        guard vocabulary.bytes.indices.contains(Int(token)),
-            let bytes = vocabulary.bytes[Int(token)]
-        else { return nil }
+        guard let bytes = vocabulary.bytes(of: Int(token)) else { return nil }
         return try next(state, bytes)
     }
 

@@ -1,7 +1,8 @@
 extension String {
     /// Combining marks in a row, beyond which a text from outside is refused. Writing has a few of them, and Unicode's
     /// stream-safe form 30 at most (UAX #15).
-    public static let markLimit = 512
+    private static let markLimit = 512
+    public static let tooManyMarks = "more than \(markLimit) combining marks in a row"
 
     /// Whether more marks follow each other than `markLimit`. Swift puts them in order to compare or hash a text, in quadratic time.
     public var hasTooManyMarks: Bool {

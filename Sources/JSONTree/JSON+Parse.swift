@@ -236,8 +236,7 @@ private struct Parser {
             throw JSONError("a string is not UTF-8", at: offset)
         }
         guard !text.hasTooManyMarks else {
-            throw JSONError(
-                "a string has more than \(String.markLimit) combining marks in a row", at: offset)
+            throw JSONError("a string has \(String.tooManyMarks)", at: offset)
         }
         return text
     }

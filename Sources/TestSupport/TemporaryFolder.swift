@@ -27,5 +27,13 @@ package final class TemporaryFolder: Sendable {
         try write(Array(text.utf8), to: name)
     }
 
+    /// Copies the two files of a PEFT adapter from its folder.
+    package func copyAdapter(_ source: String, to name: String = "") throws {
+        for file in ["adapter_config.json", "adapter_model.safetensors"] {
+            let data = try Data(contentsOf: URL(fileURLWithPath: source + "/" + file))
+            try write(Array(data), to: name.isEmpty ? file : name + "/" + file)
+        }
+    }
+
     package func path(_ name: String) -> String { url.appendingPathComponent(name).path }
 }

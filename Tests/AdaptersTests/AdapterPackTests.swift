@@ -74,10 +74,7 @@ struct AdapterPackTests {
     @Test func whatItSaysComesBack() throws {
         let base = try TinyBase()
         let folder = try TemporaryFolder()
-        for file in ["adapter_config.json", "adapter_model.safetensors"] {
-            let path = Repository.conformance("llama/plain") + "/" + file
-            try FileManager.default.copyItem(atPath: path, toPath: folder.path(file))
-        }
+        try folder.copyAdapter(Repository.conformance("llama/plain"))
         func open() throws -> DeviceAdapter {
             let file = try AdapterFile.open(
                 path: folder.url.path, base: base.checkpoint, limits: AdapterLimits())

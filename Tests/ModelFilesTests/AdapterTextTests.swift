@@ -11,10 +11,7 @@ struct AdapterTextTests {
 
     init() throws {
         folder = try TemporaryFolder()
-        for file in ["adapter_config.json", "adapter_model.safetensors"] {
-            let path = Repository.conformance("llama/plain") + "/" + file
-            try FileManager.default.copyItem(atPath: path, toPath: folder.path(file))
-        }
+        try folder.copyAdapter(Repository.conformance("llama/plain"))
         // The suite's model, with a tokenizer of three tokens.
         let model = Repository.conformance("llama/model")
         for file in try FileManager.default.contentsOfDirectory(atPath: model) {

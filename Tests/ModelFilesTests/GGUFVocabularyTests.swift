@@ -19,10 +19,7 @@ struct GGUFVocabularyTests {
 
     init() throws {
         folder = try TemporaryFolder()
-        for file in ["adapter_config.json", "adapter_model.safetensors"] {
-            let path = Repository.conformance("llama/plain") + "/" + file
-            try FileManager.default.copyItem(atPath: path, toPath: folder.path(file))
-        }
+        try folder.copyAdapter(Repository.conformance("llama/plain"))
         let model = Repository.conformance("llama/model.gguf")
         var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: model)))
         // Converters fill up with tokens that nobody uses.

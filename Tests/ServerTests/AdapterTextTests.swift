@@ -9,12 +9,7 @@ struct AdapterTextTests {
     private func adapter(_ name: String, _ files: [String: String], in folder: TemporaryFolder)
         throws -> (String, String)
     {
-        try FileManager.default.createDirectory(
-            atPath: folder.path(name), withIntermediateDirectories: true)
-        for file in ["adapter_config.json", "adapter_model.safetensors"] {
-            let path = Repository.conformance("llama/plain") + "/" + file
-            try FileManager.default.copyItem(atPath: path, toPath: folder.path(name + "/" + file))
-        }
+        try folder.copyAdapter(Repository.conformance("llama/plain"), to: name)
         for (file, text) in files { try folder.write(text, to: name + "/" + file) }
         return (name, folder.path(name))
     }

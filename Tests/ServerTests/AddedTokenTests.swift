@@ -153,10 +153,7 @@ struct AddedTokenTests {
     @Test func grammarsKnowThem() async throws {
         // Tokens that are text, as older tools add them.
         let folder = try TemporaryFolder()
-        for file in ["adapter_config.json", "adapter_model.safetensors"] {
-            try FileManager.default.copyItem(
-                atPath: "\(Self.folder)/resized/\(file)", toPath: folder.path(file))
-        }
+        try folder.copyAdapter("\(Self.folder)/resized")
         try folder.write(
             """
             {"added_tokens_decoder":{"128":{"content":"yes","special":false,"normalized":true},

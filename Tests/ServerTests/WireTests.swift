@@ -122,10 +122,7 @@ struct WireTests {
 
     @Test func aTextIsReadAsAnAnswer() async throws {
         let folder = try TemporaryFolder()
-        for file in ["adapter_config.json", "adapter_model.safetensors"] {
-            try FileManager.default.copyItem(
-                atPath: Repository.conformance("llama/plain/" + file), toPath: folder.path(file))
-        }
+        try folder.copyAdapter(Repository.conformance("llama/plain"))
         let template = Repository.path("Tests/ChatTemplatesTests/Goldens/templates/qwen3.jinja")
         try FileManager.default.copyItem(
             atPath: template, toPath: folder.path("chat_template.jinja"))

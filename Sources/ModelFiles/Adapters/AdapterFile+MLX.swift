@@ -114,11 +114,7 @@ extension AdapterFile {
         path = folder
         self.deltas = deltas
         baseModelName = configuration.model
-        let text = try AdapterText(
-            folder: folder, tokenizer: base.tokenizer,
-            vocabularySize: base.configuration.vocabularySize, limits: limits)
-        if !text.isEmpty { self.text = text }
-        isTokenized = AdapterText.isTokenized(folder)
+        try readText(folder, base: base, limits: limits)
     }
 
     private static func unexpected(_ tensor: StoredTensor, _ folder: String) -> ModelFileError {

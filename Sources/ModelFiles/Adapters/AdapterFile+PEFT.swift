@@ -57,11 +57,7 @@ extension AdapterFile {
         try configuration.checkPatterns(folder)
         invocation = configuration.invocation
         baseModelName = configuration.baseModelName
-        let text = try AdapterText(
-            folder: folder, tokenizer: base.tokenizer,
-            vocabularySize: base.configuration.vocabularySize, limits: limits)
-        if !text.isEmpty { self.text = text }
-        isTokenized = AdapterText.isTokenized(folder)
+        try readText(folder, base: base, limits: limits)
         try reader.checkNothingIsLeft()
         // Tokens before the invocation are the base's.
         guard

@@ -135,6 +135,17 @@ package struct AdapterFile: Sendable {
         return file
     }
 
+    /// Reads what a folder says beside its weights.
+    mutating func readText(
+        _ folder: String, base: Checkpoint, limits: AdapterLimits
+    ) throws(ModelFileError) {
+        let text = try AdapterText(
+            folder: folder, tokenizer: base.tokenizer,
+            vocabularySize: base.configuration.vocabularySize, limits: limits)
+        if !text.isEmpty { self.text = text }
+        isTokenized = AdapterText.isTokenized(folder)
+    }
+
     /// The same with its text as somebody makes of it.
     package consuming func settled(
         _ settle: (AdapterText) throws(ModelFileError) -> AdapterText

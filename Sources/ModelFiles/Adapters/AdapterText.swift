@@ -109,7 +109,7 @@ package struct AdapterText: Sendable, Equatable {
             guard let text = String(validating: bytes, as: UTF8.self), !text.hasTooManyMarks else {
                 throw ModelFileError(
                     .malformedFile,
-                    "\(path) is not UTF-8, or has more than \(String.markLimit) combining marks in a row"
+                    "\(path) is not UTF-8, or has \(String.tooManyMarks)"
                 )
             }
             return .string(text)

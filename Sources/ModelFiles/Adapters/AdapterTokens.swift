@@ -162,8 +162,8 @@ struct AdapterTokens {
             else { return "vocabulary" }
             let merges = tokenizer["model"]?["merges"]?.arrayValue ?? []
             return ownMerges == merges.map(Self.merge) ? nil : "list of merges"
-        case .gguf(let metadata):
-            let stored = stored ?? StoredVocabulary(metadata)
+        case .gguf:
+            guard let stored else { return nil }
             var ids = Set(added.map(\.id))
             for (text, id) in vocabulary?.objectValue?.members ?? [] {
                 guard let id = id.integerValue, stored.has(text, at: id) else {
@@ -176,9 +176,7 @@ struct AdapterTokens {
             }
             if lacksOne { return "vocabulary" }
             // Where scores stand for merges, these follow from the vocabulary.
-            guard let known = metadata["tokenizer.ggml.merges"]?.array else { return nil }
-            let merges = known.map { Array(($0.string ?? "").utf8) }
-            return ownMerges == merges ? nil : "list of merges"
+            return stored.merges.map { $0 == ownMerges } ?? true ? nil : "list of merges"
         }
     }
 
@@ -202,10 +200,13 @@ struct AdapterTokens {
 /// The tokens of a GGUF file.
 private struct StoredVocabulary {
     let texts: [String]
+    /// Pairs with a space between; nil where it has none.
+    let merges: [[UInt8]]?
     private let types: [Int]
 
     init(_ metadata: [String: GGUFValue]) {
         texts = (metadata["tokenizer.ggml.tokens"]?.array ?? []).map { $0.string ?? "" }
+        merges = metadata["tokenizer.ggml.merges"]?.array?.map { Array(($0.string ?? "").utf8) }
         types = (metadata["tokenizer.ggml.token_type"]?.array ?? []).map { $0.integer ?? 1 }
     }
 
@@ -225,10 +226,9 @@ private struct StoredVocabulary {
         switch type(id) {
         case 4: return texts[id].utf8.elementsEqual(text.replacing("\u{2581}", with: " ").utf8)
         case 6:
-            let bytes = Array(text.utf8)
-            let digits = texts[id].dropFirst(3).dropLast()
-            return bytes.count == 1 && texts[id].utf8.count == 6
-                && UInt8(digits, radix: 16) == bytes[0]
+            // As <0x09>.
+            return text.utf8.count == 1 && texts[id].utf8.count == 6
+                && UInt8(texts[id].dropFirst(3).dropLast(), radix: 16) == text.utf8.first
         default: return false
         }
     }

@@ -209,7 +209,7 @@ private struct GGUFReader {
         // Token texts may be any bytes; what is not UTF-8 becomes U+FFFD, as llama.cpp prints it.
         let text = String(decoding: bytes, as: UTF8.self)
         guard !text.hasTooManyMarks else {
-            throw malformed("a string has more than \(String.markLimit) combining marks in a row")
+            throw malformed("a string has \(String.tooManyMarks)")
         }
         return text
     }
